@@ -1,0 +1,167 @@
+"""Every number that somebody chose, with the reason or the paper's symbol beside it.
+
+The paper is MORSE (You et al., MICCAI 2023, arXiv 2304.03209). All classes are frozen, refuse unknown keys and travel as JSON
+inside ``model.json``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BackboneConfig(_Frozen):
+    """The network that makes the coarse mask."""
+
+    name: Literal["dynunet", "unet", "segresnet"] = "dynunet"
+    """MONAI network behind the adapter."""
+    spatial_dims: Literal[2, 3] = 3
+    in_channels: int = Field(1, ge=1)
+    classes: int = Field(3, ge=2)
+    """C, background included."""
+    filters: tuple[int, ...] = (32, 64, 128)
+    """Channels per level, shallow to deep: about 1.5 M parameters in 3-D, a laptop's share."""
+    stem_stride: int = Field(2, ge=1)
+    """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass about 8 × cheaper in 3-D; the renderer then works
+    at full resolution."""
+
+
+class RenderConfig(_Frozen):
+    """Points, experts, gate and head."""
+
+    points: int = Field(2048, ge=1)
+    """N, points per image in training."""
+    oversample: float = Field(3.0, ge=1)
+    """k, candidates per point in training."""
+    importance: float = Field(0.75, ge=0, le=1)
+    """β, share of the N points taken where the coarse logits are most uncertain."""
+    voxel_centres: bool = True
+    """Training points are moved to voxel centres, where labels are exact; the published form leaves them between voxels."""
+    steps: int = Field(2, ge=1)
+    """Rounds at inference; more without retraining makes masks worse."""
+    fraction: float = Field(0.06, gt=0, le=1)
+    """M of one round, as a share of the voxels, so that it grows with the volume."""
+    encoding: Literal["fourier", "cell_relative", "none"] = "cell_relative"
+    """γ. ``cell_relative`` (offset from the feature cell's centre) survives tiling; ``fourier`` is the published one."""
+    fourier_features: int = Field(128, ge=1)
+    """Columns of B ∈ R^{d × 128}."""
+    width: int = Field(64, ge=1)
+    """Hidden units of experts and gate (256 in the published dense form)."""
+    head_width: int = Field(128, ge=1)
+    """Hidden units of the rendering head (512 in the published form)."""
+    native: bool = True
+    """An expert that reads the image's own 3^d neighbourhood at the point: what the coarse pass did not see."""
+    native_rings: tuple[int, ...] = (1, 2)
+    """Distances, in voxels of the model's spacing, at which that expert looks around."""
+    stochastic: bool = True
+    """r ~ U{0..S−1} experts are silenced per batch in training."""
+    residual: bool = True
+    """The head predicts a correction whose last layer starts at zero (the published head does not)."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """In the fusion MLP."""
+    detach: bool = True
+    """The point loss does not reach the backbone: it protects the coarse mask. False is the published form."""
+
+
+class TrainConfig(_Frozen):
+    """Budget and schedule."""
+
+    window: tuple[int, ...] = (48, 64, 48)
+    """Voxels of one training sample; also the tile of inference."""
+    batch: int = Field(2, ge=1)
+    iterations: int = Field(3000, ge=1)
+    """Both stages together."""
+    stage_one: float = Field(0.6, ge=0, le=1)
+    """Share of the iterations in which the backbone trains alone."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: int = Field(100, ge=0)
+    ema: float = Field(0.995, ge=0, lt=1)
+    """Decay of the averaged weights, which are the ones judged and kept."""
+    point_weight: float = Field(1.0, ge=0)
+    """λ of the point loss in stage two."""
+    point_ramp: bool = False
+    """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
+    validate_every: int = Field(250, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """``bfloat16`` runs the backbone's convolutions in bfloat16 while training; masters stay float32."""
+
+
+class Recipe(_Frozen):
+    """Everything needed to train a model again."""
+
+    name: str
+    backbone: BackboneConfig = BackboneConfig()
+    render: RenderConfig = RenderConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class LabelEntry(_Frozen):
+    """One structure: id in the mask, name, hex colour, coded term."""
+
+    id: int = Field(ge=1, le=65535)
+    name: str
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+    code: str = ""
+    """``SCHEME:value``, e.g. ``SCT:…``; empty when none is known."""
+
+
+class Intensity(_Frozen):
+    """How grey levels become network input, and what they looked like in training."""
+
+    method: Literal["zscore_above_minimum"] = "zscore_above_minimum"
+    """Mean 0, sd 1 over finite voxels above the minimum, after clipping to the percentiles below."""
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
+    skewness: tuple[float, float] = (-10.0, 10.0)
+    """1st and 99th percentile over training cases of the normalised histogram's skewness: far outside is another contrast."""
+
+
+class TrainingData(_Frozen):
+    """Where the weights come from."""
+
+    name: str
+    cases: int = Field(ge=0)
+    licence: str
+    attribution: str = ""
+    digest: str = ""
+    """sha256 over the sorted file digests of the training cases."""
+
+
+class ModelCard(_Frozen):
+    """``model.json``: what a model is, strict."""
+
+    format: Literal["napari-morse-model"] = "napari-morse-model"
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: int = Field(1, ge=1)
+    summary: str = ""
+    recipe: Recipe
+    labels: tuple[LabelEntry, ...]
+    channels: tuple[str, ...] = ("image",)
+    spacing: tuple[float, ...]
+    """mm of the working grid along the model's axes (R, A, S; in 2-D the two in the plane)."""
+    slice_axis: Literal["R", "A", "S"] | None = None
+    """2-D models: the patient axis across the slices (A = coronal)."""
+    intensity: Intensity = Intensity()
+    field_of_view: tuple[tuple[float, float], ...] = ()
+    """Smallest and largest extent in mm seen in training, per model axis."""
+    largest_component: bool = False
+    minimum_volume_mm3: float = Field(0.0, ge=0)
+    temperature: float = Field(1.0, gt=0)
+    """Rendered logits are divided by it before they are read as probabilities; fitted on validation cases."""
+    data: TrainingData
+    lineage: tuple[str, ...] = ()
+    """sha256 of the models that this one was tuned from, oldest first."""
+    metrics: dict[str, float] = {}
+    """Figures on validation cases, by name."""
+    created: str = ""
+    """ISO 8601 date."""
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Digest of ``model.safetensors``."""

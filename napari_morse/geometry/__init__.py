@@ -1,0 +1,1 @@
+"""Frames, orientation there and exactly back, resampling."""
