@@ -1,0 +1,40 @@
+"""The ``napari-morse`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from napari_morse.cli.evaluate import evaluate
+from napari_morse.cli.info import info
+from napari_morse.cli.models import models
+from napari_morse.cli.predict import predict
+from napari_morse.cli.train import train
+from napari_morse.errors import CancelledError, MorseError
+
+app = typer.Typer(
+    name="napari-morse",
+    help="Segment scans with MORSE: coarse and rendered masks. For research; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (train, predict, evaluate, models, info):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 2 when the input cannot be used, 130 when cancelled."""
+    try:
+        app()
+    except (CancelledError, KeyboardInterrupt):
+        sys.stderr.write("Cancelled.\n")
+        sys.exit(130)
+    except MorseError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
