@@ -1,4 +1,4 @@
-"""How good a mask is: overlap and surface distances in millimetres, with missed structures counted, never averaged away."""
+"""How good a mask is: overlap and surface distances in mm; a missed structure is counted, never averaged away."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 Two surfaces are in use, and each figure names its own:
 
-- *edge voxels*: voxels of the region with a face neighbour outside it (the image's outside counts as outside), as MONAI's
-  ``use_subvoxels=False``. HD95 and ASD are taken between them; every edge voxel counts the same.
-- *surfels*: the marching-cubes surface through the corners where up to 2^d voxels meet, each corner weighing as much as the
-  surface that passes through it (mm² in 3-D, mm in 2-D), as in DeepMind's ``surface-distance``. NSD is taken over them.
+- *edge voxels*: voxels of the region with a face neighbour outside it (the image's outside counts as outside), as
+  MONAI's ``use_subvoxels=False``. HD95 and ASD are taken between them; every edge voxel counts the same.
+- *surfels*: the marching-cubes surface through the corners where 2^d voxels meet, each corner weighing as much as the
+  surface that passes it (mm² in 3-D, mm in 2-D), as in DeepMind's ``surface-distance``. NSD is taken over them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-import edt  # type: ignore[import-not-found]  # compiled, without stubs
+import edt
 import numpy as np
 from numpy.typing import NDArray
 
 Region = NDArray[np.bool_]
 
 _ROUNDING = 1e-6
-"""Relative slack on the tolerance: distance maps are float32, and a surface exactly at the tolerance counts as inside it."""
+"""Relative slack on the tolerance: distance maps are float32, and a surface exactly at the tolerance is inside it."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def _contour_length(code: int, row: float, column: float) -> float:
 def _cube_normals() -> tuple[NDArray[np.float64], ...]:
     """Area-weighted normals (T, 3) of the T triangles of each of the 256 cubes, at unit spacing.
 
-    A cube with more than four corners inside takes the triangles of its complement: Lorensen's table, as used for surface
-    areas, treats both sides alike, so that a mask and its inverse have one area.
+    A cube with more than four corners inside takes the triangles of its complement, so that a mask and its inverse
+    have one area.
     """
     from skimage.measure import marching_cubes
 

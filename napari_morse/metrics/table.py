@@ -11,9 +11,9 @@ empty / present       0     0    None        the image diagonal  ``spurious``
 empty / empty         None  None None        None                ``both_empty``, in no mean
 ===================== ===== ==== =========== =================== ===============================
 
-So a model can't improve a mean by finding less: Dice, NSD and the ``…_or_diagonal`` distances average over every case with
-anything to find or anything found. HD95 and ASD alone average over the cases where both found the structure, and that number is
-given with them.
+So a model can't improve a mean by finding less: Dice, NSD and the ``…_or_diagonal`` distances average over every case
+with anything to find or anything found. HD95 and ASD alone average over the cases where both found the structure, and
+that number is given with them. The diagonal is that of the whole image, edge to edge; for a plane, in the plane.
 """
 
 from __future__ import annotations
