@@ -24,6 +24,9 @@ CONTRAST = (0.5, 99.5)
 SAMPLED = 500_000
 """Voxels read for the percentiles: exact to well under a grey level, and quick on large scans."""
 
+WEIGHT = "weight: "
+"""Before an expert's name: the feature of a point that holds how much the expert had to say."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 Role = Literal["scan", "mask", "coarse", "rendered", "uncertainty", "points", "roi"]
 Colouring = Literal["margin", "expert", "changed"]
@@ -117,13 +120,14 @@ def colour_points(layer: Points, by: Colouring) -> None:
     """Colour the points of `points_layer_data` by margin, by dominant expert, or by whether rendering changed them."""
     if not len(layer.data):
         return
-    features = layer.features
     if by == "margin":
-        chosen = _margin_colours(np.asarray(features["margin"]))
+        chosen = _margin_colours(np.asarray(layer.features["margin"]))
     else:
-        values = ["no", "yes"] if by == "changed" else sorted(str(x) for x in features["expert"].cat.categories)
+        weights = [str(column) for column in layer.features.columns if str(column).startswith(WEIGHT)]
+        values = ["no", "yes"] if by == "changed" else [column.removeprefix(WEIGHT) for column in weights]
         cycle = {value: PALETTE[i % len(PALETTE)] for i, value in enumerate(values)}
         chosen = {"face_color_cycle": cycle, "face_color": by}
+    layer.face_color_mode = "direct"  # from a continuous colouring straight to names, the viewer reads names as numbers
     for attribute, value in chosen.items():
         setattr(layer, attribute, value)
 
@@ -169,24 +173,21 @@ def _same_grid(mask: Mask, scan: Scan) -> None:
 
 
 def _features(prediction: Prediction) -> dict[str, Any]:
-    import pandas as pd
-
     points = prediction.points
     names = {0: "background"} | {label.id: label.name for label in prediction.rendered.labels}
-    experts = list(points.experts)
-    weights = points.expert_weights.reshape(len(points), len(experts))
-    dominant: Array = weights.argmax(axis=1) if weights.size else np.zeros(len(points), dtype=np.int64)
+    weights = points.expert_weights.reshape(len(points), len(points.experts))
+    dominant = weights.argmax(axis=1) if weights.size else np.zeros(len(points), dtype=np.int64)
 
-    def named(ids: Array) -> Any:
-        return pd.Categorical([names.get(int(i), f"label {i}") for i in ids])
+    def named(ids: Array) -> Array:
+        return np.array([names.get(int(i), f"label {i}") for i in ids], dtype=object)
 
     return {
         "margin": points.margin,
-        "expert": pd.Categorical([experts[int(s)] for s in dominant], categories=experts),
-        "changed": pd.Categorical(np.where(points.changed, "yes", "no"), categories=["no", "yes"]),
+        "expert": np.array([points.experts[int(s)] for s in dominant], dtype=object),
+        "changed": np.where(points.changed, "yes", "no").astype(object),
         "before": named(points.before),
         "after": named(points.after),
-    } | {f"weight: {expert}": weights[:, s] for s, expert in enumerate(experts)}
+    } | {f"{WEIGHT}{expert}": weights[:, s] for s, expert in enumerate(points.experts)}
 
 
 def _margin_colours(margin: Array) -> dict[str, Any]:
