@@ -29,33 +29,35 @@ _OBLIQUE = 0.1
 def scan_of(layer: Image, viewer: ViewerModel | None = None) -> Scan:
     """The scan behind an image layer.
 
-    A layer of ours gives its own `Scan` (with the layer's pixels, where a person changed them). Any other layer is
-    read at its own place: the viewer's world is taken as (S, P, L), in mm where the layer has a unit of length, else
-    with pixels as mm; of several resolutions the finest is read. A 2-D layer is a picture.
+    A layer of ours gives its own `Scan` (with the layer's pixels, where a person changed them). So does an image that another
+    program laid exactly over one of the scans of ``viewer``, as a filter does. Any other layer is read at its own place: the
+    viewer's world is taken as (S, P, L), in mm where the layer has a unit of length, else with pixels as mm; of several
+    resolutions the finest is read. A 2-D layer is a picture.
 
     Parameters
     ----------
     layer
         2-D or 3-D, grey.
     viewer
-        Not needed; accepted so that `scan_of` and `mask_of` are called alike.
+        Where to look for the scan that an image which is not ours lies on.
 
     Raises
     ------
     InputError
         Not an image, coloured, complex, more than three axes.
+    GeometryError
+        The layer lies on several open scans with different grids.
     MemoryBudgetError
         Above the memory budget.
     """
-    del viewer
     _check_kind(layer)
     carrier = carrier_of(layer)
-    if carrier is None or carrier.role == "uncertainty" or not lies_on(layer, carrier.scan):
-        return _foreign_scan(layer, moved=carrier is not None)
-    shown = _pixels(layer)
-    if np.shares_memory(shown, carrier.scan.data):
-        return carrier.scan
-    return replace(carrier.scan, data=display_axes(carrier.scan).back(_solid(shown, 3)))
+    if carrier is not None and lies_on(layer, carrier.scan):
+        return _own_scan(layer, carrier)
+    beneath = _scan_beneath(layer, viewer, must=False)
+    if beneath is not None:
+        return _over(layer, beneath)
+    return _foreign_scan(layer, moved=carrier is not None)
 
 
 def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None = None) -> Mask:
@@ -85,7 +87,11 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     shape = _shape3(layer)
     owner, carrier = scan, carrier_of(layer)
     if owner is None:
-        owner = carrier.scan if carrier is not None and lies_on(layer, carrier.scan) else _scan_beneath(layer, viewer)
+        owner = (
+            carrier.scan
+            if carrier is not None and lies_on(layer, carrier.scan)
+            else _scan_beneath(layer, viewer, must=True)
+        )
     elif not lies_on(layer, owner):
         raise GeometryError(
             f"“{layer.name}” {shape} does not lie on the scan “{owner.stem}” {_shown_shape(owner)} as it is shown.",
@@ -120,12 +126,38 @@ def open_scans(viewer: ViewerModel) -> Iterator[tuple[Any, Carrier]]:
             yield layer, carrier
 
 
-def _scan_beneath(layer: Any, viewer: ViewerModel | None) -> Scan | None:
-    """The one scan that a hand-made layer lies on; None when its own place in the world is its place in mm."""
+def _own_scan(layer: Any, carrier: Carrier) -> Scan:
+    shown = display_axes(carrier.scan).there(carrier.scan.data)
+    if carrier.role == "scan":
+        same = ("data", "strides", "shape", "typestr")
+        ours, theirs = shown.__array_interface__, getattr(_pixels(layer), "__array_interface__", {})
+        if all(ours[key] == theirs.get(key) for key in same):
+            return carrier.scan
+        return replace(carrier.scan, data=_stored_on(layer, carrier.scan))
+    return _over(layer, carrier.scan)
+
+
+def _over(layer: Any, scan: Scan) -> Scan:
+    """The pixels of ``layer`` on the grid of ``scan``, under the layer's own name."""
+    notice = f"It lies on the grid of “{scan.stem}”."
+    return replace(scan, data=_stored_on(layer, scan), stem=_file_name(layer.name), notices=(notice,))
+
+
+def _stored_on(layer: Any, scan: Scan) -> Array:
+    data = _solid(_pixels(layer), 3)
+    return display_axes(scan).back(data.astype(np.uint8) if data.dtype == bool else data)
+
+
+def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | None:
+    """The one scan that a layer which is not ours lies on.
+
+    None when there is none and the layer's own place in the world can be taken as its place in mm; with ``must`` an oblique scan
+    beside it, whose place in the world is not its place in mm, is an error then.
+    """
     scans = list(open_scans(viewer)) if viewer is not None else []
     found = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
     if not found:
-        if any(c.scan.source is not None and obliquity(c.scan.grid) > _OBLIQUE for _, c in scans):
+        if must and any(c.scan.source is not None and obliquity(c.scan.grid) > _OBLIQUE for _, c in scans):
             raise GeometryError(
                 f"“{layer.name}” lies on none of the open scans, one of which is oblique: its place is not known.",
                 "Make a new labels layer while the scan's layer is selected.",

@@ -1,0 +1,1 @@
+"""What napari calls: reader, writers, sample data. Importing this loads neither Qt nor torch."""

@@ -1,0 +1,55 @@
+"""What the reader and the writers need of a running napari: the open viewer, a notification, a layer made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_morse.errors import MorseError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+_PLACE = ("name", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""Attributes that say what a layer is and where it lies."""
+
+
+def current_viewer() -> ViewerModel | None:
+    """The viewer whose window is open, or None."""
+    import napari
+
+    return napari.current_viewer()
+
+
+def say(error: MorseError) -> bool:
+    """Show ``error`` as a notification in the open window; False when there is no window to show it in."""
+    if current_viewer() is None:
+        return False
+    from napari.utils.notifications import show_error
+
+    show_error(str(error))
+    return True
+
+
+def layer_again(data: Any, attributes: Mapping[str, Any], kind: Literal["image", "labels"]) -> Layer:
+    """A layer from what a writer is given, with its pixels, place and metadata; looks are left out.
+
+    Parameters
+    ----------
+    data
+        Pixels; a list of arrays for several resolutions.
+    attributes
+        The layer's state; each of `_PLACE` may be missing.
+    kind
+        Type of the layer.
+    """
+    from napari.layers import Layer
+
+    kept = {name: attributes[name] for name in _PLACE if attributes.get(name) is not None}
+    if kind == "image":
+        limits = attributes.get("contrast_limits", (0, 1))  # given, so that they are not looked for in the pixels
+        kept |= {"rgb": bool(attributes.get("rgb", False)), "contrast_limits": limits}
+    if attributes.get("multiscale"):
+        kept["multiscale"] = True
+    return Layer.create(data, kept, kind)
