@@ -1,0 +1,118 @@
+"""Whole files or nothing: write beside the target, flush to the disk, then replace it in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_morse.errors import InputError
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+_TEMPORARY = re.compile(r"\.morse-part-([0-9a-f]{6})-(\d+)-[0-9a-f]{8}(\.[\w.]*)?")
+_STALE_SECONDS = 24 * 3600.0
+"""Age after which a leftover of another computer on a shared folder is taken for dead."""
+_swept: set[Path] = set()
+
+
+@contextmanager
+def atomic_path(target: Path | str) -> Iterator[Path]:
+    """A path to write to; on success it becomes ``target``, on any error it goes and ``target`` stays as it was.
+
+    The path lies in the same folder (so that the replacement is one step), has the same suffix, and does not exist yet. A
+    link stays a link: the file that it points to is replaced. What a crash of an earlier run left in the folder is swept.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist, is read-only, or the disk is full.
+    """
+    final = Path(os.path.realpath(target))
+    if not final.parent.is_dir():
+        raise InputError(f"There is no folder for “{final.name}”.", "Make the folder first.")
+    if final.is_dir():
+        raise InputError(f"“{final.name}” is a folder.", "Give the name of a file.")
+    if final.parent not in _swept:
+        _swept.add(final.parent)
+        sweep(final.parent)
+    part = final.parent / f".morse-part-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
+    try:
+        yield part
+        _publish(part, final)
+    except OSError as error:
+        raise InputError(
+            f"“{final.name}” could not be written: {error.strerror or error}.",
+            "What was there before is unchanged. Choose a folder with space that you may write to.",
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _suffix(path: Path) -> str:
+    ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+    return ending if re.fullmatch(r"(\.\w{1,12}){0,2}", ending) else ""
+
+
+def _publish(part: Path, final: Path) -> None:
+    if final.exists():
+        shutil.copymode(final, part)
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, final)
+    if os.name != "nt":  # Windows cannot open a folder to flush it
+        folder = os.open(final.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_bytes(target: Path | str, content: bytes) -> Path:
+    """Write ``content`` to ``target``, all or nothing; returns the path."""
+    with atomic_path(target) as part:
+        part.write_bytes(content)
+    return Path(target)
+
+
+def write_text(target: Path | str, content: str) -> Path:
+    """Write ``content`` to ``target`` as UTF-8 with the line ends as given, all or nothing; returns the path."""
+    return write_bytes(target, content.encode("utf-8"))
+
+
+def sweep(folder: Path | str) -> list[str]:
+    """Remove what writers that no longer run left in ``folder``; returns the names. Other files are never touched."""
+    removed = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False) and _stale(entry, match[1], int(match[2])):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+                    removed.append(entry.name)
+    return removed
+
+
+def _stale(entry: os.DirEntry[str], host: str, process: int) -> bool:
+    if host == _HOST and not _runs(process):
+        return True
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would end the process instead of asking for it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
