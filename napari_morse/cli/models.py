@@ -1,0 +1,134 @@
+"""``napari-morse models``: which models there are, and what each one is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from napari_morse import zoo
+from napari_morse.io.cards import model_digest
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model's name or folder: show its whole card.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the models that are there, or show one model's card."""
+    console = Console(markup=False, highlight=False)
+    if name is None:
+        if as_json:
+            _print_json({"models": [_entry(m) for m in zoo.available()], "broken": [_problem(m) for m in zoo.broken()]})
+        else:
+            _list(console)
+        return
+    info = zoo.find(name)
+    if as_json:
+        _print_json(_entry(info) | {"card": info.card.model_dump(mode="json")})
+    else:
+        _card(console, info)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _entry(info: zoo.ModelInfo) -> dict[str, Any]:
+    card = info.card
+    return {
+        "name": info.name,
+        "version": card.version,
+        "summary": card.summary,
+        "dimensions": info.dims,
+        "labels": [label.model_dump() for label in card.labels],
+        "spacing_mm": list(card.spacing),
+        "size_bytes": info.size,
+        "shipped": info.shipped,
+        "folder": str(info.folder),
+        "trained_on": card.data.name,
+        "licence": card.data.licence,
+        "digest": model_digest(info.folder),
+    }
+
+
+def _problem(model: zoo.BrokenModel) -> dict[str, Any]:
+    return {"name": model.name, "folder": str(model.folder), "shipped": model.shipped, "problem": model.problem}
+
+
+def _list(console: Console) -> None:
+    found, unusable = zoo.available(), zoo.broken()
+    if found:
+        table = Table()
+        for column in ("name", "version", "dims", "finds", "spacing", "size", "from", "trained on", "licence"):
+            table.add_column(column, overflow="fold")
+        for info in found:
+            table.add_row(*(_printable(cell) for cell in _cells(info)))
+        console.print(table)
+    else:
+        console.print("There is no model yet: `napari-morse train` makes one.")
+    for model in unusable:
+        console.print(f"Cannot be used: {model.name}. {model.problem}")
+    console.print(f"Your own models are looked for in {zoo.library()}")
+
+
+def _cells(info: zoo.ModelInfo) -> list[str]:
+    card = info.card
+    return [
+        info.name,
+        str(card.version),
+        f"{info.dims}-D",
+        ", ".join(label.name for label in card.labels),
+        _millimetres(card.spacing),
+        f"{info.size / 1e6:.1f} MB",
+        "shipped" if info.shipped else "yours",
+        f"{card.data.name} ({card.data.cases} cases)",
+        card.data.licence,
+    ]
+
+
+def _card(console: Console, info: zoo.ModelInfo) -> None:
+    """Every field that a person asks about, one a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _fields(info):
+        if value:
+            table.add_row(key, _printable(value))
+    console.print(table)
+
+
+def _fields(info: zoo.ModelInfo) -> list[tuple[str, str]]:
+    card = info.card
+    backbone = card.recipe.backbone
+    axis = {"R": "sagittal", "A": "coronal", "S": "axial", None: ""}[card.slice_axis]
+    labels = (f"{label.id} {label.name} {label.color} {label.code}".strip() for label in card.labels)
+    extents = (f"{low:g} to {high:g}" for low, high in card.field_of_view)
+    return [
+        ("name", f"{info.name}, version {card.version} ({'shipped' if info.shipped else 'yours'})"),
+        ("summary", card.summary),
+        ("finds", "\n".join(labels)),
+        ("reads", f"{info.dims}-D {axis}".strip() + f", {', '.join(card.channels)}, at {_millimetres(card.spacing)}"),
+        ("seen in training", f"{' × '.join(extents)} mm" if card.field_of_view else ""),
+        ("network", f"{backbone.name}, recipe {card.recipe.name}, coarse pass at stride {backbone.stem_stride}"),
+        ("trained on", f"{card.data.name}, {card.data.cases} cases"),
+        ("licence", card.data.licence),
+        ("attribution", card.data.attribution),
+        ("on validation", "\n".join(f"{key} {value:.4g}" for key, value in card.metrics.items())),
+        ("tuned from", "\n".join(card.lineage)),
+        ("made", card.created),
+        ("size", f"{info.size / 1e6:.1f} MB"),
+        ("digest", model_digest(info.folder)),
+        ("folder", str(info.folder)),
+    ]
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a card that someone sent must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
+def _millimetres(spacing: tuple[float, ...]) -> str:
+    return " × ".join(f"{s:g}" for s in spacing) + " mm"
