@@ -22,12 +22,14 @@ def open_scan(path: Path | str, *, frame: int | None = None) -> Scan:
     path
         A NIfTI file (.nii, .nii.gz) or a 2-D picture (PNG, JPEG, TIFF, BMP).
     frame
-        Which frame of a 4-D series (or page of a picture) to take, from 0; must be given for a series, as None takes none silently.
+        Which frame of a 4-D series (or page of a picture) to take, from 0. A series without it is refused: no frame is
+        taken silently.
 
     Returns
     -------
     Scan
-        ``data`` (I, J, K): integers where the file's intensities are plain integers, else float32; unusual things in ``notices``.
+        ``data`` (I, J, K): integers where the file's intensities are plain integers, else float32; what is
+        unusual is in ``notices``.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def open_mask(path: Path | str) -> Mask:
     return read(path, sniffed)
 
 
-def save_mask(mask: Mask, path: Path | str) -> Path:
+def save_mask(mask: Mask, path: Path | str, *, original: Path | None = None) -> Path:
     """Write a mask on its own grid, whole or not at all; the same mask gives the same bytes.
 
     Parameters
@@ -74,6 +76,8 @@ def save_mask(mask: Mask, path: Path | str) -> Path:
         Geometry codes, forms and units of ``mask.header`` are kept exactly where they give the mask's affine.
     path
         Ends in ``.nii`` or ``.nii.gz``; or in ``.png`` for a single slice, written as (I, J) = (rows, columns).
+    original
+        The scan's own file, which is never written over.
 
     Returns
     -------
@@ -83,11 +87,12 @@ def save_mask(mask: Mask, path: Path | str) -> Path:
     Raises
     ------
     InputError
-        Another ending, negative or fractional labels, no such folder, no space, no right to write.
+        Another ending, negative or fractional labels, no such folder, no space, no right to write, the original itself.
     """
-    from napari_morse.io import nifti, pictures
+    from napari_morse.io import guards, nifti, pictures
 
     path = Path(path)
+    guards.keep_original(path, original)
     if path.name.lower().endswith(_NIFTI):
         nifti.write_mask(mask, path)
     elif path.suffix.lower() == ".png":
@@ -97,17 +102,22 @@ def save_mask(mask: Mask, path: Path | str) -> Path:
     return path
 
 
-def save_image(data: Array, grid: Grid, path: Path | str, *, header: Any = None) -> Path:
+def save_image(
+    data: Array, grid: Grid, path: Path | str, *, header: Any = None, original: Path | None = None
+) -> Path:
     """Write an image (I, J, K) on ``grid`` as NIfTI: floats as float32, integers as they are, unscaled.
+
+    Codes, forms and units of ``header`` are kept where they give ``grid``; ``original`` is never written over.
 
     Raises
     ------
     InputError
         Another ending than ``.nii`` or ``.nii.gz``, pixels that are not real numbers, or as `save_mask`.
     """
-    from napari_morse.io import nifti
+    from napari_morse.io import guards, nifti
 
     path = Path(path)
+    guards.keep_original(path, original)
     if not path.name.lower().endswith(_NIFTI):
         raise InputError(f"An image cannot be written as “{path.name}”.", "Let the name end in .nii.gz or .nii.")
     nifti.write_image(data, grid, path, header)

@@ -26,8 +26,8 @@ _swept: set[Path] = set()
 def atomic_path(target: Path | str) -> Iterator[Path]:
     """A path to write to; on success it becomes ``target``, on any error it goes and ``target`` stays as it was.
 
-    The path lies in the same folder (so that the replacement is one step), has the same suffix, and does not exist yet. A
-    link stays a link: the file that it points to is replaced. What a crash of an earlier run left in the folder is swept.
+    The path lies in the same folder (so that the replacement is one step), has the same suffix, and does not exist yet.
+    A link stays a link: the file that it points to is replaced. What a crash of an earlier run left in the folder goes.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _publish(part: Path, final: Path) -> None:
         shutil.copymode(final, part)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    os.replace(part, final)
+    part.replace(final)
     if os.name != "nt":  # Windows cannot open a folder to flush it
         folder = os.open(final.parent, os.O_RDONLY)
         try:
@@ -95,7 +95,7 @@ def sweep(folder: Path | str) -> list[str]:
             match = _TEMPORARY.fullmatch(entry.name)
             if match and entry.is_file(follow_symlinks=False) and _stale(entry, match[1], int(match[2])):
                 with suppress(OSError):
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink()
                     removed.append(entry.name)
     return removed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -33,12 +34,12 @@ def memory_budget() -> int:
     if not said:
         return int(_physical_memory() / 2)
     try:
-        budget = float(said) * 1e9
-        if not 0 < budget < float("inf"):
-            raise ValueError(said)
-    except ValueError as error:
-        raise InputError(f"{MEMORY_VARIABLE} is “{said}”, not a number of GB.", "Set it to a number such as 8.") from error
-    return int(budget)
+        gigabytes = float(said)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 < gigabytes < math.inf:
+        raise InputError(f"{MEMORY_VARIABLE} is “{said}”, not a number of GB.", "Set it to a number such as 8.")
+    return int(gigabytes * 1e9)
 
 
 def _physical_memory() -> float:
@@ -66,9 +67,15 @@ def check_length(declared: int, size: int, gzipped: bool, name: str) -> None:
 
 def incomplete(name: str, read: int, declared: int, where: str = "") -> DamagedFileError:
     """The error for a file that ends too early."""
-    return DamagedFileError(
-        f"“{name}” is incomplete: {read:,} of {declared:,} bytes{where}".replace(",", " ") + ".", COPY_AGAIN
-    )
+    return DamagedFileError(f"“{name}” is incomplete: {read} of {declared} bytes{where}.", COPY_AGAIN)
+
+
+def keep_original(target: Path, original: Path | None) -> None:
+    """Raise InputError when ``target`` is the very file ``original`` (also by another name or link)."""
+    if original is None or not original.exists() or not target.exists():
+        return
+    if target.samefile(original):
+        raise InputError(f"“{target.name}” is the original scan, which is never written over.", "Choose another name.")
 
 
 class Stream:
@@ -102,11 +109,10 @@ class Stream:
     def take(self, count: int) -> NDArray[np.uint8]:
         """The next ``count`` bytes, in memory of their own."""
         buffer = np.empty(count, np.uint8)
-        view = memoryview(buffer)
         done = 0
         while done < count:
             chunk = self._some(min(count - done, _CHUNK))
-            view[done : done + len(chunk)] = chunk
+            buffer[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
             done += len(chunk)
         return buffer
 
@@ -119,8 +125,7 @@ class Stream:
             extra += len(chunk)
             if extra > _TRAILING:
                 raise DamagedFileError(
-                    f"“{self._name}” holds more than the {self._declared:,} bytes that its header declares.".replace(",", " "),
-                    COPY_AGAIN,
+                    f"“{self._name}” holds more than the {self._declared} bytes that its header declares.", COPY_AGAIN
                 )
 
     def _some(self, most: int) -> bytes:

@@ -36,7 +36,7 @@ def as_labels(array: Array, name: str = "The mask") -> Array:
         raise InputError(f"{name} holds negative values ({low:g}).", "Label ids start at 0.")
     kind = next((t for t in _TYPES if high <= np.iinfo(t).max), None)
     if kind is None:
-        raise InputError(f"{name} holds the id {high:g}; the largest possible one is 4294967295.", "Renumber the labels.")
+        raise InputError(f"{name} holds the id {high:g}; ids end at 4294967295.", "Renumber the labels.")
     if array.dtype.kind != "f":
         return array.astype(kind, order="K")
     whole = np.rint(array)

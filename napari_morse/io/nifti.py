@@ -51,7 +51,7 @@ def read_scan(path: Path, sniffed: Sniffed, stem: str, frame: int | None = None)
     Raises
     ------
     InputError
-        Of its kinds `DamagedFileError` and `GeometryError`, too; also a 4-D series without ``frame``, and no finite voxel.
+        Also `DamagedFileError` and `GeometryError`; a 4-D series without ``frame``; no finite voxel.
     MemoryBudgetError
         The image is above the budget.
     """
@@ -148,7 +148,7 @@ def _flat(volume: Array) -> Iterator[Array]:
 
 
 def _scale_into(source: Array, target: Array, slope: float, inter: float) -> int:
-    """Write source × slope + inter into ``target`` (float32); returns how many finite voxels overflowed and were clipped."""
+    """Write source × slope + inter into ``target`` (float32); returns how many finite voxels had to be clipped."""
     with np.errstate(all="ignore"):
         value = source.astype(np.float64) * slope + inter
         over = np.isfinite(source) & ~(np.abs(value) <= _LARGEST)
@@ -167,7 +167,7 @@ def _unfinite(data: Array, name: str) -> tuple[str, ...]:
 
 
 def write_mask(mask: Mask, path: Path) -> None:
-    """Write label ids on the mask's own grid, in the smallest unsigned dtype, slope 1; codes and units of ``mask.header``."""
+    """Write label ids on the mask's grid, in the smallest unsigned dtype, unscaled; codes, units as ``mask.header``."""
     _write(as_labels(mask.data), mask.grid, mask.header, path)
 
 
@@ -181,12 +181,13 @@ def write_image(data: Array, grid: Grid, path: Path, header: Any = None) -> None
     """
     if data.dtype.kind not in "buif":
         raise InputError(f"An image of {data.dtype} cannot be written.", "Convert it to real numbers first.")
-    kind = {"b": np.dtype(np.uint8), "f": np.dtype(np.float32)}.get(data.dtype.kind, data.dtype.newbyteorder("="))
+    kinds: dict[str, np.dtype[Any]] = {"b": np.dtype(np.uint8), "f": np.dtype(np.float32)}
+    kind = kinds.get(data.dtype.kind, data.dtype.newbyteorder("="))
     _write(data.astype(kind, copy=False), grid, header, path)
 
 
 def _write(data: Array, grid: Grid, like: Any, path: Path) -> None:
-    header = nifti_header.header_for(grid.shape, data.dtype, grid, like)
+    header = nifti_header.header_for(data.dtype, grid, like)
     with atomic_path(path) as part, part.open("wb") as raw:
         if path.name.lower().endswith(".gz"):
             # no name and no time in the gzip header: the same mask gives the same bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
@@ -44,7 +44,7 @@ class Layout:
 
     shape: tuple[int, int, int]
     frames: int
-    dtype: np.dtype[Array]  # type: ignore[type-var]
+    dtype: np.dtype[Any]
     offset: int
     slope: float
     """1.0 with ``inter`` 0.0 when the voxels are meant as they are stored."""
@@ -63,10 +63,9 @@ class Layout:
 
 
 def parse(block: bytes, name: str) -> Nifti1Header:
-    """The header in ``block``, whose 348 (or 540, NIfTI-2) bytes a sniffer has recognised; text extensions are left out."""
-    kind = Nifti1Header if len(block) == 348 else Nifti2Header
+    """The header in ``block``, the 348 (NIfTI-2: 540) bytes that a sniffer has recognised; extensions are left out."""
     try:
-        return kind(block, check=False)
+        return Nifti1Header(block, check=False) if len(block) == 348 else Nifti2Header(block, check=False)
     except (HeaderDataError, ValueError) as error:
         raise DamagedFileError(f"The header of “{name}” is damaged.", REPAIR) from error
 
@@ -109,7 +108,7 @@ def _shape(header: Nifti1Header, name: str) -> tuple[tuple[int, int, int], int]:
     return (sizes[0], sizes[1], sizes[2]), sizes[3]
 
 
-def _dtype(header: Nifti1Header, name: str) -> np.dtype[Array]:  # type: ignore[type-var]
+def _dtype(header: Nifti1Header, name: str) -> np.dtype[Any]:
     code = int(header["datatype"])
     if code in _REFUSED:
         raise InputError(
@@ -118,7 +117,7 @@ def _dtype(header: Nifti1Header, name: str) -> np.dtype[Array]:  # type: ignore[
         )
     if code not in _DATATYPES:
         raise InputError(f"“{name}” has the unknown datatype {code}.", REPAIR)
-    return np.dtype(header.endianness + _DATATYPES[code])
+    return np.dtype(f"{header.endianness}{_DATATYPES[code]}")
 
 
 def _offset(header: Nifti1Header, name: str) -> tuple[int, tuple[str, ...]]:
@@ -141,7 +140,7 @@ def _scale(header: Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
 
 
 def affine_of(header: Nifti1Header) -> tuple[NDArray[np.float64], bool]:
-    """Voxel index → mm RAS+ (4, 4), and whether the header knows the orientation: sform, else qform, else spacing alone."""
+    """Voxel index → mm RAS+ (4, 4) from sform, else qform, else spacing alone; and whether the orientation is known."""
     if int(header["sform_code"]) > 0:
         affine, known = _sform(header), True
     elif int(header["qform_code"]) > 0:
@@ -235,15 +234,15 @@ def _steps(header: Nifti1Header) -> list[float]:
     return [float(size) if good else 1.0 for size, good in zip(sizes, _usable(sizes), strict=True)]
 
 
-def header_for(shape: tuple[int, int, int], dtype: np.dtype[Array], grid: Grid, like: object = None) -> Nifti1Header:  # type: ignore[type-var]
-    """A new header for voxels of ``dtype`` on ``grid``, with the codes, forms, sizes and units of ``like`` but none of its text.
+def header_for(dtype: np.dtype[Any], grid: Grid, like: object = None) -> Nifti1Header:
+    """A new header for voxels of ``dtype`` on ``grid``, with the codes, forms and units of ``like``, none of its text.
 
-    Where ``like`` gives the very affine of ``grid``, its fields are copied bit by bit. NIfTI-2 where ``like`` is, or where an
-    axis is longer than NIfTI-1 can say.
+    Where ``like`` gives the very affine of ``grid``, its fields are copied bit by bit. NIfTI-2 where ``like`` is, or
+    where an axis is longer than NIfTI-1 can say.
     """
-    version2 = isinstance(like, Nifti2Header) or max(shape) > np.iinfo(np.int16).max
-    header: Nifti1Header = Nifti2Header() if version2 else Nifti1Header()
-    header.set_data_shape(shape)
+    version2 = isinstance(like, Nifti2Header) or max(grid.shape) > np.iinfo(np.int16).max
+    header = Nifti2Header() if version2 else Nifti1Header()
+    header.set_data_shape(grid.shape)
     header.set_data_dtype(dtype)
     header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["descrip"] = b"napari-morse"
@@ -277,8 +276,3 @@ def _set_affine(header: Nifti1Header, grid: Grid, like: object) -> None:
         header.set_qform(grid.affine, code=code, strip_shears=False)
     except HeaderDataError:  # a sheared affine has no qform
         header["qform_code"] = 0
-
-
-def is_header(thing: object) -> bool:
-    """Whether ``thing`` is a NIfTI header."""
-    return isinstance(thing, nib.Nifti1Header)

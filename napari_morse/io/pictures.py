@@ -41,7 +41,7 @@ _WIDEST = 8
 
 
 def picture_grid(rows: int, columns: int, spacing: tuple[float, float]) -> Grid:
-    """The grid of a picture: rows run to posterior, columns to the patient's left; ``spacing`` in mm along rows, columns."""
+    """The grid of a picture: rows to posterior, columns to the patient's left; ``spacing`` in mm (rows, columns)."""
     affine = np.zeros((4, 4))
     affine[1, 0], affine[0, 1] = -spacing[0], -spacing[1]
     affine[2, 2] = affine[3, 3] = 1.0
@@ -49,7 +49,7 @@ def picture_grid(rows: int, columns: int, spacing: tuple[float, float]) -> Grid:
 
 
 def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = None) -> Scan:
-    """Open a picture as a grey scan of shape (rows, columns, 1); pages of a TIFF or PNG are chosen like frames of a series.
+    """Open a picture as a grey scan of shape (rows, columns, 1); pages are chosen like the frames of a series.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
         notices += (f"{count} of {grey.size} pixels are not finite (NaN or infinite).",) if count else ()
     return Scan(
         data=grey[:, :, np.newaxis],
-        grid=picture_grid(*grey.shape, spacing),
+        grid=picture_grid(grey.shape[0], grey.shape[1], spacing),
         stem=stem,
         source=path,
         orientation_known=False,
@@ -95,7 +95,7 @@ def read_label_picture(path: Path, sniffed: Sniffed) -> Mask:
             raise InputError(f"“{path.name}” is a colour picture, not a mask.", "Save label ids as a grey PNG.")
         pixels = colours[:, :, 0]
     labels = as_labels(pixels, f"“{path.name}”")
-    return Mask(labels[:, :, np.newaxis], picture_grid(*labels.shape, spacing))
+    return Mask(labels[:, :, np.newaxis], picture_grid(labels.shape[0], labels.shape[1], spacing))
 
 
 def write_label_picture(mask: Mask, path: Path) -> None:
@@ -163,7 +163,7 @@ def _native(pixels: Array) -> Array:
 
 
 def _spacing(image: Image.Image) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """(mm along rows, mm along columns), and where they come from: PNG's pixels per metre, or the assumption of 1 mm."""
+    """(mm from row to row, from column to column), and whence: PNG's pixels per metre, or the assumption of 1 mm."""
     dpi = image.info.get("dpi")
     if image.format == "PNG" and dpi is not None and min(dpi) > 0 and not _for_screen(dpi):
         columns, rows = (25.4 / float(d) for d in dpi)

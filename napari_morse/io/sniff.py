@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import zlib
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ def sniff(path: Path) -> Sniffed:
 
 def _size(path: Path) -> int:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except FileNotFoundError as error:
         raise InputError(f"There is no file “{path.name}”.", "Check its name and folder.") from error
     except (OSError, ValueError) as error:
@@ -125,7 +124,7 @@ def _kind(head: bytes, gzipped: bool, path: Path) -> Kind:
 def _header_size(head: bytes) -> int:
     """Length that the header gives itself, in whichever byte order makes sense; 0 when neither does."""
     for order in ("little", "big"):
-        size = int.from_bytes(head[:4], order)  # type: ignore[arg-type]
+        size = int.from_bytes(head[:4], order)
         if size in (348, 540):
             return size
     return 0
@@ -141,21 +140,23 @@ def _unknown(head: bytes, gzipped: bool, path: Path) -> InputError:
         return InputError(
             f"{name} is the header of a pair of files (.hdr and .img).", "Convert the pair to one file (.nii.gz) first."
         )
-    if _header_size(head) and len(head) < _header_size(head) + 4:
-        return DamagedFileError(
-            f"{name} is incomplete: it ends inside its header, after {len(head)} bytes.",
-            "Copy it again from where it came.",
-        )
     for offset, magic, what in _STRANGERS:
         if head[offset : offset + len(magic)] == magic:
             return InputError(f"{name} is {what}, which is not opened here.", OPENABLE)
-    if _header_size(head) == 348:
-        return InputError(f"{name} is an Analyze file, or a NIfTI file with a damaged header.", OPENABLE)
-    if gzipped:
-        return DamagedFileError(f"{name} is a gzip file, but there is no NIfTI image inside.", OPENABLE)
-    if _text(head):
-        return DamagedFileError(f"{name} is a text file, not an image, whatever its name says.", OPENABLE)
-    return DamagedFileError(f"{name} is not an image of a known kind.", OPENABLE)
+    if 0 < len(head) < _header_size(head):
+        return DamagedFileError(
+            f"{name} is incomplete: it ends inside its header, after {len(head)} of {_header_size(head)} bytes.",
+            "Copy it again from where it came.",
+        )
+    if _header_size(head):
+        what = "is an Analyze file, or a NIfTI file with a damaged header"
+    elif gzipped:
+        what = "is a gzip file, but there is no NIfTI image inside"
+    elif _text(head):
+        what = "is a text file, not an image, whatever its name says"
+    else:
+        what = "is not an image of a known kind"
+    return DamagedFileError(f"{name} {what}.", OPENABLE)
 
 
 def _text(head: bytes) -> bool:
