@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from napari_morse.errors import MorseError
 from napari_morse.io import save_image, save_mask
@@ -61,4 +61,4 @@ def _complete(path: str) -> Path:
 
 def _told(error: MorseError) -> MorseError:
     """The same error with its hint in the message, the only part that napari shows."""
-    return cast("MorseError", type(error)(str(error)))
+    return type(error)(str(error))

@@ -117,16 +117,13 @@ def has_length(units: Any) -> bool:
 def _is_length(unit: Any) -> bool:
     import pint
 
-    registry = pint.get_application_registry()
-    return bool(registry.Unit(str(unit)).is_compatible_with("mm"))
+    return bool(pint.Unit(str(unit)).is_compatible_with("mm"))
 
 
 def _millimetres(unit: Any) -> float:
     import pint
 
-    if not _is_length(unit):
-        return 1.0
-    return float(pint.get_application_registry().Quantity(1.0, str(unit)).to("mm").magnitude)
+    return float(pint.Quantity(1.0, str(unit)).to("mm").magnitude) if _is_length(unit) else 1.0
 
 
 def grid_of(matrix: Matrix, shape: tuple[int, int, int]) -> Grid:

@@ -29,10 +29,10 @@ _OBLIQUE = 0.1
 def scan_of(layer: Image, viewer: ViewerModel | None = None) -> Scan:
     """The scan behind an image layer.
 
-    A layer of ours gives its own `Scan` (with the layer's pixels, where a person changed them). So does an image that another
-    program laid exactly over one of the scans of ``viewer``, as a filter does. Any other layer is read at its own place: the
-    viewer's world is taken as (S, P, L), in mm where the layer has a unit of length, else with pixels as mm; of several
-    resolutions the finest is read. A 2-D layer is a picture.
+    A layer of ours gives its own `Scan` (with the layer's pixels, where a person changed them). So does an image that
+    another program laid exactly over one of the scans of ``viewer``, as a filter does. Any other layer is read at its
+    own place: the viewer's world is taken as (S, P, L), in mm where the layer has a unit of length, else with pixels
+    as mm; of several resolutions the finest is read. A 2-D layer is a picture.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ def _stored_on(layer: Any, scan: Scan) -> Array:
 def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | None:
     """The one scan that a layer which is not ours lies on.
 
-    None when there is none and the layer's own place in the world can be taken as its place in mm; with ``must`` an oblique scan
-    beside it, whose place in the world is not its place in mm, is an error then.
+    None when there is none and the layer's own place in the world can be taken as its place in mm; with ``must`` an
+    oblique scan beside it, whose place in the world is not its place in mm, is an error then.
     """
     scans = list(open_scans(viewer)) if viewer is not None else []
     found = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
