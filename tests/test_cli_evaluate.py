@@ -115,6 +115,16 @@ def test_missed_and_spurious_are_counted_and_shown(run, folders):
     assert "diagonal" in shown
 
 
+def test_a_narrow_terminal_cuts_no_figure(run, folders, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    put(folders[0], "a.nii.gz", box(3))
+    put(folders[1], "a.nii.gz", box(2))
+    shown, report = run()
+    row = report["runs"][0]["summary"][0]
+    assert f"{row['dice']:.3f} {row['hd95']:.2f}" in " ".join(shown.split())
+    assert "…" not in shown
+
+
 def test_every_case_has_a_row_for_every_structure(run, folders):
     pred, truth = folders
     put(pred, "a.nii.gz", box(label=1))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -191,7 +192,7 @@ def _structure(label: int) -> str:
 
 def _show(console: Console, run: Run, tolerance: float) -> None:
     title = f"{run.suffix.strip('_') or 'masks'}: {len(run.pairing.pairs)} cases scored, NSD at {tolerance:g} mm"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("structure", no_wrap=True)
     for column in ("found", "missed", "spurious", "empty", "Dice", "HD95", "HD95*", "ASD", "ASD*", "NSD"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -203,6 +204,7 @@ def _show(console: Console, run: Run, tolerance: float) -> None:
             _number(row.nsd, 3),
         ]
         table.add_row(_structure(row.id), *(str(n) for n in counts), *figures)
+    console.width = max(console.width, console.measure(table).maximum)  # a narrow terminal must not cut figures
     console.print(table)
     if any(row.missed or row.spurious for row in run.summary):
         console.print(
