@@ -25,6 +25,7 @@ from napari_morse.types import Mask
 ENDINGS = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
 STAGES = ("_coarse", "_rendered")
 """What ``predict`` appends to a case's name."""
+_WIDEST = 1000
 DEFINITIONS = {
     "hd95": "larger of the two directed 95th percentiles between edge voxels, mm",
     "asd": "symmetric mean distance between edge voxels, mm",
@@ -192,7 +193,7 @@ def _structure(label: int) -> str:
 
 def _show(console: Console, run: Run, tolerance: float) -> None:
     title = f"{run.suffix.strip('_') or 'masks'}: {len(run.pairing.pairs)} cases scored, NSD at {tolerance:g} mm"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("structure", no_wrap=True)
     for column in ("found", "missed", "spurious", "empty", "Dice", "HD95", "HD95*", "ASD", "ASD*", "NSD"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -204,7 +205,8 @@ def _show(console: Console, run: Run, tolerance: float) -> None:
             _number(row.nsd, 3),
         ]
         table.add_row(_structure(row.id), *(str(n) for n in counts), *figures)
-    console.width = max(console.width, console.measure(table).maximum)  # a narrow terminal must not cut figures
+    needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    console.width = max(console.width, needed)  # a narrow terminal wraps lines, but no figure is cut
     console.print(table)
     if any(row.missed or row.spurious for row in run.summary):
         console.print(

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -61,7 +62,7 @@ def _problem(model: zoo.BrokenModel) -> dict[str, Any]:
 def _list(console: Console) -> None:
     found, unusable = zoo.available(), zoo.broken()
     if found:
-        table = Table()
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for column in ("name", "version", "dims", "finds", "spacing", "size", "from", "trained on", "licence"):
             table.add_column(column, overflow="fold")
         for info in found:
