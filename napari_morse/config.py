@@ -18,7 +18,7 @@ class _Frozen(BaseModel):
 class BackboneConfig(_Frozen):
     """The network that makes the coarse mask."""
 
-    name: Literal["dynunet", "unet", "segresnet"] = "dynunet"
+    name: Literal["dynunet", "segresnet", "basicunet"] = "dynunet"
     """MONAI network behind the adapter."""
     spatial_dims: Literal[2, 3] = 3
     in_channels: int = Field(1, ge=1)
@@ -26,6 +26,8 @@ class BackboneConfig(_Frozen):
     """C, background included."""
     filters: tuple[int, ...] = (32, 64, 128)
     """Channels per level, shallow to deep: about 1.5 M parameters in 3-D, a laptop's share."""
+    stem: Literal["strided", "pooled"] = "strided"
+    """How the input is thinned out: by the first convolution's stride (DynUNet), or by averaging blocks of voxels."""
     stem_stride: int = Field(2, ge=1)
     """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass about 8 × cheaper in 3-D; the renderer then works
     at full resolution."""
@@ -42,10 +44,11 @@ class RenderConfig(_Frozen):
     """β, share of the N points taken where the coarse logits are most uncertain."""
     voxel_centres: bool = True
     """Training points are moved to voxel centres, where labels are exact; the published form leaves them between voxels."""
-    steps: int = Field(2, ge=1)
-    """Rounds at inference; more without retraining makes masks worse."""
-    fraction: float = Field(0.06, gt=0, le=1)
-    """M of one round, as a share of the voxels, so that it grows with the volume."""
+    uncertain_below: float = Field(4.0, gt=0)
+    """At inference every voxel whose two largest coarse logits are closer than this is re-predicted: M grows with the boundary, and
+    does not depend on how much background the scan holds."""
+    fraction: float = Field(0.25, gt=0, le=1)
+    """Upper bound of M as a share of the voxels (the most uncertain ones are kept)."""
     encoding: Literal["fourier", "cell_relative", "none"] = "cell_relative"
     """γ. ``cell_relative`` (offset from the feature cell's centre) survives tiling; ``fourier`` is the published one."""
     fourier_features: int = Field(128, ge=1)
@@ -86,6 +89,8 @@ class TrainConfig(_Frozen):
     """Decay of the averaged weights, which are the ones judged and kept."""
     point_weight: float = Field(1.0, ge=0)
     """λ of the point loss in stage two."""
+    point_dice: float = Field(0.5, ge=0, le=1)
+    """Share of soft Dice in the point loss; 0 is the published form."""
     point_ramp: bool = False
     """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
     validate_every: int = Field(250, ge=1)

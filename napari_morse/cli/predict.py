@@ -1,0 +1,142 @@
+"""``napari-morse predict``: masks and points of scans, without a window."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_morse.errors import InputError, MorseError
+from napari_morse.types import Roi
+
+if TYPE_CHECKING:
+    from napari_morse.inference import Predictor
+    from napari_morse.types import Prediction, Scan
+
+ENDINGS = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+def predict(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="NIfTI files, folders of them, or 2-D pictures.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the masks and tables.")],
+    model: Annotated[str, typer.Option(help="Name of a model, or its folder.")] = "hippocampus-3d",
+    roi: Annotated[
+        str | None, typer.Option(help="Box of voxels i0:i1,j0:j1,k0:k1 in storage order, stop excluded.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    frame: Annotated[int | None, typer.Option(help="Which frame of a 4-D series, from 0.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write sizes, times and warnings to this file.")
+    ] = None,
+) -> None:
+    """Write <case>_coarse, <case>_rendered (on the scan's own grid) and <case>_points.csv for each input.
+
+    A case that cannot be used is named and the others go on; the exit code is then 2.
+    """
+    from napari_morse import zoo
+    from napari_morse.inference import Predictor
+
+    files = gather(inputs)
+    box = parse_roi(roi) if roi is not None else None
+    predictor = Predictor(zoo.load(model), device)
+    done, failed = [], []
+    for path in files:
+        try:
+            done.append(_one(predictor, path, box, frame, out))
+        except MorseError as error:
+            failed.append({"file": str(path), "error": str(error)})
+            sys.stderr.write(f"Error: {error}\n")
+    if json_file is not None:
+        _write_json(json_file, {"model": predictor.card.name, "digest": predictor.model.digest,
+                                "device": predictor.device, "cases": done, "failed": failed})  # fmt: skip
+    if failed:
+        raise typer.Exit(2)
+
+
+def gather(inputs: list[Path]) -> list[Path]:
+    """Files named, and those of a known ending in folders named; two cases of one name are refused.
+
+    Raises
+    ------
+    InputError
+        When something is missing, a folder holds no scan, or two inputs would write to the same files.
+    """
+    from napari_morse.io import case_stem
+
+    files: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"There is no file {path}.", "Check the path.")
+        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(ENDINGS)) if path.is_dir() else [path]
+        if not found:
+            raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
+        files += found
+    stems = [case_stem(p) for p in files]
+    twice = {s for s in stems if stems.count(s) > 1}
+    if twice:
+        raise InputError(
+            f"Two inputs are named {sorted(twice)[0]!r}; one would overwrite the other.", "Run them apart."
+        )
+    return files
+
+
+def parse_roi(text: str) -> Roi:
+    """``i0:i1,j0:j1,k0:k1`` → box.
+
+    Raises
+    ------
+    InputError
+        When it is not written so.
+    """
+    try:
+        (i0, i1), (j0, j1), (k0, k1) = (tuple(int(v) for v in part.split(":")) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a box.", "Write it as i0:i1,j0:j1,k0:k1, e.g. 10:60,20:80,5:50.") from error
+    return Roi((i0, j0, k0), (i1, j1, k1))
+
+
+def _one(predictor: Predictor, path: Path, box: Roi | None, frame: int | None, out: Path) -> dict[str, Any]:
+    from napari_morse.inference import save_prediction
+    from napari_morse.io import open_scan
+
+    scan = open_scan(path, frame=frame)
+    for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
+        sys.stderr.write(f"{scan.stem}: {sentence}\n")
+    prediction = predictor.predict()
+    files = save_prediction(prediction, scan, out)
+    summary = _summary(prediction, scan, files)
+    typer.echo(f"{scan.stem}: {summary['seconds']['total']:.1f} s, {len(prediction.points)} points re-predicted")
+    return summary
+
+
+def _summary(prediction: Prediction, scan: Scan, files: list[Path]) -> dict[str, Any]:
+    volume = scan.grid.voxel_volume
+    return {
+        "case": scan.stem,
+        "files": [str(f) for f in files],
+        "frame": scan.frame,
+        "points": len(prediction.points),
+        "changed": int(prediction.points.changed.sum()),
+        "seconds": {k: round(v, 4) for k, v in prediction.seconds.items()},
+        "warnings": [*scan.notices, *prediction.warnings],
+        "structures": [
+            {
+                "id": label.id,
+                "name": label.name,
+                "coarse_mm3": int((prediction.coarse.data == label.id).sum()) * volume,
+                "rendered_mm3": int((prediction.rendered.data == label.id).sum()) * volume,
+            }
+            for label in prediction.rendered.labels
+        ],
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from napari_morse.io.atomic import write_text
+
+    write_text(path, json.dumps(content, indent=1) + "\n")

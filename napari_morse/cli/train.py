@@ -1,0 +1,99 @@
+"""``napari-morse train``: a model from scans and labels, from one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_morse.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from napari_morse.config import Recipe
+    from napari_morse.training.loop import Report, Trainer
+    from napari_morse.training.run import TrainingRun
+
+
+def train(
+    images: Annotated[Path, typer.Option(help="Folder of scans.")],
+    labels: Annotated[Path, typer.Option(help="Folder of masks, named as the scans.")],
+    out: Annotated[Path, typer.Option(help="Model folder to make; its name is the model's name.")],
+    splits: Annotated[Path | None, typer.Option(help="JSON with lists train and val of case names; else 1 in 5 is held out.")] = None,
+    recipe: Annotated[str, typer.Option(help="default-3d or default-2d.")] = "default-3d",
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change a knob: part.knob=value; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock budget instead of the recipe's iterations.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was begun for this model.")] = False,
+    spacing: Annotated[str | None, typer.Option(help="Working voxel in mm, e.g. 1,1,1; else the cases' median.")] = None,
+    slice_axis: Annotated[str, typer.Option(help="2-D recipes: R (sagittal), A (coronal) or S (axial).")] = "A",
+    names: Annotated[str | None, typer.Option(help="Names of the labels: 1=anterior,2=posterior.")] = None,
+    summary: Annotated[str, typer.Option(help="One sentence for the model's card.")] = "",
+    data_name: Annotated[str, typer.Option(help="Training data, for the card.")] = "own cases",
+    licence: Annotated[str, typer.Option(help="Licence of the training data, for the card.")] = "not stated",
+    attribution: Annotated[str, typer.Option(help="Whom the data's licence asks to name.")] = "",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (about twice as fast on processors that have it).")] = None,
+) -> None:  # fmt: skip
+    """Train on scans and labels; the best weights, judged by their rendered masks, become a model folder."""
+    from napari_morse.training.finish import Purpose
+    from napari_morse.training.recipes import recipe_named
+    from napari_morse.training.run import TrainingRun
+
+    changes = [*(change or []), *([f"train.precision={precision}"] if precision else [])]
+    chosen = recipe_named(recipe, tuple(changes))
+    if out.exists() and any(out.iterdir()):
+        raise WeightsError(f"“{out.name}” exists already.", "Give the new model another name.")
+    run = TrainingRun(
+        pairs=(images, labels),
+        splits=splits,
+        recipe=chosen,
+        seed=seed,
+        minutes=minutes,
+        spacing=_numbers(spacing, chosen),
+        slice_axis=slice_axis if chosen.backbone.spatial_dims == 2 else None,
+        names=names,
+        purpose=Purpose(out.name, summary, data_name, licence, attribution),
+        state=out.with_name(f"{out.name}.run"),
+    )
+    trainer = run.trainer(resume)
+    _watched(trainer, run, out)
+
+
+def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        found = tuple(float(v) for v in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{text!r} is no spacing.", "Write mm per axis, e.g. 1,1,1.") from error
+    if len(found) != recipe.backbone.spatial_dims or min(found) <= 0:
+        raise InputError(
+            f"{text!r} is no spacing for a {recipe.backbone.spatial_dims}-D recipe.", "One length per axis."
+        )
+    return found
+
+
+def _watched(trainer: Trainer, run: TrainingRun, out: Path) -> None:
+    """Train under a progress bar and write the model."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task("starting", total=1.0)
+
+        def watch(report: Report) -> None:
+            share = report.iteration / max(report.total, 1)
+            bars.update(task, completed=share, description=f"stage {report.stage}, loss {report.loss:.3f}")
+            if report.verdict is not None:
+                mark = "  best" if report.best else ""
+                console.print(
+                    f"iteration {report.iteration}: rendered Dice {report.verdict.dice:.4f} on validation{mark}"
+                )
+
+        net = trainer.run(watch)
+    card = run.finish(net, out)
+    console.print(f"{out}: {card.name}, rendered Dice on validation "
+                  + ", ".join(f"{card.metrics[f'val_rendered_dice_{n}']:.4f} {label.name}"
+                              for n, label in enumerate(card.labels, start=1)))  # fmt: skip

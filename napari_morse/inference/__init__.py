@@ -1,0 +1,9 @@
+"""Scan in; coarse mask, rendered mask and points out."""
+
+from __future__ import annotations
+
+from napari_morse.inference.devices import available_devices, resolve_device
+from napari_morse.inference.export import save_prediction
+from napari_morse.inference.predictor import Predictor, Progress
+
+__all__ = ["Predictor", "Progress", "available_devices", "resolve_device", "save_prediction"]

@@ -1,0 +1,68 @@
+"""Is this scan like those that the model was trained on?"""
+
+from __future__ import annotations
+
+from napari_morse.config import ModelCard
+from napari_morse.inference.normalise import Normalised
+
+SPACING_FACTOR = 1.6
+"""A voxel this many times longer or shorter than the model's is named."""
+EXTENT_SLACK = 1.25
+"""A field of view this many times beyond the range seen in training is named."""
+
+
+def unlike(
+    card: ModelCard,
+    spacing: tuple[float, ...],
+    extent: tuple[float, ...],
+    look: Normalised,
+    picture: bool,
+    region: bool,
+) -> tuple[str, ...]:
+    """Plain sentences on how a scan differs from a model's training data.
+
+    Parameters
+    ----------
+    spacing, extent
+        mm along the model's axes: of a voxel, and of what is read.
+    look
+        The normalised intensities.
+    picture
+        True when pixel sizes are not to be trusted.
+    region
+        True when a region of interest was given.
+    """
+    found = []
+    if look.flat:
+        return ("The scan has no contrast: every voxel has the same value, and the masks are empty.",)
+    if look.not_finite:
+        found.append(f"{look.not_finite} voxels are not finite (NaN or infinite); they were read as the darkest value.")
+    if not picture:
+        found += _sizes(card, spacing, extent, region)
+    low, high = card.intensity.skewness
+    slack = 0.5 * (high - low)
+    if not low - slack <= look.skewness <= high + slack:
+        found.append("The grey levels are unlike those of the training scans: another contrast, or much background.")
+    return tuple(found)
+
+
+def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...], region: bool) -> list[str]:
+    found = []
+    if any(max(s / t, t / s) > SPACING_FACTOR for s, t in zip(spacing, card.spacing, strict=True)):
+        found.append(f"The voxels measure {_mm(spacing)} mm; the model was trained at {_mm(card.spacing)} mm.")
+    ranges = card.field_of_view
+    if ranges and any(e > EXTENT_SLACK * high for e, (_, high) in zip(extent, ranges, strict=True)):
+        what = "region" if region else "scan"
+        largest = _mm(tuple(high for _, high in ranges))
+        found.append(
+            f"The {what} spans {_mm(extent)} mm; the model has seen at most {largest} mm. "
+            "Draw a region of interest around the structure."
+        )
+    elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
+        smallest = _mm(tuple(low for low, _ in ranges))
+        found.append(f"Only {_mm(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region.")
+    return found
+
+
+def _mm(lengths: tuple[float, ...]) -> str:
+    return " × ".join(f"{length:.3g}" for length in lengths)

@@ -1,0 +1,259 @@
+"""Set a scan, then predict: coarse pass, rendering, and everything put back on the scan's own grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_morse.errors import InputError, MorseError
+from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
+from napari_morse.inference.devices import resolve_device
+from napari_morse.inference.engine import CoarsePass, Rendering, coarse_pass, frame_of, render
+from napari_morse.inference.likeness import unlike
+from napari_morse.inference.normalise import Normalised, normalise
+from napari_morse.inference.postprocess import clean
+from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
+from napari_morse.zoo import LoadedModel
+
+AXES = {"R": 0, "A": 1, "S": 2}
+STAGES = {"coarse": (0.0, 0.8), "render": (0.8, 1.0)}
+"""Share of the run at which each stage starts and ends, for the progress bar."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points) of a stage."""
+
+    stage: str
+    done: int
+    total: int
+
+    @property
+    def fraction(self) -> float:
+        """Share of the whole run, 0 to 1."""
+        start, stop = STAGES[self.stage]
+        return start + (stop - start) * self.done / max(self.total, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Set:
+    """A scan made ready: what the engine reads, and the way back."""
+
+    scan: Scan
+    roi: Roi | None
+    axes: Axes
+    moved: int | None
+    """RAS axis that was brought to the front as slices; None in 3-D."""
+    look: Normalised
+    stack: NDArray[np.float32]
+    spacing: tuple[float, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+class Predictor:
+    """Runs one model.
+
+    Parameters
+    ----------
+    model
+        As loaded by `zoo.load`.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises
+    ------
+    InputError
+        When the machine has no such device.
+    """
+
+    def __init__(self, model: LoadedModel, device: str = "auto") -> None:
+        self.model = model
+        self.card = model.card
+        self.device = resolve_device(device)
+        self.net = model.net.to(self.device).eval()
+        self._set: _Set | None = None
+
+    def set_scan(self, scan: Scan, roi: Roi | None = None) -> tuple[str, ...]:
+        """Read, orient and normalise a scan, or a box of it.
+
+        Parameters
+        ----------
+        scan
+            Any orientation, spacing and real dtype. A 2-D model reads a picture's rows and columns as its plane, a scan of one slice
+            along that slice, and other scans slice by slice along its trained axis.
+        roi
+            Voxels to read, storage order; intensities are normalised within.
+
+        Returns
+        -------
+        tuple of str
+            How the scan differs from what the model was trained on.
+
+        Raises
+        ------
+        InputError
+            When a 3-D model is given a 2-D picture, or no voxel is finite.
+        GeometryError
+            When the region does not lie inside the scan.
+        """
+        begun = time.perf_counter()
+        if roi is not None:
+            roi.check(scan.grid.shape)
+        axes = axes_to(scan.grid, RAS)
+        canonical = axes.there(scan.data)
+        if roi is not None:
+            canonical = canonical[axes.roi_there(roi).slices]
+        moved = self._slice_axis(scan, canonical.shape)
+        look = normalise(canonical, self.card.intensity)
+        spacing = oriented(scan.grid, axes).spacing
+        stack = look.pixels[None] if moved is None else np.moveaxis(look.pixels, moved, 0)
+        plane = tuple(s for a, s in enumerate(spacing) if a != moved)
+        if scan.is_picture and not _size_known(scan):
+            plane = self.card.spacing
+        extent = tuple(n * s for n, s in zip(stack.shape[1:], plane, strict=True))
+        warnings = unlike(self.card, plane, extent, look, not _size_known(scan), roi is not None)
+        seconds = time.perf_counter() - begun
+        self._set = _Set(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
+        return warnings
+
+    def _slice_axis(self, scan: Scan, shape: tuple[int, ...]) -> int | None:
+        thin = [axis for axis, n in enumerate(shape) if n == 1]
+        if self.card.slice_axis is None:
+            if thin and scan.is_picture:
+                raise InputError(
+                    f"The model {self.card.name!r} reads volumes, and {scan.stem!r} is a picture.",
+                    "Choose a 2-D model.",
+                )
+            return None
+        return thin[0] if len(thin) == 1 else AXES[self.card.slice_axis]
+
+    def predict(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Both masks of the scan that was set.
+
+        Parameters
+        ----------
+        progress
+            Told after every window and block of points.
+        cancelled
+            Asked before every window and block; True ends the run.
+
+        Returns
+        -------
+        Prediction
+            On the scan's own grid; outside the region everything is 0.
+
+        Raises
+        ------
+        CancelledError
+            When ``cancelled`` said so.
+        MorseError
+            When no scan was set, or the network's output is not finite.
+        """
+        ready = self._set
+        if ready is None:
+            raise MorseError("No scan was set.", "Call set_scan first.")
+        begun = time.perf_counter()
+        done = self._coarse(ready, _teller("coarse", progress), cancelled)
+        between = time.perf_counter()
+        rendering = render(self.net, done, _teller("render", progress), cancelled)
+        if not np.isfinite(rendering.margin).all():
+            raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
+        seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
+        return self._collect(ready, rendering, seconds)
+
+    def _coarse(
+        self, ready: _Set, tick: Callable[[int, int], None] | None, cancelled: Callable[[], bool] | None
+    ) -> CoarsePass:
+        frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
+        return coarse_pass(self.net, ready.stack, frame, tick, cancelled)
+
+    def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float]) -> Prediction:
+        voxel_mm3 = ready.scan.grid.voxel_volume
+        coarse, rendered = (
+            clean(_blank_if(ready.look.flat, m), voxel_mm3, self.card) for m in (rendering.coarse, rendering.rendered)
+        )
+        labels = tuple(Label(e.id, e.name, e.color, e.code) for e in self.card.labels)
+        ids = np.array([0, *(label.id for label in labels)])
+        masks = [
+            Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
+            for m in (coarse, rendered)
+        ]
+        doubt = self._place(ready, _doubt(rendering.logits, self.card.temperature, ready.look.flat))
+        points = self._points(ready, rendering, masks[0].data, masks[1].data)
+        seconds["total"] = sum(seconds.values())
+        return Prediction(
+            masks[0], masks[1], doubt, points, self.card.name, self.model.digest, ready.roi,
+            MappingProxyType(seconds), ready.warnings,
+        )  # fmt: skip
+
+    def _place(self, ready: _Set, stack: Array) -> Array:
+        """(B, *space) stack → (I, J, K) on the scan's grid."""
+        canonical = stack[0] if ready.moved is None else np.moveaxis(stack, 0, ready.moved)
+        if ready.roi is None:
+            return np.ascontiguousarray(ready.axes.back(canonical))
+        whole = np.zeros(tuple(ready.scan.grid.shape[a] for a in ready.axes.order), dtype=stack.dtype)
+        whole[ready.axes.roi_there(ready.roi).slices] = canonical
+        return np.ascontiguousarray(ready.axes.back(whole))
+
+    def _points(self, ready: _Set, rendering: Rendering, before: Array, after: Array) -> Points:
+        """Re-predicted voxels in storage order, most doubtful after rendering first."""
+        margin = rendering.margin[tuple(rendering.voxel.T)]
+        order = np.argsort(margin, kind="stable")
+        if ready.look.flat:
+            order = order[:0]
+        place, *axes = rendering.voxel[order].T
+        if ready.moved is not None:
+            axes.insert(ready.moved, place)
+        canonical = np.stack(axes, axis=1)
+        if ready.roi is not None:
+            canonical = canonical + np.array(ready.axes.roi_there(ready.roi).start)
+        voxel = ready.axes.index_back(canonical).astype(np.int64)
+        affine = ready.scan.grid.affine
+        at = tuple(voxel.T)
+        return Points(
+            voxel,
+            voxel @ affine[:3, :3].T + affine[:3, 3],
+            margin[order].astype(np.float32),
+            before[at].astype(np.uint16),
+            after[at].astype(np.uint16),
+            rendering.weights[order].astype(np.float32),
+            self.net.experts,
+        )
+
+
+def _size_known(scan: Scan) -> bool:
+    return not scan.is_picture or not any("assumed" in notice for notice in scan.notices)
+
+
+def _teller(stage: str, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(Progress(stage, done, total))
+
+
+def _blank_if(flat: bool, mask: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.zeros_like(mask) if flat else mask
+
+
+def _smallest(mask: Array) -> Array:
+    return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
+
+
+def _doubt(logits: NDArray[np.float32], temperature: float, flat: bool) -> NDArray[np.float32]:
+    """(C, …) logits → 1 − (largest − second largest probability), 0 to 1."""
+    if flat:
+        return np.zeros(logits.shape[1:], np.float32)
+    probability = torch.from_numpy(logits / temperature).softmax(dim=0)
+    top = probability.topk(2, dim=0).values
+    return (1 - (top[0] - top[1])).numpy()

@@ -1,0 +1,89 @@
+"""The coarse pass over an image of any size: MONAI's sliding window, stitched maps, progress and cancel."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from monai.inferers.utils import sliding_window_inference
+from torch import Tensor
+
+from napari_morse.errors import CancelledError
+from napari_morse.model.backbones import CoarseMaps
+from napari_morse.model.morse import Morse
+
+Tick = Callable[[int, int], None]
+"""Called with (windows done, windows in all)."""
+
+
+def stitched_maps(
+    net: Morse,
+    image: Tensor,
+    window: tuple[int, ...],
+    batch: int = 1,
+    tick: Tick | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CoarseMaps:
+    """Coarse logits and decoder maps of a whole image.
+
+    Parameters
+    ----------
+    image
+        (B, channels, *size) on the network's device, every axis at least one window long and a multiple of the divisor.
+    window
+        Voxels of a tile, multiples of the divisor; neighbours overlap by about a third and are blended with Gaussian weights.
+    batch
+        Windows per pass.
+    tick, cancelled
+        Told after each pass; asked before each pass.
+
+    Raises
+    ------
+    CancelledError
+        When ``cancelled`` says so, within one pass.
+    """
+    size = tuple(image.shape[2:])
+    total = image.shape[0] * window_count(size, window, net.backbone.divisor)
+    done = 0
+    strides, logit_stride = net.backbone.strides, net.backbone.logit_stride
+
+    def one_pass(tile: Tensor) -> tuple[Tensor, ...]:
+        nonlocal done
+        if cancelled is not None and cancelled():
+            raise CancelledError()
+        maps = net.coarse(tile)
+        done += len(tile)
+        if tick is not None:
+            tick(min(done, total), total)
+        # Finest first: MONAI shrinks its blending weights from one output to the next and cannot grow them back.
+        return (maps.logits, *reversed(maps.features))
+
+    if size == tuple(window):
+        parts = [one_pass(chunk) for chunk in image.split(batch)]
+        logits, *features = (torch.cat(maps) for maps in zip(*parts, strict=True))
+    else:
+        logits, *features = sliding_window_inference(
+            image,
+            window,
+            batch,
+            one_pass,
+            overlap=_overlaps(window, net.backbone.divisor),
+            mode="gaussian",
+        )
+    return CoarseMaps(logits, tuple(reversed(features)), strides, logit_stride, size)
+
+
+def _interval(length: int, divisor: int) -> int:
+    return max(divisor, int(length * 2 / 3) // divisor * divisor)
+
+
+def _overlaps(window: tuple[int, ...], divisor: int) -> list[float]:
+    # Half a voxel more, because MONAI truncates window × (1 − overlap) and a shorter step would leave the cells of the maps.
+    return [max(0.0, 1 - (_interval(n, divisor) + 0.5) / n) for n in window]
+
+
+def window_count(size: tuple[int, ...], window: tuple[int, ...], divisor: int) -> int:
+    """Windows that cover one image."""
+    counts = [1 if n <= w else -(-(n - w) // _interval(w, divisor)) + 1 for n, w in zip(size, window, strict=True)]
+    return len(list(itertools.product(*(range(c) for c in counts))))

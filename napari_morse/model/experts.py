@@ -1,0 +1,71 @@
+"""Experts, one per scale, and the gate that weighs them at every point."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def draw_survivors(experts: int, protected: int | None, generator: torch.Generator | None) -> Tensor:
+    """Silence r ~ U{0 … S−1} experts chosen at random.
+
+    Parameters
+    ----------
+    experts
+        S.
+    protected
+        Index of an expert that is never silenced, or None.
+
+    Returns
+    -------
+    Tensor
+        (S,) bool, True for those that speak; at least one does.
+    """
+    candidates = [s for s in range(experts) if s != protected]
+    most = len(candidates) - (1 if protected is None else 0)
+    silenced = int(torch.randint(most + 1, (1,), generator=generator))
+    order = torch.randperm(len(candidates), generator=generator)[:silenced]
+    speaks = torch.ones(experts, dtype=torch.bool)
+    for index in order.tolist():
+        speaks[candidates[index]] = False
+    return speaks
+
+
+class PointExperts(nn.Module):
+    """Two-layer MLPs on features read at points, mixed by a gate that is stochastic in training.
+
+    Parameters
+    ----------
+    channels
+        Input channels per expert; S of them.
+    width
+        H, hidden and output units.
+    stochastic
+        Silence experts at random while training.
+    protected
+        Index of an expert that is never silenced (the native one), or None.
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int, stochastic: bool, protected: int | None = None) -> None:
+        super().__init__()
+        self.stochastic = stochastic
+        self.protected = protected
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()) for c in channels
+        )
+        self.gate = nn.Sequential(
+            nn.Linear(width * len(channels), width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, len(channels))
+        )
+
+    def forward(self, features: list[Tensor], generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """S × (N, C_s) → mixture (N, H) and weights (N, S), rows summing to 1.
+
+        Weights of silenced experts are 0 and the others are renormalised, so that the mixture keeps its size at test.
+        """
+        spoken = [expert(f) for expert, f in zip(self.experts, features, strict=True)]
+        weights = self.gate(torch.cat(spoken, dim=1)).softmax(dim=1)
+        if self.training and self.stochastic:
+            speaks = draw_survivors(len(spoken), self.protected, generator).to(weights.device)
+            weights = weights * speaks
+            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        return (torch.stack(spoken, dim=1) * weights[..., None]).sum(dim=1), weights

@@ -1,0 +1,38 @@
+"""½(CE + Dice) on the coarse map, cross-entropy at the points."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from monai.losses import DiceCELoss
+from torch import Tensor
+
+_dice_ce = DiceCELoss(
+    to_onehot_y=True, softmax=True, include_background=False, batch=True, lambda_dice=0.5, lambda_ce=0.5
+)
+
+
+def coarse_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """½(CE + Dice) of (B, C, *space) logits against (B, *space) integer labels; Dice over the batch, background left out."""
+    loss: Tensor = _dice_ce(logits, labels[:, None])
+    return loss
+
+
+def point_loss(logits: Tensor, labels: Tensor, dice: float = 0.0) -> Tensor:
+    """Cross-entropy of (N, C) logits against (N,) labels, mixed with a share ``dice`` of soft Dice over the points.
+
+    The published loss has no Dice; without it, rendering undoes the balance that the Dice term gave to the coarse map.
+    """
+    entropy = F.cross_entropy(logits, labels)
+    if dice == 0:
+        return entropy
+    probability = logits.softmax(dim=1)
+    truth = F.one_hot(labels, logits.shape[1]).to(probability.dtype)
+    overlap = (2 * (probability * truth).sum(0) + 1) / (probability.sum(0) + truth.sum(0) + 1)
+    return (1 - dice) * entropy + dice * (1 - overlap[1:].mean())
+
+
+def point_weight(step: int, total: int, start: int, weight: float, ramp: bool) -> float:
+    """λ at iteration ``step`` of ``total``: 0 before ``start``; then ``weight``, or rising linearly to it."""
+    if step < start:
+        return 0.0
+    return weight * (step - start) / max(total - start, 1) if ramp else weight

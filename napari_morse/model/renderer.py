@@ -1,0 +1,83 @@
+"""The implicit head: position, mixed features and coarse logits in, logits out, at points only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from napari_morse.config import RenderConfig
+from napari_morse.model.encoding import make_encoding
+from napari_morse.model.experts import PointExperts
+
+
+class RenderingHead(nn.Module):
+    """Three ReLU layers with P(p) concatenated again at each, then C logits.
+
+    A residual head adds its output to P(p) and starts at zero, so that an untrained one changes nothing.
+    """
+
+    def __init__(self, inputs: int, classes: int, width: int, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+        widths = [inputs] + [width] * 3
+        self.layers = nn.ModuleList(nn.Linear(a + classes, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.last = nn.Linear(width + classes, classes)
+        if residual:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
+
+    def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
+        """(N, inputs) features and (N, C) coarse logits → (N, C) logits."""
+        x = features
+        for layer in self.layers:
+            x = layer(torch.cat([x, coarse], dim=1)).relu()
+        out: Tensor = self.last(torch.cat([x, coarse], dim=1))
+        return coarse + out if self.residual else out
+
+
+class Renderer(nn.Module):
+    """Encoding, experts, fusion and head.
+
+    Parameters
+    ----------
+    config
+        Widths and switches.
+    dims, classes
+        d and C.
+    channels, strides
+        Of the decoder maps, deep to shallow.
+    native_channels
+        Columns that the native expert reads, 0 without one; it is the last expert.
+    """
+
+    def __init__(
+        self,
+        config: RenderConfig,
+        dims: int,
+        classes: int,
+        channels: tuple[int, ...],
+        strides: tuple[int, ...],
+        native_channels: int,
+    ) -> None:
+        super().__init__()
+        self.encoding = make_encoding(config.encoding, dims, strides, config.fourier_features)
+        inputs = channels + ((native_channels,) if native_channels else ())
+        protected = len(channels) if native_channels else None
+        self.mixture = PointExperts(inputs, config.width, config.stochastic, protected)
+        self.fusion = nn.Sequential(
+            nn.Linear(config.width, config.width),
+            nn.ReLU(),
+            nn.Linear(config.width, config.width),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.width, config.width),
+        )
+        self.head = RenderingHead(self.encoding.width + config.width, classes, config.head_width, config.residual)
+
+    def forward(
+        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Features read at points, their voxels in the backbone's input of ``size``, P(p) (N, C) → logits (N, C), weights (N, S)."""
+        mixed, weights = self.mixture(features)
+        encoded = self.encoding(voxel, size)
+        return self.head(torch.cat([encoded, self.fusion(mixed)], dim=1), coarse), weights

@@ -1,0 +1,1 @@
+"""Cases, augmentation and the loop that makes models."""

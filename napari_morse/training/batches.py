@@ -1,0 +1,74 @@
+"""Batches by iteration number: the same number gives the same batch, so that a resumed run goes on as if nothing happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_morse.config import Intensity, Recipe
+from napari_morse.inference.normalise import normalise
+from napari_morse.training.augmentation import Augmenter
+from napari_morse.training.cases import Case
+
+AHEAD = 3
+"""Batches prepared in the background while the network works."""
+AXES = {"R": 0, "A": 1, "S": 2}
+PICTURES = 0.3
+"""Share of 2-D samples standardised over the slice alone, as a picture without its volume is."""
+
+
+class Batches:
+    """Augmented batches for 3-D models, or slices along ``slice_axis`` for 2-D ones."""
+
+    def __init__(self, cases: list[Case], recipe: Recipe, seed: int, slice_axis: str | None) -> None:
+        self.cases = cases
+        self.batch = recipe.train.batch
+        self.seed = seed
+        self.axis = AXES[slice_axis] if slice_axis is not None else None
+        self.augment = Augmenter(recipe.train.window)
+
+    def at(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """(B, 1, *window) float32 images and (B, *window) int64 class indices of one iteration."""
+        drawn = [self._draw(iteration, item) for item in range(self.batch)]
+        images, labels = zip(*drawn, strict=True)
+        return torch.stack(images), torch.stack(labels)
+
+    def _draw(self, iteration: int, item: int) -> tuple[Tensor, Tensor]:
+        number = iteration * self.batch + item
+        epoch, place = divmod(number, len(self.cases))
+        order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.cases))
+        case = self.cases[int(order[place])]
+        image, labels = case.image, case.labels
+        if self.axis is not None:
+            image, labels = self._slice(case, np.random.default_rng((self.seed, 2, number)))
+        return self.augment(image, labels, (self.seed, 3, number))
+
+    def _slice(self, case: Case, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """A slice, four times in five one that shows a structure."""
+        axis = self.axis if self.axis is not None else 2
+        shown = np.flatnonzero(np.moveaxis(case.labels, axis, 0).any(axis=(1, 2)))
+        some = shown if shown.size and rng.random() < 0.8 else np.arange(case.labels.shape[axis])
+        index = int(rng.choice(some))
+        image, labels = case.image.take(index, axis), case.labels.take(index, axis)
+        if rng.random() < PICTURES:
+            image = normalise(image, Intensity()).pixels
+        return image, labels
+
+    def stream(self, start: int, stop: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(iteration, images, labels) from ``start`` up to ``stop``, prepared ahead in one background thread."""
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            waiting: list[Future[tuple[Tensor, Tensor]]] = []
+            try:
+                for iteration in range(start, stop):
+                    while len(waiting) < AHEAD and iteration + len(waiting) < stop:
+                        waiting.append(pool.submit(self.at, iteration + len(waiting)))
+                    images, labels = waiting.pop(0).result()
+                    yield iteration, images, labels
+            finally:
+                for future in waiting:
+                    future.cancel()

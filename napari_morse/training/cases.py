@@ -1,0 +1,162 @@
+"""Training cases: paired by name, in the model's axes and spacing, normalised, held in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_morse.config import Intensity
+from napari_morse.errors import GeometryError, InputError
+from napari_morse.geometry.orientation import RAS, axes_to, oriented
+from napari_morse.geometry.resampling import to_work_grid, work_frame
+from napari_morse.inference.normalise import normalise
+from napari_morse.io import case_stem, open_mask, open_scan
+
+SUFFIXES = (".nii.gz", ".nii", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One scan with its truth, axes along R, A, S.
+
+    Parameters
+    ----------
+    stem
+        Name of the case.
+    image
+        (X, Y, Z) float32, normalised.
+    labels
+        (X, Y, Z) uint8 class indices: 0 background, k the k-th of the label ids.
+    spacing
+        mm per voxel.
+    skewness
+        Of the normalised histogram.
+    """
+
+    stem: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+    skewness: float
+
+    @property
+    def extent(self) -> tuple[float, float, float]:
+        """Field of view in mm."""
+        x, y, z = (n * s for n, s in zip(self.image.shape, self.spacing, strict=True))
+        return x, y, z
+
+    def resampled(self, spacing: tuple[float, ...]) -> Case:
+        """The case at another spacing: image linear, labels nearest; itself when the spacing is the same."""
+        frame = work_frame(self.image.shape, self.spacing, spacing, (1, 1, 1), 1)
+        if not frame.resampled:
+            return self
+        labels = self.labels
+        for axis, (scale, length) in enumerate(zip(frame.scale, frame.inner, strict=True)):
+            nearest = np.clip(np.floor((np.arange(length) + 0.5) / scale), 0, labels.shape[axis] - 1).astype(np.int64)
+            labels = np.take(labels, nearest, axis=axis)
+        mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+        return Case(self.stem, to_work_grid(self.image, frame), labels, mm, self.skewness)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Paths of (scan, truth) for training and for choosing."""
+
+    train: tuple[tuple[Path, Path], ...]
+    val: tuple[tuple[Path, Path], ...]
+
+
+def pair_files(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
+    """Scans and truths of two folders, paired by stem.
+
+    Raises
+    ------
+    InputError
+        When a folder is missing or nothing pairs.
+    """
+    scans, truths = _by_stem(images), _by_stem(labels)
+    pairs = {stem: (scans[stem], truths[stem]) for stem in sorted(scans) if stem in truths}
+    if not pairs:
+        raise InputError(f"No scan in {images} has a label of the same name in {labels}.", "Name both files alike.")
+    return pairs
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.", "Give the folder that holds the files.")
+    return {case_stem(p): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SUFFIXES)}
+
+
+def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int) -> Split:
+    """Training and validation cases: from a JSON file with ``train`` and ``val`` lists of names, or one in five at random."""
+    if splits is not None:
+        return Split(*(_named(pairs, splits, part) for part in ("train", "val")))
+    stems = sorted(pairs)
+    if len(stems) < 2:
+        raise InputError("Training needs at least two cases, one of them to judge by.", "Add cases.")
+    np.random.default_rng(seed).shuffle(stems)
+    held = max(1, len(stems) // 5)
+    return Split(tuple(pairs[s] for s in sorted(stems[held:])), tuple(pairs[s] for s in sorted(stems[:held])))
+
+
+def _named(pairs: dict[str, tuple[Path, Path]], splits: Path, part: str) -> tuple[tuple[Path, Path], ...]:
+    try:
+        names = json.loads(splits.read_text())[part]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{splits} holds no list {part!r} of case names.", "Write {'train': […], 'val': […]}."
+        ) from error
+    stems = [case_stem(Path(str(name))) for name in names]
+    missing = [s for s in stems if s not in pairs]
+    if missing or not stems:
+        raise InputError(f"{splits} names {missing[:3] or 'no case'} in {part!r}, which has no scan with a label.")
+    return tuple(pairs[s] for s in stems)
+
+
+def label_ids(files: Iterable[tuple[Path, Path]]) -> tuple[int, ...]:
+    """Ids, above 0, that occur in the truths."""
+    found: set[int] = set()
+    for _, truth in files:
+        found.update(int(v) for v in np.unique(open_mask(truth).data))
+    return tuple(sorted(found - {0}))
+
+
+def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity: Intensity) -> Case:
+    """Read one case.
+
+    Raises
+    ------
+    GeometryError
+        When the truth does not lie on the scan's grid.
+    InputError
+        When it holds an id that the model does not know, or the scan has no contrast.
+    """
+    scan, truth = open_scan(scan_path), open_mask(truth_path)
+    if not scan.grid.same_as(truth.grid):
+        raise GeometryError(f"The labels of {scan.stem} do not lie on its scan.", "Resample them to the scan's grid.")
+    stray = sorted(set(np.unique(truth.data).tolist()) - {0, *ids})
+    if stray:
+        raise InputError(f"{scan.stem} holds the label {stray[0]}, which no training case has.", "Check its labels.")
+    axes = axes_to(scan.grid, RAS)
+    look = normalise(axes.there(scan.data), intensity)
+    if look.flat:
+        raise InputError(f"{scan.stem} has no contrast.", "Take it out of the training set.")
+    classes = np.zeros(truth.grid.shape, np.uint8)
+    for index, label in enumerate(ids, start=1):
+        classes[truth.data == label] = index
+    spacing = oriented(scan.grid, axes).spacing
+    return Case(
+        scan.stem, np.ascontiguousarray(look.pixels), np.ascontiguousarray(axes.there(classes)), spacing, look.skewness
+    )
+
+
+def files_digest(files: Iterable[tuple[Path, Path]]) -> str:
+    """sha256 over the sorted sha256 digests of all files."""
+    digests = sorted(hashlib.sha256(p.read_bytes()).hexdigest() for pair in files for p in pair)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

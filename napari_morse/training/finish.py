@@ -1,0 +1,123 @@
+"""A trained network becomes a model: its card says what it read, what it gives, and how well."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_morse.config import Intensity, LabelEntry, Recipe, TrainingData
+from napari_morse.errors import InputError
+from napari_morse.inference.engine import Rendering
+from napari_morse.metrics.doubt import fit_temperature
+from napari_morse.model.morse import Morse
+from napari_morse.training.batches import AXES
+from napari_morse.training.cases import Case
+from napari_morse.training.judge import judge, run_case
+from napari_morse.types import Array
+
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
+"""Okabe and Ito's colours, told apart by colour-blind people."""
+BAND = 2
+"""Voxels around the rendered boundary over which probabilities are calibrated."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What the user says of a model."""
+
+    name: str
+    summary: str
+    data_name: str
+    licence: str
+    attribution: str
+
+
+def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ...]:
+    """``1=anterior,2=posterior`` → labels; names default to ``label 1``, …
+
+    Raises
+    ------
+    InputError
+        When an id is not among those in the truths.
+    """
+    names = dict.fromkeys(ids, "")
+    for part in (text or "").split(","):
+        number, equals, name = part.partition("=")
+        if not part.strip():
+            continue
+        if not equals or not number.strip().isdigit() or int(number) not in names:
+            raise InputError(
+                f"{part!r} names no label; the truths hold {', '.join(map(str, ids))}.", "Write 1=name,2=name."
+            )
+        names[int(number)] = name.strip()
+    return tuple(
+        LabelEntry(id=i, name=names[i] or f"label {i}", color=PALETTE[n % len(PALETTE)]) for n, i in enumerate(ids)
+    )
+
+
+def card_fields(
+    purpose: Purpose, recipe: Recipe, net: Morse, labels: tuple[LabelEntry, ...], spacing: tuple[float, ...],
+    slice_axis: str | None, train: Sequence[Case], val: list[Case], digest: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``."""
+    skewness = np.percentile([c.skewness for c in train], [1, 99])
+    kept = [a for a in range(3) if slice_axis is None or a != AXES[slice_axis]]
+    extents = np.array([[c.extent[a] for a in kept] for c in train])
+    field_of_view = tuple((float(low), float(high)) for low, high in zip(extents.min(0), extents.max(0), strict=True))
+    verdict = judge(net, val, spacing, slice_axis, full=True)
+    return {
+        "name": purpose.name,
+        "summary": purpose.summary,
+        "recipe": recipe,
+        "labels": labels,
+        "spacing": spacing,
+        "slice_axis": slice_axis,
+        "intensity": Intensity(skewness=(float(skewness[0]), float(skewness[1]))),
+        "field_of_view": field_of_view,
+        "temperature": temperature(net, val, spacing, slice_axis),
+        "data": TrainingData(
+            name=purpose.data_name, cases=len(train), licence=purpose.licence, attribution=purpose.attribution,
+            digest=digest,
+        ),
+        "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(verdict.figures.items())},
+        "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }  # fmt: skip
+
+
+def temperature(net: Morse, val: list[Case], spacing: tuple[float, ...], slice_axis: str | None) -> float:
+    """What the rendered logits must be divided by so that, near the boundary, probabilities are true on validation cases."""
+    logits, truths = [], []
+    for case in val:
+        result = run_case(net, case, spacing, slice_axis)
+        truth = case.labels[None] if slice_axis is None else np.moveaxis(case.labels, AXES[slice_axis], 0)
+        near = _near(result)
+        logits.append(result.logits[:, near].T)
+        truths.append(truth[near])
+    return fit_temperature(np.concatenate(logits), np.concatenate(truths))
+
+
+def _near(result: Rendering) -> Array:
+    """Voxels within ``BAND`` of a boundary of the rendered mask."""
+    mask = result.rendered
+    edge = np.zeros(mask.shape, bool)
+    for axis in range(1, mask.ndim):
+        differs = np.diff(mask, axis=axis) != 0
+        low = [slice(None)] * mask.ndim
+        high = [slice(None)] * mask.ndim
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        edge[tuple(low)] |= differs
+        edge[tuple(high)] |= differs
+    for _ in range(BAND - 1):
+        wider = edge.copy()
+        for axis in range(1, mask.ndim):
+            low = [slice(None)] * mask.ndim
+            high = [slice(None)] * mask.ndim
+            low[axis], high[axis] = slice(None, -1), slice(1, None)
+            wider[tuple(low)] |= edge[tuple(high)]
+            wider[tuple(high)] |= edge[tuple(low)]
+        edge = wider
+    return edge

@@ -1,0 +1,76 @@
+"""Validation: both masks of every held-out case, through the code that users run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_morse.inference.engine import Rendering, segment
+from napari_morse.metrics import MERGED, score
+from napari_morse.model.morse import Morse
+from napari_morse.training.batches import AXES
+from napari_morse.training.cases import Case
+from napari_morse.types import Array
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Means over validation cases.
+
+    Parameters
+    ----------
+    dice
+        Mean over classes of the rendered Dice: what the best checkpoint is chosen by.
+    figures
+        ``coarse_dice_1``, ``rendered_asd_merged``, … ; ASD in mm.
+    """
+
+    dice: float
+    figures: dict[str, float]
+
+
+def judge(
+    net: Morse, cases: list[Case], spacing: tuple[float, ...], slice_axis: str | None, full: bool = False
+) -> Verdict:
+    """Score a network; ``full`` adds surface distances and NSD at 1 mm of the merged structure."""
+    net.eval()
+    classes = tuple(range(1, net.recipe.backbone.classes))
+    rows: dict[str, list[float]] = {}
+    for case in cases:
+        result = run_case(net, case, spacing, slice_axis)
+        for kind, mask in (("coarse", result.coarse), ("rendered", result.rendered)):
+            volume = from_stack(mask, slice_axis)
+            for name, value in _figures(volume, case, classes, full):
+                rows.setdefault(f"{kind}_{name}", []).append(value)
+    means = {name: float(np.mean(values)) for name, values in rows.items()}
+    return Verdict(float(np.mean([means[f"rendered_dice_{c}"] for c in classes])), means)
+
+
+def _figures(volume: Array, case: Case, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:
+    found = [(f"dice_{c}", dice(volume == c, case.labels == c)) for c in classes]
+    if full:
+        merged = next(s for s in score(volume, case.labels, case.spacing, classes, merged=True) if s.id == MERGED)
+        found += [("dice_merged", merged.dice or 0.0), ("asd_merged", merged.asd_or_diagonal or 0.0)]
+        found += [("nsd_merged", merged.nsd or 0.0), ("hd95_merged", merged.hd95_or_diagonal or 0.0)]
+    return found
+
+
+def dice(mask: Array, truth: Array) -> float:
+    """Dice of two boolean arrays; 1 when both are empty."""
+    total = int(np.count_nonzero(mask)) + int(np.count_nonzero(truth))
+    return 2 * int(np.count_nonzero(mask & truth)) / total if total else 1.0
+
+
+def run_case(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Rendering:
+    """Both masks of a case, as stacks."""
+    if slice_axis is None:
+        return segment(net, case.image[None], case.spacing, spacing)
+    axis = AXES[slice_axis]
+    plane = tuple(s for a, s in enumerate(case.spacing) if a != axis)
+    return segment(net, np.moveaxis(case.image, axis, 0), plane, spacing)
+
+
+def from_stack(stack: Array, slice_axis: str | None) -> Array:
+    """(B, *space) stack → (X, Y, Z)."""
+    return stack[0] if slice_axis is None else np.moveaxis(stack, 0, AXES[slice_axis])

@@ -1,0 +1,207 @@
+"""The training loop: the backbone alone, then both; the best averaged weights on validation cases are kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_morse.config import Recipe
+from napari_morse.model.backbones import CoarseMaps
+from napari_morse.model.losses import coarse_loss, point_loss, point_weight
+from napari_morse.model.morse import Morse, NativeImage
+from napari_morse.model.points import nearest_labels, training_points
+from napari_morse.training.batches import Batches
+from napari_morse.training.cases import Case
+from napari_morse.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from napari_morse.training.judge import Verdict, judge
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a watcher is told after an iteration; ``verdict`` only after validation."""
+
+    iteration: int
+    total: int
+    stage: int
+    loss: float
+    seconds: float
+    remaining: float
+    verdict: Verdict | None = None
+    best: bool = False
+
+
+Watcher = Callable[[Report], None]
+
+
+class Trainer:
+    """One run.
+
+    Parameters
+    ----------
+    recipe
+        Architecture, budget and schedule.
+    train, val
+        Cases.
+    spacing
+        mm of the model's axes.
+    slice_axis
+        For 2-D models, the patient axis across slices.
+    seed
+        Of initialisation, batches, points and silenced experts.
+    folder
+        Where the state of the run is kept.
+    minutes
+        Wall-clock budget; the schedule is then stretched over the time instead of the iterations, and is no longer the same
+        from run to run.
+    settings
+        Whatever else must be the same when the run is resumed.
+    """
+
+    def __init__(
+        self, recipe: Recipe, train: list[Case], val: list[Case], spacing: tuple[float, ...], slice_axis: str | None,
+        seed: int, folder: Path, minutes: float | None, settings: dict[str, Any],
+    ) -> None:  # fmt: skip
+        torch.manual_seed(seed)
+        self.recipe, self.val, self.spacing, self.slice_axis = recipe, val, spacing, slice_axis
+        self.seed, self.folder, self.minutes = seed, folder, minutes
+        self.settings = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "minutes": minutes, **settings}
+        self.batches = Batches(train, recipe, seed, slice_axis)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = Morse(recipe).to(self.device)
+        self.average = copy.deepcopy(self.net).eval()
+        self.best: dict[str, Tensor] = {}
+        self.progress = Progress()
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        config = self.recipe.train
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(
+                self.net.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
+            )
+        return torch.optim.AdamW(self.net.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+
+    def resume(self) -> None:
+        """Go on from the state in the folder."""
+        self.progress, self.best = load_checkpoint(self.folder, self.net, self.average, self.optimizer, self.settings)
+        self.best = {k: v.to(self.device) for k, v in self.best.items()}
+
+    def run(self, watch: Watcher | None = None) -> Morse:
+        """Train to the end of the budget and return the best averaged network, on the CPU, in eval mode."""
+        config = self.recipe.train
+        limit = config.iterations if self.minutes is None else 10**9
+        begun = time.monotonic() - self.progress.seconds
+        for iteration, images, labels in self.batches.stream(self.progress.iteration, limit):
+            share = self._share(iteration)
+            if share >= 1:
+                break
+            loss = self.step(iteration, share, images.to(self.device), labels.to(self.device))
+            self.progress.iteration = iteration + 1
+            self.progress.seconds = time.monotonic() - begun
+            after = self._share(iteration + 1)
+            verdict, best = None, False
+            if (iteration + 1) % config.validate_every == 0 or after >= 1:
+                verdict, best = self._judge()
+                self.progress.seconds = time.monotonic() - begun
+                self._save()
+            if watch is not None:
+                watch(self._report(loss, after, verdict, best))
+        result = copy.deepcopy(self.average)
+        result.load_state_dict(self.best or self.average.state_dict())
+        return result.cpu().eval()
+
+    def _share(self, iteration: int) -> float:
+        """How much of the budget is spent, 0 to 1."""
+        if self.minutes is not None:
+            return min(1.0, self.progress.seconds / (60 * self.minutes))
+        return min(1.0, iteration / self.recipe.train.iterations)
+
+    def step(self, iteration: int, share: float, images: Tensor, labels: Tensor) -> float:
+        """One update; returns the loss."""
+        # Seeding by iteration makes a resumed run draw what the uninterrupted one would have drawn.
+        torch.manual_seed((self.seed * 1_000_003 + iteration) % 2**63)
+        self.net.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(iteration, share)
+        maps = self._coarse(images)
+        loss = coarse_loss(maps.full_logits(), labels)
+        config = self.recipe.train
+        weight = point_weight(
+            round(share * 10_000), 10_000, round(config.stage_one * 10_000), config.point_weight, config.point_ramp
+        )
+        if weight > 0 or share >= config.stage_one < 1:
+            loss = loss + weight * self._point_loss(maps, images, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self._average(iteration)
+        return float(loss.detach())
+
+    def _coarse(self, images: Tensor) -> CoarseMaps:
+        half = self.recipe.train.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            maps = self.net.coarse(images)
+        if not half:
+            return maps
+        features = tuple(f.float() for f in maps.features)
+        return CoarseMaps(maps.logits.float(), features, maps.strides, maps.logit_stride, maps.size)
+
+    def _point_loss(self, maps: CoarseMaps, images: Tensor, labels: Tensor) -> Tensor:
+        config = self.recipe.render
+        image, voxel = training_points(
+            maps.logits, maps.logit_stride, maps.size, config.points, config.oversample, config.importance,
+            voxel_centres=config.voxel_centres,
+        )  # fmt: skip
+        native = NativeImage(images, torch.ones(len(maps.size), device=images.device))
+        seen = maps.detached() if config.detach else maps
+        logits, _ = self.net.render(seen, image, voxel, native, voxel)
+        return point_loss(logits, nearest_labels(labels, image, voxel), self.recipe.train.point_dice)
+
+    def learning_rate(self, iteration: int, share: float) -> float:
+        """Linear warm-up, then a half cosine down to 1 % over the budget."""
+        config = self.recipe.train
+        warm = min(1.0, (iteration + 1) / max(config.warmup, 1))
+        return config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+    @torch.no_grad()
+    def _average(self, iteration: int) -> None:
+        decay = min(self.recipe.train.ema, (1 + iteration) / (10 + iteration))
+        for kept, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            kept.lerp_(new, 1 - decay)
+
+    def _judge(self) -> tuple[Verdict, bool]:
+        verdict = judge(self.average, self.val, self.spacing, self.slice_axis)
+        best = verdict.dice > self.progress.best_dice
+        if best:
+            self.progress.best_dice, self.progress.best_iteration = verdict.dice, self.progress.iteration
+            self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
+        return verdict, best
+
+    def _save(self) -> None:
+        save_checkpoint(self.folder, self.net, self.average, self.best, self.optimizer, self.progress, self.settings)
+
+    def _report(self, loss: float, share: float, verdict: Verdict | None, best: bool) -> Report:
+        seconds = self.progress.seconds
+        total = (
+            self.recipe.train.iterations if self.minutes is None else round(self.progress.iteration / max(share, 1e-6))
+        )
+        stage = 1 if share < self.recipe.train.stage_one else 2
+        return Report(
+            self.progress.iteration,
+            total,
+            stage,
+            loss,
+            seconds,
+            seconds / max(share, 1e-6) * (1 - share),
+            verdict,
+            best,
+        )

@@ -1,0 +1,55 @@
+"""Named recipes, and changing one knob of them from the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from napari_morse.config import BackboneConfig, Recipe, RenderConfig, TrainConfig
+from napari_morse.errors import InputError
+
+RECIPES: dict[str, Recipe] = {
+    "default-3d": Recipe(name="default-3d"),
+    "default-2d": Recipe(
+        name="default-2d",
+        backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
+        render=RenderConfig(points=512),
+        train=TrainConfig(window=(48, 48), batch=32),
+    ),
+}
+
+
+def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
+    """A recipe by name, with ``part.knob=value`` changes applied.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or knob, or a value that does not fit.
+    """
+    if name not in RECIPES:
+        raise InputError(f"There is no recipe named {name!r}.", f"Known recipes: {', '.join(RECIPES)}.")
+    fields: dict[str, Any] = RECIPES[name].model_dump()
+    for change in changes:
+        path, equals, text = change.partition("=")
+        part, dot, knob = path.strip().partition(".")
+        if not equals or not dot or part not in ("backbone", "render", "train") or knob not in fields[part]:
+            raise InputError(
+                f"{change!r} names no knob of the recipe.", "Write it as part.knob=value, e.g. train.batch=4."
+            )
+        fields[part][knob] = _value(text.strip())
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where} cannot be {first['input']!r}: {first['msg']}.", "Give another value.") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,108 @@
+"""A training run from folders to a model folder, whoever asks: the command line or a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from napari_morse.config import Intensity, ModelCard, Recipe
+from napari_morse.io.weights import save_model
+from napari_morse.model.morse import Morse
+from napari_morse.training.batches import AXES
+from napari_morse.training.cases import Case, files_digest, label_ids, load_case, pair_files, split_cases
+from napari_morse.training.checkpoint import clear_checkpoint
+from napari_morse.training.finish import Purpose, card_fields, parse_labels
+from napari_morse.training.loop import Trainer
+
+
+@dataclass
+class TrainingRun:
+    """What is trained on what.
+
+    Parameters
+    ----------
+    pairs
+        Folders of scans and of labels.
+    splits
+        JSON with ``train`` and ``val``, or None.
+    recipe, seed, minutes, slice_axis
+        As `Trainer` takes them.
+    spacing
+        mm of the model's axes, or None for the median of the training cases.
+    names
+        ``1=name,2=name`` or None.
+    purpose
+        For the card.
+    state
+        Folder in which the run keeps itself, for resuming.
+    """
+
+    pairs: tuple[Path, Path]
+    splits: Path | None
+    recipe: Recipe
+    seed: int
+    minutes: float | None
+    spacing: tuple[float, ...] | None
+    slice_axis: str | None
+    names: str | None
+    purpose: Purpose
+    state: Path
+    train: list[Case] = field(default_factory=list, init=False)
+    val: list[Case] = field(default_factory=list, init=False)
+
+    def trainer(self, resume: bool) -> Trainer:
+        """Read the cases and make the trainer, at its beginning or where it stood.
+
+        Raises
+        ------
+        InputError, GeometryError
+            When cases cannot be used.
+        WeightsError
+            When there is nothing to resume, or with other settings or cases than it was begun with.
+        """
+        split = split_cases(pair_files(*self.pairs), self.splits, self.seed)
+        ids = label_ids((*split.train, *split.val))
+        self.labels = parse_labels(self.names, ids)
+        self.train, self.val = (
+            [load_case(*pair, ids, Intensity()) for pair in part] for part in (split.train, split.val)
+        )
+        self.digest = files_digest(split.train)
+        backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
+        self.recipe = self.recipe.model_copy(update={"backbone": backbone})
+        self.spacing = self.spacing or self._median_spacing()
+        settings = {"data": self.digest, "spacing": list(self.spacing), "slice_axis": self.slice_axis}
+        trainer = Trainer(
+            self.recipe, self._at_spacing(self.train), self.val, self.spacing, self.slice_axis,
+            self.seed, self.state, self.minutes, settings,
+        )  # fmt: skip
+        if resume:
+            trainer.resume()
+        return trainer
+
+    def _kept(self) -> list[int]:
+        return [a for a in range(3) if self.slice_axis is None or a != AXES[self.slice_axis]]
+
+    def _median_spacing(self) -> tuple[float, ...]:
+        middle = np.median([c.spacing for c in self.train], axis=0)
+        return tuple(round(float(middle[a]), 3) for a in self._kept())
+
+    def _at_spacing(self, cases: list[Case]) -> list[Case]:
+        """Training cases on the working grid; validation cases stay on their own, as users' scans do."""
+        target = list(self.spacing or ())
+        if self.slice_axis is not None:
+            axis = AXES[self.slice_axis]
+            return [c.resampled((*target[:axis], c.spacing[axis], *target[axis:])) for c in cases]
+        return [c.resampled(tuple(target)) for c in cases]
+
+    def finish(self, net: Morse, out: Path) -> ModelCard:
+        """Judge, calibrate and write the model; the run's state goes when the model stands."""
+        fields = card_fields(
+            self.purpose, self.recipe, net, self.labels, self.spacing or (), self.slice_axis,
+            self.train, self.val, self.digest,
+        )  # fmt: skip
+        out.parent.mkdir(parents=True, exist_ok=True)
+        card = save_model(out, fields, net.tensors())
+        clear_checkpoint(self.state)
+        return card
