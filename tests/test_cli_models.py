@@ -67,7 +67,7 @@ def test_nothing_there(run):
 @pytest.mark.usefixtures("tiny")
 def test_the_list_names_what_a_person_chooses_by(run):
     listed = run().stdout
-    for said in ("tiny", "4", "3-D", "one", "1 × 1.5 × 2 mm", "MB", "yours", "made up (2 cases)", "CC0-1.0"):
+    for said in ("tiny", "4", "3-D, 1 × 1.5 × 2 mm", "one", "MB", "yours", "made up (2 cases, CC0-1.0)"):
         assert said in listed
 
 

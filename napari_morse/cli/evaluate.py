@@ -194,7 +194,7 @@ def _structure(label: int) -> str:
 def _show(console: Console, run: Run, tolerance: float) -> None:
     title = f"{run.suffix.strip('_') or 'masks'}: {len(run.pairing.pairs)} cases scored, NSD at {tolerance:g} mm"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("structure", no_wrap=True)
+    table.add_column("class", no_wrap=True)
     for column in ("found", "missed", "spurious", "empty", "Dice", "HD95", "HD95*", "ASD", "ASD*", "NSD"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in run.summary:

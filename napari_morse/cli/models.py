@@ -63,7 +63,8 @@ def _list(console: Console) -> None:
     found, unusable = zoo.available(), zoo.broken()
     if found:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for column in ("name", "version", "dims", "finds", "spacing", "size", "from", "trained on", "licence"):
+        table.add_column("name", no_wrap=True)
+        for column in ("version", "reads", "finds", "size", "from", "trained on"):
             table.add_column(column, overflow="fold")
         for info in found:
             table.add_row(*(_printable(cell) for cell in _cells(info)))
@@ -80,13 +81,11 @@ def _cells(info: zoo.ModelInfo) -> list[str]:
     return [
         info.name,
         str(card.version),
-        f"{info.dims}-D",
+        f"{info.dims}-D, {_millimetres(card.spacing)}",
         ", ".join(label.name for label in card.labels),
-        _millimetres(card.spacing),
         f"{info.size / 1e6:.1f} MB",
         "shipped" if info.shipped else "yours",
-        f"{card.data.name} ({card.data.cases} cases)",
-        card.data.licence,
+        f"{card.data.name} ({card.data.cases} cases, {card.data.licence})",
     ]
 
 
