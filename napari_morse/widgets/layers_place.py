@@ -16,11 +16,22 @@ from numpy.typing import NDArray
 from napari_morse.geometry.orientation import DISPLAY, Axes, axes_to, oriented
 from napari_morse.types import Grid, Scan
 
-AXIS_LABELS = ("S", "P", "L")
-WORLD = np.array([[0.0, 0, 1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
-"""(4, 4): millimetres RAS+ → millimetres in the viewer's world (S, P, L)."""
-
 Matrix = NDArray[np.float64]
+
+AXIS_LABELS = tuple(DISPLAY)
+
+
+def _world(frame: str) -> Matrix:
+    """(4, 4): millimetres RAS+ → millimetres along ``frame``."""
+    world = np.zeros((4, 4))
+    for axis, letter in enumerate(frame):
+        world[axis, "RLAPSI".index(letter) // 2] = 1.0 if letter in "RAS" else -1.0
+    world[3, 3] = 1.0
+    return world
+
+
+WORLD = _world(DISPLAY)
+"""(4, 4): millimetres RAS+ → millimetres in the viewer's world (S, P, L)."""
 
 
 def display_axes(scan: Scan) -> Axes:

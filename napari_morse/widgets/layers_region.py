@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _FLAT = 1e-3
 """Display voxels: a shape thinner than this along an axis lies in one slice."""
-_OUTLINE = [f"{n:03b}" for n in (0, 1, 3, 2, 0, 4, 5, 1, 5, 7, 3, 7, 6, 2, 6, 4)]
-"""A walk over all twelve edges of a box (1: far end along S, P, L)."""
-
 Box = NDArray[np.float64]
 """(2, 3): lowest and highest display coordinate along (S, P, L)."""
 
@@ -69,20 +66,32 @@ def roi_from_shapes(layer: Shapes, scan: Scan, slices: tuple[int, int] | None = 
 
 
 def roi_shape_data(roi: Roi, scan: Scan, name: str = "region of interest") -> LayerData:
-    """A shapes layer with the outline of ``roi``, seen on each of its slices in every view."""
+    """A shapes layer with the outline of ``roi`` on each of its slices, in each of the three views.
+
+    `roi_from_shapes` reads it back exactly.
+    """
     roi.check(scan.grid.shape)
     shown = display_axes(scan).roi_there(roi)
-    ends = np.array([shown.start, np.array(shown.stop) - 1], dtype=float) + np.array([[-0.49], [0.49]])
-    walk = np.array([[ends[int(end), axis] for axis, end in enumerate(corner)] for corner in _OUTLINE])
+    outlines = [_outline(shown, axis, at) for axis in range(3) for at in range(shown.start[axis], shown.stop[axis])]
     attributes = {
         "name": name,
         "metadata": {KEY: Carrier(scan, "roi")},
-        "shape_type": "path",
+        "shape_type": "rectangle",
         "edge_color": "#f0e442",
         "edge_width": 0.5,
         "face_color": "transparent",
     }
-    return [walk], attributes | placement(scan), "shapes"
+    return outlines, attributes | placement(scan), "shapes"
+
+
+def _outline(box: Roi, across: int, at: int) -> NDArray[np.float64]:
+    """(4, 3): corners, in display coordinates, of ``box`` on slice ``at`` of the axis ``across`` the view."""
+    corners = np.empty((4, 3))
+    corners[:, across] = at
+    for axis, ends in zip([a for a in range(3) if a != across], ((0, 0, 1, 1), (0, 1, 1, 0)), strict=True):
+        sides = box.start[axis] - 0.49, box.stop[axis] - 1 + 0.49  # around the voxels, half a line inside their faces
+        corners[:, axis] = [sides[end] for end in ends]
+    return corners
 
 
 def _box(vertices: Any, layer: Any, scan: Scan) -> Box:
