@@ -1,7 +1,7 @@
 """Every number that somebody chose, with the reason or the paper's symbol beside it.
 
-The paper is MORSE (You et al., MICCAI 2023, arXiv 2304.03209). All classes are frozen, refuse unknown keys and travel as JSON
-inside ``model.json``.
+The paper is MORSE (You et al., MICCAI 2023, arXiv 2304.03209). All classes are frozen, refuse unknown keys and travel
+as JSON inside ``model.json``.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class BackboneConfig(_Frozen):
     stem: Literal["strided", "pooled"] = "strided"
     """How the input is thinned out: by the first convolution's stride (DynUNet), or by averaging blocks of voxels."""
     stem_stride: int = Field(2, ge=1)
-    """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass about 8 × cheaper in 3-D; the renderer then works
-    at full resolution."""
+    """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass about 8 × cheaper in 3-D; the
+    renderer then works at full resolution."""
 
 
 class RenderConfig(_Frozen):
@@ -43,14 +43,16 @@ class RenderConfig(_Frozen):
     importance: float = Field(0.75, ge=0, le=1)
     """β, share of the N points taken where the coarse logits are most uncertain."""
     voxel_centres: bool = True
-    """Training points are moved to voxel centres, where labels are exact; the published form leaves them between voxels."""
+    """Training points are moved to voxel centres, where labels are exact; the published form leaves them between
+    voxels."""
     uncertain_below: float = Field(4.0, gt=0)
-    """At inference every voxel whose two largest coarse logits are closer than this is re-predicted: M grows with the boundary, and
-    does not depend on how much background the scan holds."""
+    """At inference every voxel whose two largest coarse logits are closer than this is re-predicted: M grows with the
+    boundary, and does not depend on how much background the scan holds."""
     fraction: float = Field(0.25, gt=0, le=1)
     """Upper bound of M as a share of the voxels (the most uncertain ones are kept)."""
     encoding: Literal["fourier", "cell_relative", "none"] = "cell_relative"
-    """γ. ``cell_relative`` (offset from the feature cell's centre) survives tiling; ``fourier`` is the published one."""
+    """γ. ``cell_relative`` (offset from the feature cell's centre) survives tiling; ``fourier`` is the published
+    one."""
     fourier_features: int = Field(128, ge=1)
     """Columns of B ∈ R^{d × 128}."""
     width: int = Field(64, ge=1)
@@ -125,7 +127,8 @@ class Intensity(_Frozen):
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
     skewness: tuple[float, float] = (-10.0, 10.0)
-    """1st and 99th percentile over training cases of the normalised histogram's skewness: far outside is another contrast."""
+    """1st and 99th percentile over training cases of the normalised histogram's skewness: far outside is another
+    contrast."""
 
 
 class TrainingData(_Frozen):

@@ -20,7 +20,7 @@ from napari_morse.zoo import LoadedModel, ModelInfo
 from tests.nets import awake, blob, small_net
 
 
-def model(dims: int = 3, tmp: object = None, **card: object) -> LoadedModel:
+def model(dims: int = 3, **card: object) -> LoadedModel:
     from pathlib import Path
 
     net = awake(small_net(dims))
@@ -216,7 +216,7 @@ def test_windows_cover_the_image_and_are_counted() -> None:
 
 
 def test_stitched_maps_lie_where_the_image_does() -> None:
-    """A backbone whose maps are block means of the image: stitched over many windows they must be the image's own block means."""
+    """A backbone whose maps are block means of the image: stitched, they must be the whole image's block means."""
     net = small_net()
     image = torch.from_numpy(blob((40, 56, 24)))[None, None]
     pool = torch.nn.functional.avg_pool3d

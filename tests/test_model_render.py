@@ -51,7 +51,7 @@ def test_only_the_chosen_voxels_change_and_they_are_the_ones_that_were_read(dims
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("encoding", ["fourier", "cell_relative", "none"])
 def test_rendering_every_voxel_equals_a_dense_evaluation(dims: int, encoding: str) -> None:
-    """All maps interpolated to full size, every Linear as a 1×1 convolution over a dense grid, written apart from the renderer."""
+    """All maps interpolated to full size, every Linear a 1×1 convolution, written apart from the renderer."""
     net = awake(small_net(dims, encoding=encoding))
     done = passed(net, dims)
     everything = torch.arange(done.logits[0].numel())
@@ -108,7 +108,11 @@ def _shifted_copies(net: Morse, pixels: torch.Tensor) -> torch.Tensor:
     copies = []
     for offset in net.offsets.long().tolist():
         starts = [reach + o for o in offset]
-        copies.append(padded[(slice(None), slice(None), *(slice(s, s + n) for s, n in zip(starts, pixels.shape[2:])))])
+        copies.append(
+            padded[
+                (slice(None), slice(None), *(slice(s, s + n) for s, n in zip(starts, pixels.shape[2:], strict=True)))
+            ]
+        )
     return torch.cat(copies, dim=1)
 
 

@@ -79,9 +79,7 @@ def gather(inputs: list[Path]) -> list[Path]:
     stems = [case_stem(p) for p in files]
     twice = {s for s in stems if stems.count(s) > 1}
     if twice:
-        raise InputError(
-            f"Two inputs are named {sorted(twice)[0]!r}; one would overwrite the other.", "Run them apart."
-        )
+        raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
     return files
 
 

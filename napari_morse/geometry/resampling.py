@@ -1,7 +1,7 @@
 """Between a scan's own voxels and the model's working grid.
 
-Both grids share their axes; only spacing and padding differ. Frames: *native* indices of the scan's own voxels, *work* indices of the
-padded working grid; voxel i's centre is at i in both.
+Both grids share their axes; only spacing and padding differ. Frames: *native* indices of the scan's own voxels,
+*work* indices of the padded working grid; voxel i's centre is at i in both.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def work_frame(
 ) -> WorkFrame:
     """The frame for a scan of ``native`` voxels of ``spacing`` mm in a model that works at ``target`` mm.
 
-    The working grid starts at the scan's first edge, holds at least one ``window``, and is a multiple of ``divisor`` long, so that
-    every window starts on a cell of every map; the padding is split evenly.
+    The working grid starts at the scan's first edge, holds at least one ``window``, and is a multiple of ``divisor``
+    long, so that every window starts on a cell of every map; the padding is split evenly.
     """
     ratio = [s / t for s, t in zip(spacing, target, strict=True)]
     same = all(abs(r - 1) <= SAME_SPACING for r in ratio)
@@ -74,7 +74,7 @@ def work_frame(
 
 
 def to_work_grid(image: Array, frame: WorkFrame) -> NDArray[np.float32]:
-    """Native image (d axes) → working grid, float32: smoothed where it is thinned out, linear, padded with its minimum."""
+    """Native image (d axes) → working grid, float32: smoothed where thinned out, linear, padded with its minimum."""
     work = np.asarray(image, dtype=np.float32)
     if frame.resampled:
         work = _resample(work, frame)
@@ -87,7 +87,7 @@ def _resample(image: NDArray[np.float32], frame: WorkFrame) -> NDArray[np.float3
         if scale < 1:
             image = ndimage.gaussian_filter1d(image, 0.5 * (1 / scale - 1) + 1e-6, axis=axis, mode="nearest")
         centres = (np.arange(length) + 0.5) / scale - 0.5
-        image = interpolate_axis(image, centres, axis)
+        image = interpolate_axis(image, centres.astype(np.float64), axis)
     return image
 
 
@@ -98,4 +98,6 @@ def interpolate_axis(image: NDArray[np.float32], at: NDArray[np.float64], axis: 
     low = np.floor(inside).astype(np.int64)
     high = np.minimum(low + 1, last)
     part = (inside - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-    return np.take(image, low, axis=axis) * (1 - part) + np.take(image, high, axis=axis) * part
+    below: NDArray[np.float32] = np.take(image, low, axis=axis)
+    above: NDArray[np.float32] = np.take(image, high, axis=axis)
+    return below * (1 - part) + above * part

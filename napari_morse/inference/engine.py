@@ -106,7 +106,10 @@ def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
 
 
 def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
-    """Flat indices of the voxels of (C, …) logits whose margin is below a bound, most doubtful first, at most a fraction of all."""
+    """Flat indices of the voxels of (C, …) logits whose margin is below a bound, most doubtful first.
+
+    At most a ``fraction`` of all voxels.
+    """
     doubt = uncertainty(logits, dim=0).flatten()
     found = torch.nonzero(doubt > -below).squeeze(1)
     order = doubt[found].argsort(descending=True, stable=True)
@@ -157,7 +160,7 @@ def render_voxels(
     chunks = chosen.split(CHUNK)
     for number, part in enumerate(chunks):
         if cancelled is not None and cancelled():
-            raise CancelledError()
+            raise CancelledError
         image, *axes = torch.unravel_index(part, shape)
         native = torch.stack(axes, dim=1)
         work = ((native + 0.5) * scale - 0.5 + pad).float()

@@ -12,7 +12,9 @@ from napari_morse.types import Points, Prediction, Scan
 
 
 def save_prediction(prediction: Prediction, scan: Scan, folder: Path) -> list[Path]:
-    """Write ``<case>_coarse.nii.gz``, ``<case>_rendered.nii.gz`` and ``<case>_points.csv``; pictures also get both masks as PNG.
+    """Write ``<case>_coarse.nii.gz``, ``<case>_rendered.nii.gz`` and ``<case>_points.csv``.
+
+    Pictures also get both masks as PNG.
 
     Returns
     -------

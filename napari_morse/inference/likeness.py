@@ -1,4 +1,4 @@
-"""Is this scan like those that the model was trained on?"""
+"""How a scan differs from those that the model was trained on."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from napari_morse.config import ModelCard
 def clean(mask: NDArray[np.int64], voxel_mm3: float, card: ModelCard) -> NDArray[np.int64]:
     """Remove islands from a (B, *space) stack of class indices.
 
-    With ``largest_component`` only the largest connected piece of the union of all classes stays (26-connected in 3-D, across slices
-    too); pieces below ``minimum_volume_mm3`` go in any case.
+    With ``largest_component`` only the largest connected piece of the union of all classes stays (26-connected in
+    3-D, across slices too); pieces below ``minimum_volume_mm3`` go in any case.
     """
     if not card.largest_component and card.minimum_volume_mm3 <= 0:
         return mask

@@ -86,8 +86,8 @@ class Predictor:
         Parameters
         ----------
         scan
-            Any orientation, spacing and real dtype. A 2-D model reads a picture's rows and columns as its plane, a scan of one slice
-            along that slice, and other scans slice by slice along its trained axis.
+            Any orientation, spacing and real dtype. A 2-D model reads a picture's rows and columns as its plane, a
+            scan of one slice along that slice, and other scans slice by slice along its trained axis.
         roi
             Voxels to read, storage order; intensities are normalised within.
 

@@ -32,7 +32,8 @@ def stitched_maps(
     image
         (B, channels, *size) on the network's device, every axis at least one window long and a multiple of the divisor.
     window
-        Voxels of a tile, multiples of the divisor; neighbours overlap by about a third and are blended with Gaussian weights.
+        Voxels of a tile, multiples of the divisor; neighbours overlap by about a third and are blended with Gaussian
+        weights.
     batch
         Windows per pass.
     tick, cancelled
@@ -51,7 +52,7 @@ def stitched_maps(
     def one_pass(tile: Tensor) -> tuple[Tensor, ...]:
         nonlocal done
         if cancelled is not None and cancelled():
-            raise CancelledError()
+            raise CancelledError
         maps = net.coarse(tile)
         done += len(tile)
         if tick is not None:
@@ -79,7 +80,7 @@ def _interval(length: int, divisor: int) -> int:
 
 
 def _overlaps(window: tuple[int, ...], divisor: int) -> list[float]:
-    # Half a voxel more, because MONAI truncates window × (1 − overlap) and a shorter step would leave the cells of the maps.
+    # Half a voxel more: MONAI truncates window × (1 − overlap), and a shorter step would leave the maps' cells.
     return [max(0.0, 1 - (_interval(n, divisor) + 0.5) / n) for n in window]
 
 

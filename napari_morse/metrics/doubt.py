@@ -44,7 +44,7 @@ def fit_temperature(logits: NDArray[np.floating], truth: Array) -> float:
 
 
 def expected_calibration_error(probability: NDArray[np.floating], right: Array, bins: int = 15) -> float:
-    """Mean distance between how sure and how right, over equal bins of confidence weighted by their counts (Guo et al. 2017).
+    """Mean distance between how sure and how right, over equal bins of confidence, by their counts (Guo et al. 2017).
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +53,7 @@ class CoarseMaps:
         return CoarseMaps(logits, features, self.strides, self.logit_stride, self.size)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, abc.ABC):
     """An encoder-decoder behind the adapter: pads to its divisor, and says which maps its decoder made."""
 
     strides: tuple[int, ...]
@@ -60,9 +61,9 @@ class Backbone(nn.Module):
     logit_stride: int
     divisor: int
 
+    @abc.abstractmethod
     def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits and decoder maps, deep to shallow, of an image whose axes are multiples of the divisor."""
-        raise TypeError(f"{type(self).__name__} does not say how its maps are read.")
 
     def forward(self, x: Tensor) -> CoarseMaps:
         """(B, channels, *size) image of any size → its coarse maps."""
@@ -100,7 +101,8 @@ class DynUNetBackbone(Backbone):
             filters=list(filters),
             norm_name=("instance", {"affine": True}),
         )
-        # MONAI registers every stage a second time for its own recursion; saved and averaged weights must hold each once.
+        # MONAI registers every stage a second time for its own recursion; saved and averaged weights must hold it
+        # once.
         del self.net.skip_layers
         self.strides = tuple(stem * 2**level for level in reversed(range(depth)))
         self.channels = tuple(reversed(filters))
@@ -108,6 +110,7 @@ class DynUNetBackbone(Backbone):
         self.divisor = self.strides[0]
 
     def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As the base class says."""
         net = self.net
         x = pooled(x, self.pool)
         skips = [net.input_block(x)]
@@ -150,6 +153,7 @@ class SegResNetBackbone(_PooledInput):
         self.channels = tuple(first * 2**level for level in reversed(range(levels)))
 
     def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As the base class says."""
         net = self.net
         x, down = net.encode(pooled(x, self.stem))
         down.reverse()
@@ -178,6 +182,7 @@ class BasicUNetBackbone(_PooledInput):
         self.channels = (widths[4], widths[3], widths[2], widths[1], widths[5])
 
     def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As the base class says."""
         net = self.net
         x0 = net.conv_0(pooled(x, self.stem))
         x1 = net.down_1(x0)
@@ -198,7 +203,7 @@ def make_backbone(config: BackboneConfig) -> Backbone:
         "segresnet": SegResNetBackbone,
         "basicunet": BasicUNetBackbone,
     }
-    return kinds[config.name](config)  # type: ignore[arg-type]
+    return kinds[config.name](config)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import abc
 import math
 
 import torch
 from torch import Tensor, nn
 
 
-class FourierEncoding(nn.Module):
+class Encoding(nn.Module, abc.ABC):
+    """γ(p); ``width`` columns."""
+
+    width: int
+
+    @abc.abstractmethod
+    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+        """(N, d) voxels in an array of ``size`` → (N, width)."""
+
+
+class FourierEncoding(Encoding):
     """γ(p) = [sin, cos](2π Bᵀ(2p − 1)) with a fixed B ~ U(0, 1), the published form.
 
     Depends on the frame of the array: two overlapping windows give one voxel two answers.
@@ -27,32 +38,34 @@ class FourierEncoding(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class CellRelativeEncoding(nn.Module):
-    """Offset of a point from the centre of its cell in each decoder map, as sine and cosine: the same in every window
-    whose origin is a multiple of the strides."""
+class CellRelativeEncoding(Encoding):
+    """Offset of a point from the centre of its cell in each decoder map, as sine and cosine.
+
+    It is the same in every window whose origin is a multiple of the strides.
+    """
 
     def __init__(self, dims: int, strides: tuple[int, ...]) -> None:
         super().__init__()
         self.strides = strides
         self.width = 2 * dims * len(strides)
 
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """(N, d) voxels → (N, 2·d·S)."""
         angle = torch.cat([2 * math.pi * (voxel + 0.5) / stride for stride in self.strides], dim=1)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class NoEncoding(nn.Module):
+class NoEncoding(Encoding):
     """No position at all."""
 
     width = 0
 
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """(N, d) → (N, 0)."""
         return voxel[:, :0]
 
 
-def make_encoding(name: str, dims: int, strides: tuple[int, ...], features: int) -> nn.Module:
+def make_encoding(name: str, dims: int, strides: tuple[int, ...], features: int) -> Encoding:
     """The encoding that a recipe names; ``width`` is its number of columns."""
     if name == "fourier":
         return FourierEncoding(dims, features)

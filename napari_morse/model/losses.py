@@ -12,7 +12,7 @@ _dice_ce = DiceCELoss(
 
 
 def coarse_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """½(CE + Dice) of (B, C, *space) logits against (B, *space) integer labels; Dice over the batch, background left out."""
+    """½(CE + Dice) of (B, C, *space) logits against (B, *space) labels; Dice over the batch, without background."""
     loss: Tensor = _dice_ce(logits, labels[:, None])
     return loss
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ class RenderingHead(nn.Module):
         super().__init__()
         self.residual = residual
         widths = [inputs] + [width] * 3
-        self.layers = nn.ModuleList(nn.Linear(a + classes, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a + classes, b) for a, b in itertools.pairwise(widths))
         self.last = nn.Linear(width + classes, classes)
         if residual:
             nn.init.zeros_(self.last.weight)
@@ -77,7 +79,24 @@ class Renderer(nn.Module):
     def forward(
         self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Features read at points, their voxels in the backbone's input of ``size``, P(p) (N, C) → logits (N, C), weights (N, S)."""
+        """Re-predict points.
+
+        Parameters
+        ----------
+        features
+            S × (N, F_s), read at the points.
+        voxel
+            (N, d) in the backbone's input of ``size``.
+        coarse
+            (N, C) P(p).
+
+        Returns
+        -------
+        logits
+            (N, C).
+        weights
+            (N, S).
+        """
         mixed, weights = self.mixture(features)
         encoded = self.encoding(voxel, size)
         return self.head(torch.cat([encoded, self.fusion(mixed)], dim=1), coarse), weights

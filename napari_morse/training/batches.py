@@ -1,4 +1,4 @@
-"""Batches by iteration number: the same number gives the same batch, so that a resumed run goes on as if nothing happened."""
+"""Batches by iteration number: the same number gives the same batch, so a resumed run goes on as if never stopped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Batches:
         shown = np.flatnonzero(np.moveaxis(case.labels, axis, 0).any(axis=(1, 2)))
         some = shown if shown.size and rng.random() < 0.8 else np.arange(case.labels.shape[axis])
         index = int(rng.choice(some))
-        image, labels = case.image.take(index, axis), case.labels.take(index, axis)
+        image, labels = np.moveaxis(case.image, axis, 0)[index], np.moveaxis(case.labels, axis, 0)[index]
         if rng.random() < PICTURES:
             image = normalise(image, Intensity()).pixels
         return image, labels

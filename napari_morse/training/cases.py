@@ -94,7 +94,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int) -> Split:
-    """Training and validation cases: from a JSON file with ``train`` and ``val`` lists of names, or one in five at random."""
+    """Training and validation cases: from a JSON file with lists ``train`` and ``val``, or one in five at random."""
     if splits is not None:
         return Split(*(_named(pairs, splits, part) for part in ("train", "val")))
     stems = sorted(pairs)

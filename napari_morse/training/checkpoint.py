@@ -41,7 +41,7 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
     blob = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
     numbers = {**vars(progress), "settings": settings, "sha256": hashlib.sha256(blob).hexdigest()}
-    # The digest names the state that belongs to it, so a crash between the two writes is seen and the older pair is kept.
+    # The digest names the state that belongs to it: a crash between the two writes leaves the older pair.
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / f"{numbers['sha256'][:16]}-{STATE}", blob)
     write_text(folder / NUMBERS, json.dumps(numbers, indent=1))

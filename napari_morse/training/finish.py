@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ class Purpose:
 
 
 def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ...]:
-    """``1=anterior,2=posterior`` → labels; names default to ``label 1``, …
+    """Labels from ``1=anterior,2=posterior``; names default to ``label 1`` and so on.
 
     Raises
     ------
@@ -84,12 +84,12 @@ def card_fields(
             digest=digest,
         ),
         "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(verdict.figures.items())},
-        "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "created": dt.datetime.now(dt.UTC).date().isoformat(),
     }  # fmt: skip
 
 
 def temperature(net: Morse, val: list[Case], spacing: tuple[float, ...], slice_axis: str | None) -> float:
-    """What the rendered logits must be divided by so that, near the boundary, probabilities are true on validation cases."""
+    """What rendered logits are divided by so that, near the boundary, probabilities are true on validation cases."""
     logits, truths = [], []
     for case in val:
         result = run_case(net, case, spacing, slice_axis)

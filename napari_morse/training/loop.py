@@ -59,8 +59,8 @@ class Trainer:
     folder
         Where the state of the run is kept.
     minutes
-        Wall-clock budget; the schedule is then stretched over the time instead of the iterations, and is no longer the same
-        from run to run.
+        Wall-clock budget; the schedule is then stretched over the time instead of the iterations, and is no longer
+        the same from run to run.
     settings
         Whatever else must be the same when the run is resumed.
     """
