@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from napari_morse.errors import GeometryError, InputError
@@ -126,9 +126,9 @@ def _masks(folder: Path) -> dict[str, Path]:
 def _run(suffix: str, pairing: Pairing, tolerance: float) -> Run:
     """Score every pair; ids are those that occur anywhere in the run, so that every case has the same rows."""
     ids = _ids(pairing)
-    progress = Console(stderr=True)
-    steps = track(pairing.pairs, f"Scoring {suffix}".strip(), console=progress, transient=True)
-    rows = tuple(tuple(_score(*step, ids, tolerance)) for step in steps)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        steps = progress.track(pairing.pairs, description=f"Scoring {suffix}".strip())
+        rows = tuple(tuple(_score(*step, ids, tolerance)) for step in steps)
     return Run(suffix, pairing, rows, tuple(summarise(rows)))
 
 
