@@ -96,6 +96,15 @@ def test_what_is_declared_is_imported_and_the_other_way_round():
     assert found == declared
 
 
+def test_every_test_that_the_readme_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(named) > 5
+    missing = [
+        f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel that users get: built from the source archive."""
