@@ -59,7 +59,7 @@ def write_nifti(volume: Volume, affine: NDArray[np.float64], path: Path) -> None
 def write_picture(volume: Volume, affine: NDArray[np.float64], path: Path) -> None:
     """Write one coronal slice of an RAS crop as 8-bit grey PNG: superior up, patient's right at the picture's left."""
     _, index, _ = np.rint(nib.affines.apply_affine(np.linalg.inv(affine), (0, SLICE_MM, 0))).astype(int)
-    Image.fromarray(np.ascontiguousarray(volume[::-1, index, ::-1].T)).save(path, optimize=True)
+    Image.fromarray(np.ascontiguousarray(volume[::-1, index, ::-1].T)).save(path, optimize=True, dpi=(25.4, 25.4))
 
 
 def describe(left: Box, right: Box) -> list[dict[str, object]]:
