@@ -40,7 +40,7 @@ def places(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, places):  # noqa: ARG001 - every command sees the test's library
+def run(monkeypatch, places):
     monkeypatch.setenv("COLUMNS", "200")
     app = typer.Typer()
     app.command()(models)
