@@ -11,6 +11,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What a model may be named: safe as a folder on every system."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -147,7 +151,7 @@ class ModelCard(_Frozen):
 
     format: Literal["napari-morse-model"] = "napari-morse-model"
     format_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=f"^{NAME}$")
     version: int = Field(1, ge=1)
     summary: str = ""
     recipe: Recipe

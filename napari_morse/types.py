@@ -204,7 +204,7 @@ class Points:
     @property
     def changed(self) -> NDArray[np.bool_]:
         """(N,) whether rendering gave the voxel another label."""
-        return self.before != self.after
+        return np.not_equal(self.before, self.after)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +42,7 @@ def train(
 
     changes = [*(change or []), *([f"train.precision={precision}"] if precision else [])]
     chosen = recipe_named(recipe, tuple(changes))
-    if out.exists() and any(out.iterdir()):
-        raise WeightsError(f"“{out.name}” exists already.", "Give the new model another name.")
+    _check_out(out)
     run = TrainingRun(
         pairs=(images, labels),
         splits=splits,
@@ -57,6 +57,16 @@ def train(
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse before training what could not be written after it."""
+    from napari_morse.config import NAME
+
+    if not re.fullmatch(NAME, out.name):
+        raise InputError(f"{out.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WeightsError(f"“{out.name}” exists already.", "Give the new model another name.")
 
 
 def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,38 +29,53 @@ MARGIN = 1.4
 """A crop is this much larger than the window, so that turning it brings no empty corners in."""
 
 
-def make_transform(window: tuple[int, ...], fill: str) -> Compose:
+@dataclass(frozen=True)
+class Motion:
+    """How far a sample is moved: radians, share of its size, voxels."""
+
+    turn: float
+    scale: float
+    shear: float
+    shift: float
+
+
+GENTLE = Motion(turn=0.12, scale=0.1, shear=0.03, shift=3.0)
+"""Scans as they come."""
+STRONG = Motion(turn=0.4, scale=0.2, shear=0.1, shift=5.0)
+"""Tilted by up to 23°, so that an oblique scan is nothing new."""
+
+
+def make_transform(window: tuple[int, ...], motion: Motion, fill: str) -> Compose:
     """Augmentation of {image (1, *space) float32, labels (1, *space)} to ``window``; ``fill`` is MONAI's padding mode.
 
-    Mirroring is along the first axis (left-right) only. Rotations reach 23°, so that a tilted head is nothing new.
+    Mirroring is along the first axis (left-right) only.
     """
     dims = len(window)
     both = [IMAGE, LABELS]
     shared: dict[str, Any] = {"mode": ["bilinear", "nearest"], "padding_mode": fill}
-    turns = (0.4,) * 3 if dims == 3 else (0.4,)
+    blur: dict[str, Any] = dict.fromkeys(("sigma_x", "sigma_y", "sigma_z"), (0.4, 1.0))
+    upsample = "trilinear" if dims == 3 else "bilinear"
     return Compose(
         [
             RandFlipd(both, prob=0.5, spatial_axis=0),
             RandAffined(
                 both,
                 prob=1.0,
-                rotate_range=turns,
-                scale_range=(0.2,) * dims,
-                shear_range=(0.1,) * (6 if dims == 3 else 2),
-                translate_range=(4.0,) * dims,
+                rotate_range=(motion.turn,) * (3 if dims == 3 else 1),
+                scale_range=(motion.scale,) * dims,
+                shear_range=(motion.shear,) * (6 if dims == 3 else 2),
+                translate_range=(motion.shift,) * dims,
                 spatial_size=window,
                 **shared,
             ),
-            RandGridDistortiond(both, num_cells=4, prob=0.3, distort_limit=0.2, **shared),
-            RandGaussianSmoothd([IMAGE], prob=0.15, sigma_x=(0.4, 1.0), sigma_y=(0.4, 1.0), sigma_z=(0.4, 1.0)),
-            RandSimulateLowResolutiond(
-                [IMAGE], prob=0.15, zoom_range=(0.5, 1.0), upsample_mode="trilinear" if dims == 3 else "bilinear"
-            ),
-            RandBiasFieldd([IMAGE], prob=0.2, degree=2, coeff_range=(-0.2, 0.2)),
-            RandAdjustContrastd([IMAGE], prob=0.3, gamma=(0.7, 1.5)),
-            RandScaleIntensityd([IMAGE], prob=0.5, factors=0.2),
-            RandShiftIntensityd([IMAGE], prob=0.5, offsets=0.2),
-            RandGaussianNoised([IMAGE], prob=0.3, std=0.2),
+            RandGridDistortiond(both, num_cells=4, prob=0.15, distort_limit=0.15, **shared),
+            RandGaussianSmoothd([IMAGE], prob=0.1, **blur),
+            RandSimulateLowResolutiond([IMAGE], prob=0.1, zoom_range=(0.5, 1.0), upsample_mode=upsample),
+            RandBiasFieldd([IMAGE], prob=0.15, degree=2, coeff_range=(-0.2, 0.2)),
+            RandAdjustContrastd([IMAGE], prob=0.25, gamma=(0.7, 1.5)),
+            RandScaleIntensityd([IMAGE], prob=0.3, factors=0.15),
+            RandShiftIntensityd([IMAGE], prob=0.3, offsets=0.15),
+            RandGaussianNoised([IMAGE], prob=0.2, std=0.15),
         ]
     )
 
@@ -76,7 +92,9 @@ class Augmenter:
     def __init__(self, window: tuple[int, ...]) -> None:
         self.window = window
         # Half of the samples see the scan's edge continued, half see it end in black: both occur in resampled scans.
-        self.transforms = [make_transform(window, fill) for fill in ("border", "zeros")]
+        self.transforms = [
+            make_transform(window, motion, fill) for motion in (GENTLE, STRONG) for fill in ("border", "zeros")
+        ]
 
     def __call__(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], seed: tuple[int, ...]
@@ -85,7 +103,7 @@ class Augmenter:
         rng = np.random.default_rng(seed)
         image, labels = crop_around(image, labels, self._centre(labels, rng), self._reach())
         black = float(image.min())
-        transform = self.transforms[int(rng.integers(2))]
+        transform = self.transforms[int(rng.integers(len(self.transforms)))]
         transform.set_random_state(int(rng.integers(2**31)))
         set_track_meta(False)
         sample = transform(
