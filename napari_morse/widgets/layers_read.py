@@ -44,7 +44,7 @@ def scan_of(layer: Image, viewer: ViewerModel | None = None) -> Scan:
     Raises
     ------
     InputError
-        Not an image, coloured, complex, more than three axes.
+        Not an image, coloured, more than three axes.
     GeometryError
         The layer lies on several open scans with different grids.
     MemoryBudgetError
@@ -182,8 +182,6 @@ def _check_kind(layer: Any) -> None:
         raise InputError(f"“{layer.name}” is not an image layer.", "Choose the layer of the scan.")
     if layer.rgb:
         raise InputError(f"“{layer.name}” is a colour image.", "Convert it to grey first.")
-    if np.dtype(layer.dtype).kind not in "buif":
-        raise InputError(f"“{layer.name}” holds {layer.dtype} values.", "Convert it to real numbers first.")
 
 
 def _foreign_scan(layer: Any, moved: bool) -> Scan:

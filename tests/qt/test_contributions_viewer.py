@@ -1,0 +1,78 @@
+"""Reader, writers and samples in a napari window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from npe2 import PluginManager, PluginManifest
+from numpy.testing import assert_array_equal
+
+from napari_morse.contributions import reader
+from napari_morse.widgets.layers import carrier_of
+from tests.layer_cases import MARKER, SHAPE, affine_of, write_nifti
+
+NAME = "napari-morse"
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """The plugin as its manifest says, whether it is installed or not; napari keeps commands until it ends."""
+    manager = PluginManager.instance()
+    if NAME not in manager:
+        manager.register(PluginManifest.from_file(Path(__file__).parents[2] / "napari.yaml"))
+
+
+@pytest.fixture
+def viewer(nothing_left, plugin, make_napari_viewer):
+    """Napari itself and not its proxy: files are dropped and buttons pressed on its own widgets."""
+    return make_napari_viewer(show=True)
+
+
+def test_a_sample_is_in_the_menu_and_opens_upright(viewer):
+    (layer,) = viewer.open_sample(NAME, "colin27_t1")
+    assert viewer.dims.axis_labels == tuple(layer.axis_labels)
+    assert viewer.dims.range[0].step == 1.0
+    assert {str(u) for u in layer.units} == {"millimeter"}
+    picture = viewer.screenshot(canvas_only=True, flash=False)[:, :, :3].astype(float).mean(axis=2)
+    head = np.argwhere(picture > 60)
+    (top, left), (bottom, right) = head.min(axis=0), head.max(axis=0)
+    assert bottom - top > 1.1 * (right - left), "an axial slice of a head is longer than wide"
+    widths = [np.ptp(np.argwhere(row > 60)) for row in picture[top + 5 : bottom - 5]]
+    front, back = np.mean(widths[: len(widths) // 5]), np.mean(widths[-len(widths) // 5 :])
+    assert front < back, "the forehead, narrower than the back of the head, is at the top"
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence_and_adds_nothing(viewer, tmp_path):
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_text("Dear radiologist,\n" * 40)
+    good = write_nifti(tmp_path / "good.nii.gz", np.ones(SHAPE, np.float32), affine_of("LAS"))
+    before = len(notification_manager.records)
+    viewer.window._qt_viewer._qt_open([str(bad), str(good)], stack=False, plugin=NAME)
+    assert [layer.name for layer in viewer.layers] == ["good"]
+    said = [n.message for n in notification_manager.records[before:]]
+    assert len(said) == 1
+    assert "bad.nii.gz" in said[0]
+
+
+def test_a_mask_painted_in_the_window_is_saved_on_its_scan(viewer, tmp_path):
+    data = np.random.default_rng(0).normal(100, 20, SHAPE).astype(np.float32)
+    path = write_nifti(tmp_path / "scan.nii.gz", data, affine_of("PIR", angle=17.0))
+    (image,) = viewer.open(path, plugin=NAME)
+    assert carrier_of(image).scan.source == path
+    viewer.window._qt_viewer.layerButtons.newLabelsButton.click()
+    labels = viewer.layers[-1]
+    place = np.argwhere(np.asarray(image.data) == data[MARKER])[0]
+    viewer.dims.set_current_step(0, int(place[0]))
+    labels.mode = "paint"
+    labels.brush_size = 1
+    labels.paint(place, 1)
+    (written,) = labels.save(str(tmp_path / "mask.nii.gz"), plugin=NAME)
+    saved, source = nib.load(written), nib.load(path)
+    assert_array_equal(saved.affine, source.affine)
+    assert [tuple(v) for v in np.argwhere(np.asarray(saved.dataobj))] == [MARKER]
+    ((_, attributes, kind),) = reader.read(written)
+    assert (kind, attributes["name"]) == ("labels", "mask")
