@@ -38,12 +38,13 @@ def open_scan(path: Path | str, *, frame: int | None = None) -> Scan:
     MemoryBudgetError
         Larger than half of the memory, or than ``NAPARI_MORSE_MEMORY_GB``.
     """
-    from napari_morse.io import nifti, pictures, sniff
+    from napari_morse.io import guards, nifti, pictures, sniff
 
     path = Path(path)
     sniffed = sniff.sniff(path)
     read = nifti.read_scan if sniffed.kind.is_nifti else pictures.read_picture
-    return read(path, sniffed, case_stem(path), frame)
+    with guards.enough_memory(path.name):
+        return read(path, sniffed, case_stem(path), frame)
 
 
 def open_mask(path: Path | str) -> Mask:
@@ -59,12 +60,13 @@ def open_mask(path: Path | str) -> Mask:
     InputError
         As `open_scan`; also fractions, negative values, colours, and series.
     """
-    from napari_morse.io import nifti, pictures, sniff
+    from napari_morse.io import guards, nifti, pictures, sniff
 
     path = Path(path)
     sniffed = sniff.sniff(path)
     read = nifti.read_mask if sniffed.kind.is_nifti else pictures.read_label_picture
-    return read(path, sniffed)
+    with guards.enough_memory(path.name):
+        return read(path, sniffed)
 
 
 def save_mask(mask: Mask, path: Path | str, *, original: Path | None = None) -> Path:
@@ -102,9 +104,7 @@ def save_mask(mask: Mask, path: Path | str, *, original: Path | None = None) -> 
     return path
 
 
-def save_image(
-    data: Array, grid: Grid, path: Path | str, *, header: Any = None, original: Path | None = None
-) -> Path:
+def save_image(data: Array, grid: Grid, path: Path | str, *, header: Any = None, original: Path | None = None) -> Path:
     """Write an image (I, J, K) on ``grid`` as NIfTI: floats as float32, integers as they are, unscaled.
 
     Codes, forms and units of ``header`` are kept where they give ``grid``; ``original`` is never written over.

@@ -59,6 +59,15 @@ def check_budget(needed: int, name: str) -> None:
         )
 
 
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Turn a failed allocation into a MemoryBudgetError that names the file."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryBudgetError(f"There is not enough memory left for “{name}”.", "Close other programs.") from error
+
+
 def check_length(declared: int, size: int, gzipped: bool, name: str) -> None:
     """Raise DamagedFileError when a file of ``size`` bytes cannot hold the ``declared`` ones."""
     if declared > (size * _DEFLATE if gzipped else size):

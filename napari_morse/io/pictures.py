@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,13 +57,15 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
     DamagedFileError, InputError, MemoryBudgetError
         Incomplete, a series without ``frame``, above the memory budget, no finite pixel.
     """
-    with _opened(path, sniffed) as image:
+    with _opened(path, sniffed) as (image, grumbles):
         chosen = choose_frame(frame, int(getattr(image, "n_frames", 1)), path.name)
         image.seek(chosen or 0)
         image.load()
         grey, notices = _grey(image)
         spacing, said = _spacing(image)
         notices += said + _turned(image)
+        if grumbles:
+            notices += ("Some of the picture's metadata could not be read.",)
     if grey.dtype.kind == "f":
         count = int((~np.isfinite(grey)).sum())
         if count == grey.size:
@@ -84,7 +87,7 @@ def read_label_picture(path: Path, sniffed: Sniffed) -> Mask:
     """Open a picture whose values (of a palette: whose indices) are label ids."""
     if sniffed.kind is Kind.JPEG:
         raise InputError(f"“{path.name}” is a JPEG, which blurs label ids.", "Save the mask as PNG.")
-    with _opened(path, sniffed) as image:
+    with _opened(path, sniffed) as (image, _):
         choose_frame(None, int(getattr(image, "n_frames", 1)), path.name)
         image.load()
         spacing, _ = _spacing(image)
@@ -119,18 +122,23 @@ def write_label_picture(mask: Mask, path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path, sniffed: Sniffed) -> Iterator[ImageFile.ImageFile]:
-    """The picture, checked for damage and size but not yet decoded; Pillow's many errors become one kind."""
+def _opened(path: Path, sniffed: Sniffed) -> Iterator[tuple[ImageFile.ImageFile, list[warnings.WarningMessage]]]:
+    """The picture, checked for damage and size but not yet decoded, and Pillow's warnings; its errors become one."""
     reader = _READERS[sniffed.kind]
     try:
-        if sniffed.kind is Kind.PNG:
-            with reader(path) as checked:  # decoding alone does not look at the checksums
-                checked.verify()
-        with reader(path) as image:
-            _check_size(image, sniffed, path.name)
-            yield image
+        with warnings.catch_warnings(record=True) as grumbles:
+            warnings.simplefilter("always")
+            if sniffed.kind is Kind.PNG:
+                with reader(path) as checked:  # decoding alone does not look at the checksums
+                    checked.verify()
+            with reader(path) as image:
+                _check_size(image, sniffed, path.name)
+                yield image, grumbles
     except _BROKEN as error:
-        raise DamagedFileError(f"“{path.name}” is a damaged or incomplete picture.", guards.COPY_AGAIN) from error
+        raise DamagedFileError(
+            f"“{path.name}” cannot be read as {sniffed.kind.value}: it is damaged, incomplete, or of a rare kind.",
+            "Copy it again, or save it as an 8- or 16-bit grey PNG.",
+        ) from error
 
 
 def _check_size(image: ImageFile.ImageFile, sniffed: Sniffed, name: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_morse.errors import DamagedFileError, InputError
 
 OPENABLE = "Give a NIfTI file (.nii, .nii.gz) or a picture (PNG, JPEG, TIFF, BMP)."
+_AGAIN = "Copy it again from where it came."
 _HEAD = 1 << 16
 """Bytes looked at: enough compressed bytes for the 544 of a NIfTI-2 header, whatever names the gzip header carries."""
 _NIFTI_HEAD = 544
@@ -74,7 +75,7 @@ def sniff(path: Path) -> Sniffed:
     """
     size = _size(path)
     if size == 0:
-        raise DamagedFileError(f"“{path.name}” is empty (0 bytes).", "Copy it again from where it came.")
+        raise DamagedFileError(f"“{path.name}” is empty (0 bytes).", _AGAIN)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -82,7 +83,7 @@ def sniff(path: Path) -> Sniffed:
         raise InputError(f"“{path.name}” cannot be read: {error.strerror}.", "Check who may read it.") from error
     gzipped = head.startswith(b"\x1f\x8b")
     if gzipped:
-        head = _gunzip(head, path)
+        head = _gunzip(head, size, path)
     return Sniffed(_kind(head, gzipped, path), gzipped, size)
 
 
@@ -100,13 +101,15 @@ def _size(path: Path) -> int:
     return status.st_size
 
 
-def _gunzip(head: bytes, path: Path) -> bytes:
+def _gunzip(head: bytes, size: int, path: Path) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(head, _NIFTI_HEAD)
+        unpacked = unpacker.decompress(head, _NIFTI_HEAD)
     except zlib.error as error:
-        raise DamagedFileError(
-            f"“{path.name}” is damaged: its compression cannot be undone.", "Copy it again from where it came."
-        ) from error
+        raise DamagedFileError(f"“{path.name}” is damaged: its compression cannot be undone.", _AGAIN) from error
+    if len(unpacked) < _NIFTI_HEAD and size <= len(head) and not unpacker.eof:
+        raise DamagedFileError(f"“{path.name}” is incomplete: it ends after {size} bytes, at its beginning.", _AGAIN)
+    return unpacked
 
 
 def _kind(head: bytes, gzipped: bool, path: Path) -> Kind:
@@ -146,7 +149,7 @@ def _unknown(head: bytes, gzipped: bool, path: Path) -> InputError:
     if 0 < len(head) < _header_size(head):
         return DamagedFileError(
             f"{name} is incomplete: it ends inside its header, after {len(head)} of {_header_size(head)} bytes.",
-            "Copy it again from where it came.",
+            _AGAIN,
         )
     if _header_size(head):
         what = "is an Analyze file, or a NIfTI file with a damaged header"
