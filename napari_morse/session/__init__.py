@@ -1,0 +1,19 @@
+"""What is going on, without a window: the scan, the model, the run and its result. No Qt; torch only inside a run."""
+
+from napari_morse.session.engine import Engine, LocalEngine, PredictorLike
+from napari_morse.session.segment import SegmentJob, SegmentSession, Status
+from napari_morse.session.table import Row, result_rows, size_unit, table_csv, table_text
+
+__all__ = [
+    "Engine",
+    "LocalEngine",
+    "PredictorLike",
+    "Row",
+    "SegmentJob",
+    "SegmentSession",
+    "Status",
+    "result_rows",
+    "size_unit",
+    "table_csv",
+    "table_text",
+]

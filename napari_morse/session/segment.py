@@ -1,0 +1,197 @@
+"""The Segment tab's state: what runs on what, and what came out.
+
+The session belongs to one thread (the window's); a `SegmentJob` is a frozen copy of the choices, for any thread to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from psygnal import Signal
+
+from napari_morse.errors import CancelledError, InputError
+from napari_morse.session.engine import Engine, LocalEngine
+from napari_morse.types import Prediction, Roi, Scan
+
+Status = Literal["idle", "running", "done", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentJob:
+    """One run: its inputs cannot change under it."""
+
+    engine: Engine
+    scan: Scan
+    model: str
+    device: str
+    roi: Roi | None = None
+
+    def run(
+        self,
+        progress: Callable[[Any], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        warned: Callable[[tuple[str, ...]], None] | None = None,
+    ) -> Prediction:
+        """Load the model, read the scan and predict, in whichever thread calls.
+
+        Parameters
+        ----------
+        progress
+            Called with the predictor's ``Progress`` after each step.
+        cancelled
+            Asked between steps; True ends the run.
+        warned
+            Called, before the long part, with sentences on how the scan differs from the training data.
+
+        Raises
+        ------
+        CancelledError
+            Within one tile of ``cancelled`` turning True.
+        MorseError
+            With a plain sentence for anything that the person can act on.
+        """
+        stop = cancelled or _never
+        predictor = self.engine.predictor(self.model, self.device)
+        _leave_if(stop)
+        warnings = predictor.set_scan(self.scan, self.roi)
+        if warned is not None and warnings:
+            warned(warnings)
+        _leave_if(stop)
+        prediction = predictor.predict(progress, stop)
+        return replace(prediction, warnings=tuple(dict.fromkeys((*warnings, *prediction.warnings))))
+
+
+def _never() -> bool:
+    return False
+
+
+def _leave_if(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise CancelledError
+
+
+class SegmentSession:
+    """Choices, state and result of the Segment tab.
+
+    Parameters
+    ----------
+    engine
+        What runs the models; the machine itself when None.
+    """
+
+    setup_changed: ClassVar[Signal] = Signal()
+    """The scan, the model, the device or the region was changed."""
+    status_changed: ClassVar[Signal] = Signal(str)
+    """The new `Status`."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine: Engine = engine if engine is not None else LocalEngine()
+        self._scan: Scan | None = None
+        self._model = ""
+        self._device = "auto"
+        self._roi: Roi | None = None
+        self._status: Status = "idle"
+        self.result: Prediction | None = None
+        self.result_scan: Scan | None = None
+        self.warnings: tuple[str, ...] = ()
+
+    @property
+    def scan(self) -> Scan | None:
+        """The scan to segment. Another scan clears the region."""
+        return self._scan
+
+    @scan.setter
+    def scan(self, scan: Scan | None) -> None:
+        if scan is self._scan:
+            return
+        self._scan = scan
+        self._roi = None
+        self.setup_changed.emit()
+
+    @property
+    def model(self) -> str:
+        """Name of the model, empty when none is chosen."""
+        return self._model
+
+    @model.setter
+    def model(self, name: str) -> None:
+        if name != self._model:
+            self._model = name
+            self.setup_changed.emit()
+
+    @property
+    def device(self) -> str:
+        """``auto`` or the name of a device."""
+        return self._device
+
+    @device.setter
+    def device(self, name: str) -> None:
+        if name != self._device:
+            self._device = name
+            self.setup_changed.emit()
+
+    @property
+    def roi(self) -> Roi | None:
+        """The region to read, in storage order, or None for the whole scan."""
+        return self._roi
+
+    @roi.setter
+    def roi(self, roi: Roi | None) -> None:
+        if roi == self._roi:
+            return
+        if roi is not None:
+            if self._scan is None:
+                raise InputError("There is no scan to draw a region on.", "Open a scan first.")
+            roi.check(self._scan.grid.shape)
+        self._roi = roi
+        self.setup_changed.emit()
+
+    @property
+    def status(self) -> Status:
+        """Where the last run stands."""
+        return self._status
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._status == "running"
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing can be run now, as a sentence with the way out; empty when it can."""
+        if self.running:
+            return "A segmentation is running: wait for it or cancel it."
+        if self._scan is None:
+            return "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
+        if not self._model:
+            return "No model is chosen: choose one above."
+        return ""
+
+    def begin(self) -> SegmentJob:
+        """Start a run: a job with the present choices.
+
+        Raises
+        ------
+        InputError
+            When nothing can be run now (see `blocked`).
+        """
+        if self.blocked or self._scan is None:
+            raise InputError(self.blocked)
+        self.warnings = ()
+        self._move("running")
+        return SegmentJob(self.engine, self._scan, self._model, self._device, self._roi)
+
+    def finish(self, job: SegmentJob, prediction: Prediction) -> None:
+        """Keep what a job gave."""
+        self.result, self.result_scan, self.warnings = prediction, job.scan, prediction.warnings
+        self._move("done")
+
+    def fail(self, error: BaseException) -> None:
+        """Note that the run ended without a result; the earlier result stays."""
+        self._move("cancelled" if isinstance(error, CancelledError) else "failed")
+
+    def _move(self, status: Status) -> None:
+        self._status = status
+        self.status_changed.emit(status)
