@@ -54,10 +54,11 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
 
 
 def layer_data(scan: Scan) -> LayerData:
-    """The layer that shows ``scan``: labels if it `looks_like_mask`, else an image."""
+    """The layer that shows ``scan``: labels if it `looks_like_mask` and the settings let it, else an image."""
     from napari_morse.widgets.layers import mask_layer_data, scan_layer_data
+    from napari_morse.widgets.layers_host import masks_as_labels
 
-    labels = looks_like_mask(scan)
+    labels = looks_like_mask(scan) if masks_as_labels() else None
     if labels is None:
         return scan_layer_data(scan)
     return mask_layer_data(Mask(labels, scan.grid, header=scan.header), scan, scan.stem)

@@ -32,6 +32,16 @@ def say(error: MorseError) -> bool:
     return True
 
 
+def masks_as_labels() -> bool:
+    """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
+    if current_viewer() is None:
+        return True
+    from napari.settings import get_plugin_settings
+
+    settings = get_plugin_settings().get("napari-morse")
+    return True if settings is None else bool(settings.reading.masks_as_labels)
+
+
 def layer_again(data: Any, attributes: Mapping[str, Any], kind: Literal["image", "labels"]) -> Layer:
     """A layer from what a writer is given, with its pixels, place and metadata; looks are left out.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from napari.settings import get_plugin_settings
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 from numpy.testing import assert_array_equal
@@ -76,3 +77,15 @@ def test_a_mask_painted_in_the_window_is_saved_on_its_scan(viewer, tmp_path):
     assert [tuple(v) for v in np.argwhere(np.asarray(saved.dataobj))] == [MARKER]
     ((_, attributes, kind),) = reader.read(written)
     assert (kind, attributes["name"]) == ("labels", "mask")
+
+
+def test_the_setting_opens_masks_as_images(viewer, tmp_path):
+    path = str(write_nifti(tmp_path / "case_mask.nii.gz", np.ones(SHAPE, np.uint8), affine_of("LAS")))
+    settings = get_plugin_settings(NAME)
+    assert settings.reading.masks_as_labels, "on unless it is switched off"
+    assert [kind for _, _, kind in reader.read(path)] == ["labels"]
+    settings.reading.masks_as_labels = False
+    try:
+        assert [kind for _, _, kind in reader.read(path)] == ["image"]
+    finally:
+        settings.reading.masks_as_labels = True
