@@ -46,7 +46,8 @@ class Grid:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise GeometryError("The affine is not a finite 4 × 4 matrix.", "Repair the header of the file.")
-        if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).prod()
+        if abs(np.linalg.det(affine[:3, :3])) <= 1e-9 * lengths:
             raise GeometryError("The affine is singular: voxels have no volume.", "Repair the header of the file.")
         object.__setattr__(self, "affine", frozen(affine))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -42,6 +42,7 @@ def predict(
     from napari_morse.inference import Predictor
 
     files = gather(inputs)
+    _spare_inputs(files, out)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
@@ -81,6 +82,20 @@ def gather(inputs: list[Path]) -> list[Path]:
     if twice:
         raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
     return files
+
+
+def _spare_inputs(files: list[Path], out: Path) -> None:
+    """Refuse a run that would write over a file that it reads."""
+    from napari_morse.inference.export import output_files
+    from napari_morse.io import case_stem
+
+    for path in files:
+        for target in output_files(case_stem(path), out):
+            clash = next((f for f in files if target.exists() and target.samefile(f)), None)
+            if clash is not None:
+                raise InputError(
+                    f"The result of {path.name!r} would overwrite the input {clash.name!r}.", "Give another --out."
+                )
 
 
 def parse_roi(text: str) -> Roi:

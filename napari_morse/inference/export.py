@@ -6,6 +6,7 @@ import csv
 import io as text_io
 from pathlib import Path
 
+from napari_morse.errors import InputError
 from napari_morse.io import save_mask
 from napari_morse.io.atomic import write_text
 from napari_morse.types import Points, Prediction, Scan
@@ -26,16 +27,24 @@ def save_prediction(prediction: Prediction, scan: Scan, folder: Path) -> list[Pa
     InputError
         When the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    endings = (".nii.gz", ".png") if scan.is_picture else (".nii.gz",)
-    written = [
-        save_mask(mask, folder / f"{scan.stem}_{kind}{ending}")
-        for kind, mask in (("coarse", prediction.coarse), ("rendered", prediction.rendered))
-        for ending in endings
-    ]
-    table = folder / f"{scan.stem}_points.csv"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made.", "Choose a folder that you may write to.") from error
+    masks = {"coarse": prediction.coarse, "rendered": prediction.rendered}
+    *mask_files, table = output_files(scan.stem, folder, scan.is_picture)
+    for path in mask_files:
+        kind = "coarse" if path.name.startswith(f"{scan.stem}_coarse.") else "rendered"
+        save_mask(masks[kind], path, original=scan.source)
     write_text(table, points_csv(prediction.points))
-    return [*written, table]
+    return [*mask_files, table]
+
+
+def output_files(stem: str, folder: Path, picture: bool = True) -> list[Path]:
+    """What `save_prediction` writes for a case: its masks, then its table."""
+    endings = (".nii.gz", ".png") if picture else (".nii.gz",)
+    masks = [folder / f"{stem}_{kind}{ending}" for kind in ("coarse", "rendered") for ending in endings]
+    return [*masks, folder / f"{stem}_points.csv"]
 
 
 def points_csv(points: Points) -> str:

@@ -40,7 +40,7 @@ def unlike(
     if not picture:
         found += _sizes(card, spacing, extent, region)
     low, high = card.intensity.skewness
-    slack = 0.5 * (high - low)
+    slack = high - low
     if not low - slack <= look.skewness <= high + slack:
         found.append("The grey levels are unlike those of the training scans: another contrast, or much background.")
     return tuple(found)

@@ -1,0 +1,168 @@
+"""``predict``: files on the scan's own grid, or one plain sentence and exit code 2."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_morse.cli.main import main
+from napari_morse.io import open_mask, save_image
+from napari_morse.io.weights import save_model
+from napari_morse.types import Grid
+from tests.faults import FAULTS, Fault
+from tests.nets import blob
+from tests.test_inference import model
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for dims in (2, 3):
+        small = model(dims, name=f"small-{dims}d")
+        save_model(folder / f"small-{dims}d", small.card, small.net.tensors())
+    return folder
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished command leaves."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command line as the console script runs it, without the seconds that a new interpreter takes."""
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["napari-morse", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out = capsys.readouterr()
+        return Done(int(left.value.code or 0), out.out, out.err)
+
+    return run
+
+
+def pair(folder: Path, names: str, affine: np.ndarray) -> None:
+    folder.mkdir()
+    for name in names:
+        save_image(blob((20, 18, 12), ord(name)), Grid((20, 18, 12), affine), folder / f"{name}.nii.gz")
+
+
+def test_masks_lie_on_the_scan_and_the_table_on_the_masks(
+    tmp_path: Path, models: Path, cli: Callable[..., Done]
+) -> None:
+    affine = np.array([[0, 0, -1.2, 30], [0.7, 0.1, 0, -5], [-0.1, 0.7, 0, 8], [0, 0, 0, 1]])
+    pair(tmp_path / "in", "ab", affine)
+    done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out",
+               "--json", tmp_path / "run.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = {f"{c}_{k}" for c in "ab" for k in ("coarse.nii.gz", "rendered.nii.gz", "points.csv")}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
+    scan, mask = (nibabel.load(p) for p in (tmp_path / "in/a.nii.gz", tmp_path / "out/a_rendered.nii.gz"))
+    assert mask.shape == scan.shape and np.array_equal(mask.affine, scan.affine)
+    coarse, rendered = (open_mask(tmp_path / f"out/a_{k}.nii.gz").data for k in ("coarse", "rendered"))
+    rows = list(csv.DictReader((tmp_path / "out/a_points.csv").read_text().splitlines()))
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert len(rows) == told["cases"][0]["points"] > 0 and told["failed"] == []
+    for row in rows[::50]:
+        voxel = tuple(int(row[c]) for c in "ijk")
+        assert coarse[voxel] == int(row["before"]) and rendered[voxel] == int(row["after"])
+        mm = [float(row[f"{c}_mm"]) for c in "xyz"]
+        assert np.allclose(mm, nibabel.affines.apply_affine(scan.affine, voxel), atol=1e-3)
+        assert sum(float(v) for k, v in row.items() if k.startswith("weight_")) == pytest.approx(1, abs=1e-3)
+    found = {s["name"]: s["rendered_mm3"] for s in told["cases"][0]["structures"]}
+    volume = abs(np.linalg.det(scan.affine[:3, :3]))
+    assert found["a"] == pytest.approx((rendered == 1).sum() * volume)
+
+
+def test_a_region_in_storage_order_bounds_the_mask(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    save_image(blob((30, 28, 26)), Grid((30, 28, 26), np.diag([-1, 1, -1, 1])), tmp_path / "a.nii.gz")
+    done = cli(
+        "predict", tmp_path / "a.nii.gz", "--model", models / "small-3d", "--out", tmp_path, "--roi", "2:22,4:28,0:18"
+    )
+    assert done.returncode == 0, done.stderr
+    mask = open_mask(tmp_path / "a_rendered.nii.gz").data.copy()
+    mask[2:22, 4:28, 0:18] = 0
+    assert not mask.any()
+    for wrong in ("2:40,4:28,0:18", "1:2", "a:b,c:d,e:f", "5:2,0:4,0:4"):
+        done = cli(
+            "predict", tmp_path / "a.nii.gz", "--model", models / "small-3d", "--out", tmp_path / "no", "--roi", wrong
+        )
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert not list((tmp_path / "no").glob("*"))
+
+
+def test_a_picture_gets_its_masks_as_pictures_too(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    levels = np.clip(blob((40, 30)) * 60 + 60, 0, 255).astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / "slice.png")
+    done = cli("predict", tmp_path / "slice.png", "--model", models / "small-2d", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    png, nii = (open_mask(tmp_path / f"out/slice_rendered{e}").data for e in (".png", ".nii.gz"))
+    assert png.shape == (40, 30, 1) and np.array_equal(png, nii)
+    done = cli("predict", tmp_path / "slice.png", "--model", models / "small-3d", "--out", tmp_path / "no")
+    assert done.returncode == 2 and "2-D model" in done.stderr and not list((tmp_path / "no").glob("*"))
+
+
+@pytest.mark.parametrize("broken", FAULTS, ids=str)
+def test_an_input_that_cannot_be_used_is_one_sentence_and_exit_code_2(
+    broken: Fault, tmp_path: Path, models: Path, cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_MORSE_MEMORY_GB", "1")
+    (tmp_path / "in").mkdir()
+    path = broken.make(tmp_path / "in")
+    dims = 2 if path.suffix in (".png", ".jpg", ".tif", ".tiff", ".bmp", ".gif") else 3
+    done = cli("predict", path, "--model", models / f"small-{dims}d", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    (tmp_path / "in").mkdir()
+    save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.eye(4)), tmp_path / "in/good.nii.gz")
+    (tmp_path / "in/bad.nii.gz").write_bytes(b"")
+    done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "bad.nii.gz" in done.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv"}  # fmt: skip
+
+
+def test_a_tampered_model_is_refused(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    shutil.copytree(models / "small-3d", tmp_path / "small-3d")
+    weights = tmp_path / "small-3d/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(bytes(content))
+    save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.eye(4)), tmp_path / "a.nii.gz")
+    done = cli("predict", tmp_path / "a.nii.gz", "--model", tmp_path / "small-3d", "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_inputs_are_never_written_over(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    for name in ("a", "a_coarse"):
+        save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    done = cli("predict", tmp_path, "--model", models / "small-3d", "--out", tmp_path)
+    assert done.returncode == 2 and "overwrite" in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_the_console_script_runs_in_a_fresh_interpreter(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "napari_morse.cli.main", "predict", "nowhere.nii.gz", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: There is no file")
