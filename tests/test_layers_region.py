@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Layer, Shapes
 
@@ -99,6 +99,7 @@ def test_the_outline_of_a_box_is_read_back(codes):
     assert L.roi_from_shapes(Layer.create(*L.roi_shape_data(roi, scan)), scan) == roi
 
 
+@settings(max_examples=25)
 @given(
     st.tuples(*[st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)) for n in SHAPE]),
 )
