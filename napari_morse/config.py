@@ -67,8 +67,8 @@ class RenderConfig(_Frozen):
     """An expert that reads the image's own 3^d neighbourhood at the point: what the coarse pass did not see."""
     native_rings: tuple[int, ...] = (1, 2)
     """Distances, in voxels of the model's spacing, at which that expert looks around."""
-    stochastic: bool = True
-    """r ~ U{0..S−1} experts are silenced per batch in training."""
+    stochastic: float = Field(0.25, ge=0, le=1)
+    """Share of the training batches in which r ~ U{0..S−1} experts are silenced; the published form silences in all."""
     residual: bool = True
     """The head predicts a correction whose last layer starts at zero (the published head does not)."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -83,7 +83,7 @@ class TrainConfig(_Frozen):
     window: tuple[int, ...] = (48, 64, 48)
     """Voxels of one training sample; also the tile of inference."""
     batch: int = Field(2, ge=1)
-    iterations: int = Field(3000, ge=1)
+    iterations: int = Field(8000, ge=1)
     """Both stages together."""
     stage_one: float = Field(0.6, ge=0, le=1)
     """Share of the iterations in which the backbone trains alone."""
@@ -95,11 +95,11 @@ class TrainConfig(_Frozen):
     """Decay of the averaged weights, which are the ones judged and kept."""
     point_weight: float = Field(1.0, ge=0)
     """λ of the point loss in stage two."""
-    point_dice: float = Field(0.5, ge=0, le=1)
+    point_dice: float = Field(0.25, ge=0, le=1)
     """Share of soft Dice in the point loss; 0 is the published form."""
     point_ramp: bool = False
     """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
-    validate_every: int = Field(250, ge=1)
+    validate_every: int = Field(500, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16`` runs the backbone's convolutions in bfloat16 while training; masters stay float32."""
 

@@ -158,7 +158,7 @@ def test_dropping_leaves_an_expert_and_never_the_protected_one(protected: int | 
 
 def test_experts_are_silenced_in_training_only() -> None:
     torch.manual_seed(0)
-    experts = PointExperts((4, 6, 8), 8, stochastic=True)
+    experts = PointExperts((4, 6, 8), 8, stochastic=1.0)
     features = [torch.randn(5, c) for c in (4, 6, 8)]
     seen = [experts(features)[1] for _ in range(20)]
     assert any((w == 0).any() for w in seen)

@@ -11,8 +11,11 @@ from napari_morse.types import Array, Grid, Roi
 
 RAS = "RAS"
 """Frame of the model: axes to the patient's right, anterior, superior."""
-DISPLAY = "SPL"
-"""Frame of the viewer: slices upward, rows to posterior, columns to the patient's left (radiological)."""
+DISPLAY = "IPL"
+"""Frame of the viewer: slices downward, rows to posterior, columns to the patient's left (radiological).
+
+Right-handed, so that napari's 3-D view is not mirrored, and its coronal and sagittal views stand upright.
+"""
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,12 @@ class PointExperts(nn.Module):
     width
         H, hidden and output units.
     stochastic
-        Silence experts at random while training.
+        Share of the batches in which experts are silenced at random while training.
     protected
         Index of an expert that is never silenced (the native one), or None.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, stochastic: bool, protected: int | None = None) -> None:
+    def __init__(self, channels: tuple[int, ...], width: int, stochastic: float, protected: int | None = None) -> None:
         super().__init__()
         self.stochastic = stochastic
         self.protected = protected
@@ -64,7 +64,7 @@ class PointExperts(nn.Module):
         """
         spoken = [expert(f) for expert, f in zip(self.experts, features, strict=True)]
         weights = self.gate(torch.cat(spoken, dim=1)).softmax(dim=1)
-        if self.training and self.stochastic:
+        if self.training and float(torch.rand(1, generator=generator)) < self.stochastic:
             speaks = draw_survivors(len(spoken), self.protected, generator).to(weights.device)
             weights = weights * speaks
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)

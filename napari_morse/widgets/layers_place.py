@@ -1,6 +1,6 @@
 """Where voxels lie in the viewer.
 
-The world of napari is read as (S, P, L): millimetres upward, to posterior and to the patient's left. An array is
+The world of napari is read as (I, P, L): millimetres downward, to posterior and to the patient's left. An array is
 shown in *display order*, its axes permuted and flipped (never resampled) to the nearest of these, so that an axial
 slice has anterior at the top and the patient's right at the left.
 """
@@ -31,7 +31,7 @@ def _world(frame: str) -> Matrix:
 
 
 WORLD = _world(DISPLAY)
-"""(4, 4): millimetres RAS+ → millimetres in the viewer's world (S, P, L)."""
+"""(4, 4): millimetres RAS+ → millimetres in the viewer's world (I, P, L)."""
 
 
 def display_axes(scan: Scan) -> Axes:
@@ -42,7 +42,7 @@ def display_axes(scan: Scan) -> Axes:
 def display_to_world(scan: Scan) -> Matrix:
     """(4, 4): display voxel index → world, as the layers of ``scan`` are placed.
 
-    The first display voxel lies at its own (S, P, L) position. A scan from a file is then shown along its nearest
+    The first display voxel lies at its own (I, P, L) position. A scan from a file is then shown along its nearest
     patient axes with positive steps: for axis-aligned scans every voxel is at its own place, an oblique one looks
     straightened (its exact geometry stays in the `Scan`). A scan made from a layer of the viewer keeps that layer's
     place exactly, rotation and shear included.

@@ -31,7 +31,7 @@ def scan_of(layer: Image, viewer: ViewerModel | None = None) -> Scan:
 
     A layer of ours gives its own `Scan` (with the layer's pixels, where a person changed them). So does an image that
     another program laid exactly over one of the scans of ``viewer``, as a filter does. Any other layer is read at its
-    own place: the viewer's world is taken as (S, P, L), in mm where the layer has a unit of length, else with pixels
+    own place: the viewer's world is taken as (I, P, L), in mm where the layer has a unit of length, else with pixels
     as mm; of several resolutions the finest is read. A 2-D layer is a picture.
 
     Parameters
@@ -65,7 +65,7 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
 
     A layer of ours knows its scan. A layer made with the viewer's own button inherits only place and shape: its scan
     is the one of ``viewer`` that is shown with the same shape and place; without one the layer's own place is read as
-    (S, P, L) mm.
+    (I, P, L) mm.
 
     Parameters
     ----------

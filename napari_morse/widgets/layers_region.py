@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FLAT = 1e-3
 """Display voxels: a shape thinner than this along an axis lies in one slice."""
 Box = NDArray[np.float64]
-"""(2, 3): lowest and highest display coordinate along (S, P, L)."""
+"""(2, 3): lowest and highest display coordinate along (I, P, L)."""
 
 
 def roi_from_shapes(layer: Shapes, scan: Scan, slices: tuple[int, int] | None = None) -> Roi:
@@ -37,7 +37,7 @@ def roi_from_shapes(layer: Shapes, scan: Scan, slices: tuple[int, int] | None = 
     scan
         The scan that the region lies on.
     slices
-        First and last display slice (upward from 0, both included) to which the box is limited as well.
+        First and last display slice (downward from 0, both included) to which the box is limited as well.
 
     Returns
     -------

@@ -1,0 +1,342 @@
+"""Two masks before one pair of eyes: side by side, or the coarse contour over the rendered fill.
+
+Side by side is napari's grid with two groups of equally many layers. Each group has the scan, the uncertainty, one mask
+and the points; all but the masks are shown twice (`Mirrors`). The rule for everything else in the layer list:
+
+- Other images, and results on other scans, are hidden while a comparison is open: they would cover the scan. They come
+  back.
+- Whatever else is visible (a region, labels painted by hand) is shown in both cells, drawn in either.
+- Hidden layers wait above both groups and have no cell; made visible, they join both groups.
+
+Between a change of the layer list and the new order the grid is off, so that no mask is ever drawn in the other one's
+cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
+
+from napari.layers import Image, Labels, Layer, Points
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_morse.widgets.layers import Colouring, carrier_of, colour_points
+from napari_morse.widgets.letters import Titles
+from napari_morse.widgets.mirror import Mirrors, is_twin
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+Mode = Literal["side", "contour"]
+MARGIN = 0.95
+"""Share of a cell's width that the scan may fill."""
+_all: WeakSet[Comparison] = WeakSet()
+GAP = 4
+"""Pixels between the two cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResultLayers:
+    """The layers of one result."""
+
+    scan: Image
+    uncertainty: Image
+    coarse: Labels
+    rendered: Labels
+    points: Points
+
+    @property
+    def made(self) -> tuple[Layer, ...]:
+        """Those that the run added."""
+        return self.uncertainty, self.coarse, self.rendered, self.points
+
+
+class Comparison(QObject):
+    """Owns how a result is laid out in the viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; left as it was found by `close`.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """A result was opened or closed, or the mode was changed."""
+    settled = Signal()
+    """All layers stand in their places."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self._mirrors = Mirrors(viewer, self)
+        _all.add(self)
+        self.titles = Titles(viewer)
+        self._zooms: tuple[float, float] | None = None
+        self._shown: ResultLayers | None = None
+        self._mode: Mode = "side"
+        self._swapped = False
+        self._busy = False
+        self._parked: list[Layer] = []
+        self._watched: list[Layer] = []
+        self._grid_before: dict[str, Any] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._step)
+        # Not at once: what is set while the grid tells of a change is told of later, as if by someone else.
+        self._grid_timer = QTimer(self)
+        self._grid_timer.setSingleShot(True)
+        self._grid_timer.timeout.connect(self._check_grid)
+
+    @property
+    def shown(self) -> ResultLayers | None:
+        """The result in view."""
+        return self._shown
+
+    @property
+    def mode(self) -> Mode:
+        """``side`` (two cells) or ``contour`` (one)."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        if mode == self._mode:
+            return
+        self._mode, self._swapped = mode, False
+        self._schedule()
+        self.changed.emit()
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the two masks have changed places."""
+        return self._swapped
+
+    @swapped.setter
+    def swapped(self, swapped: bool) -> None:
+        if self._shown is not None and swapped != self._swapped:
+            self._swapped = swapped
+            if not self._timer.isActive():
+                self._settle()
+
+    def open(self, result: ResultLayers) -> None:
+        """Show a result in the place of the one shown before, whoever showed that."""
+        for other in list(_all):
+            if other.viewer is self.viewer:
+                other.close()
+        self._shown, self._swapped = result, False
+        grid = self.viewer.canvas.grid
+        self._grid_before = {name: getattr(grid, name) for name in ("stride", "shape", "spacing", "enabled")}
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self._on_layers, position="last")
+        for event in (grid.events.enabled, grid.events.stride, grid.events.shape):
+            event.connect(self._on_grid)
+        self._park()
+        self._schedule()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Leave the viewer as it was found; the result's layers stay, as ordinary ones."""
+        result, self._shown = self._shown, None
+        if result is None:
+            return
+        self._timer.stop()
+        self._grid_timer.stop()
+        grid, events = self.viewer.canvas.grid, self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.disconnect(self._on_layers)
+        for event in (grid.events.enabled, grid.events.stride, grid.events.shape):
+            event.disconnect(self._on_grid)
+        self._watch([])
+        with self._quiet():
+            grid.enabled = False
+            self._mirrors.drop_all()
+            self._looks(result, "none")
+            for layer in self._parked:
+                layer.visible = True
+            self._parked = []
+            grid.update(self._grid_before)
+            self._zoom(None)
+        self.changed.emit()
+
+    def colour(self, by: Colouring) -> None:
+        """Colour the points, in both cells."""
+        for layer in self._point_layers():
+            colour_points(layer, by)
+
+    def size(self, size: float) -> None:
+        """Diameter of the points, in voxels."""
+        for layer in self._point_layers():
+            layer.size = size
+
+    def show_points(self, visible: bool) -> None:
+        """Show or hide the points."""
+        if self._shown is not None:
+            self._shown.points.visible = visible
+
+    def _point_layers(self) -> list[Points]:
+        if self._shown is None:
+            return []
+        points = self._shown.points
+        return [points, self._mirrors.twin(points)] if points in self._mirrors else [points]
+
+    # What happens in the layer list
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    def _on_layers(self, _event: Any = None) -> None:
+        if not self._busy:
+            self._schedule()
+
+    def _on_visible(self, event: Any) -> None:
+        if not self._busy and event.source.visible and event.source not in self._mirrors:
+            self._schedule()
+
+    def _on_grid(self, _event: Any = None) -> None:
+        if not self._busy:
+            self._grid_timer.start(0)
+
+    def _check_grid(self) -> None:
+        """The person pressed napari's own grid button, or changed its settings."""
+        if self._shown is None or self._timer.isActive():
+            return
+        enabled = bool(self.viewer.canvas.grid.enabled)
+        if enabled != (self._mode == "side"):
+            self.mode = "side" if enabled else "contour"
+        else:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._shown is None:
+            return
+        with self._quiet():
+            self.viewer.canvas.grid.enabled = False
+        self._timer.start(0)
+
+    def _step(self) -> None:
+        """One layer a turn of the event loop: napari takes long enough for each."""
+        result = self._shown
+        if result is None:
+            return
+        if any(layer not in self.viewer.layers for layer in (result.scan, *result.made)):
+            self.close()
+            return
+        wanted = self._twice(result) if self._mode == "side" else []
+        with self._quiet():
+            for layer in list(self._mirrors):
+                if layer not in wanted or self._mirrors.twin(layer) not in self.viewer.layers:
+                    self._mirrors.drop(layer)
+            missing = [layer for layer in wanted if layer not in self._mirrors]
+            if missing:
+                selected = set(self.viewer.layers.selection)
+                self._mirrors.add(missing[0])
+                self.viewer.layers.selection = selected
+        if missing:
+            self._timer.start(0)
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        result = self._shown
+        if result is None:
+            return
+        below, above = self._groups(result)
+        top, bottom = (result.rendered, result.coarse) if self._swapped else (result.coarse, result.rendered)
+        if self._mode == "side":
+            left = [*below, top, *above]
+            order = left + [self._mirrors.twin(x) for x in below] + [bottom] + [self._mirrors.twin(x) for x in above]
+        else:
+            left = []
+            order = [*below, bottom, top, *above]
+        rest = [layer for layer in self.viewer.layers if layer not in order]
+        with self._quiet():
+            self._reorder(order + rest)
+            self._looks(result, self._mode)
+            self._watch([*order, *rest])
+            grid = self.viewer.canvas.grid
+            if left:
+                grid.stride, grid.shape, grid.spacing = len(left), (1, 2), GAP
+            grid.enabled = bool(left)
+            self._zoom(result.scan if left else None)
+        self.settled.emit()
+
+    def _zoom(self, scan: Image | None) -> None:
+        """What was in view of ``scan`` stays in view in half the width; None goes back."""
+        camera = self.viewer.scene.camera
+        if scan is None:
+            if self._zooms is not None and camera.zoom == self._zooms[1]:
+                camera.zoom = self._zooms[0]
+            self._zooms = None
+        elif self._zooms is None and self.viewer.dims.ndisplay == 2:
+            before = camera.zoom
+            height, width = self.viewer.canvas.size
+            low, high = scan.extent.world
+            tall, wide = (high - low)[list(self.viewer.dims.displayed)[-2:]] if scan.ndim == 3 else high - low
+            tall, wide = min(tall, height / before), min(wide, width / before)
+            camera.zoom = min(before, MARGIN * (width - GAP) / 2 / wide, height / tall)
+            self._zooms = before, camera.zoom
+
+    def _reorder(self, order: list[Layer]) -> None:
+        layers = self.viewer.layers
+        if list(layers) == order:
+            return
+        with layers.events.reordered.blocker():  # one redraw at the end
+            for place, layer in enumerate(order):
+                now = layers.index(layer)
+                if now != place:
+                    layers.move(now, place)
+        layers.events.reordered(value=layers)
+
+    def _looks(self, result: ResultLayers, mode: Mode | Literal["none"]) -> None:
+        over = result.rendered if self._swapped else result.coarse
+        for mask in (result.coarse, result.rendered):
+            mask.contour = 1 if mode == "contour" and mask is over else 0
+        first, second = ("rendered", "coarse") if self._swapped else ("coarse", "rendered")
+        if mode == "side":
+            self.titles.show(first, second)
+        elif mode == "contour":
+            self.titles.show(f"{first} (contour) over {second}", "")
+        else:
+            self.titles.close()
+
+    def _groups(self, result: ResultLayers) -> tuple[list[Layer], list[Layer]]:
+        """What lies below and above the mask, in one cell."""
+        ours = (result.scan, *result.made)
+        others = [x for x in self.viewer.layers if x not in ours and not is_twin(x) and x.visible]
+        images = [layer for layer in others if isinstance(layer, Image)]
+        drawn = [layer for layer in others if not isinstance(layer, Image)]
+        return [result.scan, *images, result.uncertainty], [*drawn, result.points]
+
+    def _twice(self, result: ResultLayers) -> list[Layer]:
+        below, above = self._groups(result)
+        return below + above
+
+    def _watch(self, layers: list[Layer]) -> None:
+        for layer in self._watched:
+            layer.events.visible.disconnect(self._on_visible)
+        self._watched = [layer for layer in layers if not is_twin(layer)]
+        for layer in self._watched:
+            layer.events.visible.connect(self._on_visible)
+
+    def _park(self) -> None:
+        result = self._shown
+        if result is None:
+            return
+        for layer in self.viewer.layers:
+            if layer is result.scan or layer in result.made or not layer.visible:
+                continue
+            carrier = carrier_of(layer)
+            elsewhere = carrier is not None and carrier.role not in {"mask", "roi"}
+            if isinstance(layer, Image) or elsewhere:
+                layer.visible = False
+                self._parked.append(layer)

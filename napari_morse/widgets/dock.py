@@ -1,0 +1,85 @@
+"""The MORSE dock: the tabs in the order of the day, and how the result is looked at below them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_morse.session import SegmentSession
+from napari_morse.widgets import keys
+from napari_morse.widgets.compare import Comparison, ResultLayers
+from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.letters import Letters
+from napari_morse.widgets.parts.view_bar import ViewBar
+from napari_morse.widgets.segment import SegmentTab
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+WIDTH = 340
+"""Pixels in which everything has to fit."""
+
+
+class MorseDock(EndingWidget):
+    """Home of the plugin.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that the dock is added to.
+    session
+        State behind the Segment tab; a new one when None.
+    """
+
+    def __init__(self, napari_viewer: Viewer, session: SegmentSession | None = None) -> None:
+        super().__init__()
+        viewer = plain(napari_viewer)
+        self.session = session if session is not None else SegmentSession()
+        self.comparison = Comparison(viewer, self)
+        self.segment = SegmentTab(viewer, self.session, self.comparison, self)
+        self.view_bar = ViewBar(self.comparison, self)
+        self._letters = Letters(viewer)
+        self._unbind = keys.bind(viewer, self.comparison)
+        self._looked: ResultLayers | None = None
+        self.tabs = QTabWidget(self)
+        self._add_tab(self.segment, "Segment", "What runs on what, and the result in numbers.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.view_bar)
+        self.setMinimumWidth(WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.session.setup_changed.connect(self._on_setup)
+        self.comparison.changed.connect(self._on_comparison)
+        self._on_setup()
+        self.watch_the_end(self.segment.stop_events)
+
+    def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
+        area = QScrollArea(self.tabs)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(tab)
+        self.tabs.setTabToolTip(self.tabs.addTab(area, name), tip)
+
+    def _on_setup(self) -> None:
+        self._letters.show(self.session.scan)
+
+    def _on_comparison(self) -> None:
+        shown = self.comparison.shown
+        if shown is not None and shown is not self._looked:
+            self.view_bar.apply()
+        self._looked = shown
+
+    def stop_work(self) -> None:
+        """Cancel whatever runs; returns at once."""
+        self.segment.stop_work()
+
+    def close_down(self) -> None:
+        """Cancel what runs and leave the viewer as it was found; the results stay."""
+        self.session.setup_changed.disconnect(self._on_setup)
+        self.segment.close_down()
+        self._letters.close()
+        self._unbind()

@@ -1,0 +1,48 @@
+"""Keys of the dock, bound on the viewer so that they work whichever layer is selected.
+
+No layer type of napari uses these letters, and napari's own viewer keys do not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from napari_morse.widgets.compare import Comparison
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SWAP = "H"
+"""Hold: the two masks change places."""
+MODE = "G"
+"""Side by side or contour over fill."""
+POINTS = "Q"
+"""Show or hide the points."""
+
+
+def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
+    """Bind the keys. Returns what takes them away again."""
+
+    def swap(_: Any) -> Iterator[None]:
+        comparison.swapped = True
+        yield
+        comparison.swapped = False
+
+    def mode(_: Any) -> None:
+        if comparison.shown is not None:
+            comparison.mode = "contour" if comparison.mode == "side" else "side"
+
+    def points(_: Any) -> None:
+        if comparison.shown is not None:
+            comparison.show_points(not comparison.shown.points.visible)
+
+    keys = {SWAP: swap, MODE: mode, POINTS: points}
+    for key, action in keys.items():
+        viewer.bind_key(key, action, overwrite=True)
+
+    def unbind() -> None:
+        for key in keys:
+            viewer.bind_key(key, None)
+
+    return unbind

@@ -1,0 +1,111 @@
+"""Words on the view: L/R, A/P, S/I at its edges, a scale bar in mm, and which mask is where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.components.overlays import TextOverlay
+
+from napari_morse.types import Scan
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+ENDS = {"S": ("I", "S"), "P": ("A", "P"), "L": ("R", "L")}
+"""Letters at the low and the high end of the viewer's axes (S, P, L)."""
+AXES = ("S", "P", "L")
+PLACES = ("top_center", "bottom_center", "middle_left", "middle_right")
+
+
+class Letters:
+    """Orientation letters in each cell; they follow the axes in view and vanish in 3-D.
+
+    Coronal and sagittal slices are turned so that superior is up.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; left as it was found by `close`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._overlays: dict[str, TextOverlay] = {}
+        bar = viewer.canvas.overlays.scale_bar
+        self._bar_before = {name: getattr(bar, name) for name in ("visible", "position", "gridded")}
+        self._orientation_before = viewer.scene.camera.orientation2d
+        self._known = False
+        viewer.dims.events.order.connect(self._refresh)
+        viewer.dims.events.ndisplay.connect(self._refresh)
+
+    def show(self, scan: Scan | None) -> None:
+        """Show the letters of a scan; none where its orientation is not known."""
+        self._known = scan is not None and scan.orientation_known
+        if scan is not None:
+            bar = self._viewer.canvas.overlays.scale_bar
+            bar.position, bar.gridded, bar.visible = "bottom_center", True, True
+        self._refresh()
+
+    def close(self) -> None:
+        """Take everything away again."""
+        self._viewer.dims.events.order.disconnect(self._refresh)
+        self._viewer.dims.events.ndisplay.disconnect(self._refresh)
+        for name in self._overlays:
+            self._viewer.canvas.overlays.pop(name, None)
+        self._overlays = {}
+        self._viewer.scene.camera.orientation2d = self._orientation_before
+        self._viewer.canvas.overlays.scale_bar.update(self._bar_before)
+
+    @property
+    def text(self) -> dict[str, str]:
+        """The letters in view, by place."""
+        return {name.removeprefix("morse_"): x.text for name, x in self._overlays.items() if x.visible}
+
+    def _refresh(self, _event: Any = None) -> None:
+        dims = self._viewer.dims
+        seen = self._known and dims.ndisplay == 2 and dims.ndim == 3
+        if not seen:
+            for overlay in self._overlays.values():
+                overlay.visible = False
+            return
+        down, across = (AXES[axis] for axis in dims.order[-2:])
+        low, high = ENDS[down]
+        upright = "up" if down == "S" else "down"
+        if self._viewer.scene.camera.orientation2d[0] != upright:
+            self._viewer.scene.camera.orientation2d = (upright, "right")
+        top, bottom = (high, low) if upright == "up" else (low, high)
+        for place, letter in zip(PLACES, (top, bottom, *ENDS[across]), strict=True):
+            name = f"morse_{place}"
+            if name not in self._overlays:
+                self._overlays[name] = TextOverlay(position=place, gridded=True, font_size=12)
+                self._viewer.canvas.overlays[name] = self._overlays[name]
+            overlay = self._overlays[name]
+            overlay.text, overlay.visible = letter, True
+
+
+class Titles:
+    """Says which mask is in which cell, or which is the contour; written on the canvas, once."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._overlays: dict[str, TextOverlay] = {}
+
+    def show(self, left: str, right: str) -> None:
+        """Write at the upper left and the upper right; empty texts are hidden."""
+        for name, place, text in (("morse_left", "top_left", left), ("morse_right", "top_right", right)):
+            if name not in self._overlays:
+                self._overlays[name] = TextOverlay(position=place, font_size=11)
+                self._viewer.canvas.overlays[name] = self._overlays[name]
+            self._overlays[name].text = text
+            self._overlays[name].visible = bool(text)
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """What is written, from left to right."""
+        return tuple(x.text for x in self._overlays.values() if x.visible)
+
+    def close(self) -> None:
+        """Take the words away."""
+        for name in self._overlays:
+            self._viewer.canvas.overlays.pop(name, None)
+        self._overlays = {}

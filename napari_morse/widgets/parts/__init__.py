@@ -1,0 +1,1 @@
+"""Small widgets that the tabs are made of."""

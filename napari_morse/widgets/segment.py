@@ -1,0 +1,324 @@
+"""The Segment tab: what runs on what, the run, and the result in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.session import SegmentJob, SegmentSession, size_unit
+from napari_morse.types import Roi
+from napari_morse.widgets.compare import Comparison, ResultLayers
+from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.parts.card import CardDialog
+from napari_morse.widgets.parts.combo import combo_box
+from napari_morse.widgets.parts.region import RegionBox
+from napari_morse.widgets.parts.result_table import ResultTable
+from napari_morse.widgets.parts.run_bar import RunBar
+from napari_morse.widgets.parts.scan_picker import ScanPicker
+from napari_morse.widgets.parts.text import RESEARCH_ONLY, Banner, Note
+from napari_morse.widgets.present import Presentation, Presenter, prepare
+from napari_morse.widgets.workers import JobRunner, Tell
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_morse.zoo import ModelInfo
+
+DEVICES = ("auto", "cpu")
+"""Offered until the machine has been asked."""
+
+
+class SegmentTab(EndingWidget):
+    """Chooses scan, region, model and device, runs, and shows the table; also alone, as a dock of its own.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose layers are segmented.
+    session
+        The state behind the tab; a new one when None.
+    comparison
+        Shows the result; a new one when None.
+    parent
+        Owner.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Viewer,
+        session: SegmentSession | None = None,
+        comparison: Comparison | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer = plain(napari_viewer)
+        self._session = session if session is not None else SegmentSession()
+        self._comparison = comparison if comparison is not None else Comparison(viewer, self)
+        self._runner = JobRunner("morse-segment", self)
+        self._asker = JobRunner("morse-devices", self)
+        self._presenter = Presenter(viewer, self)
+        self._asked = False
+        self._job: SegmentJob | None = None
+        self._job_layer: Image | None = None
+        self._models: dict[str, ModelInfo] = {}
+        self._build()
+        self._connect()
+        self._list_models()
+        self._on_scan()
+        self.watch_the_end(self.stop_events)
+
+    # Building
+
+    def _build(self) -> None:
+        self.scans = ScanPicker(self._viewer, self)
+        self.model = combo_box(self, "The model that segments.")
+        self.card = QPushButton("i", self)
+        self.card.setFixedWidth(28)
+        self.card.setAccessibleName("About this model")
+        self.device = combo_box(self, "Where the model runs; auto takes a graphics card when there is one.")
+        self.region = RegionBox(self._viewer, self)
+        self.run_bar = RunBar(self)
+        self.banner = Banner(self)
+        self.table = ResultTable(self)
+        self.research = Note(RESEARCH_ONLY, self)
+        for item in DEVICES:
+            self.device.addItem(item)
+        model = QHBoxLayout()
+        model.addWidget(self.model, 1)
+        model.addWidget(self.card)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Scan", self.scans.combo)
+        form.addRow("", self.scans.about)
+        form.addRow("Region", self.region.buttons)
+        form.addRow("Slices", self.region.slices)
+        form.addRow("", self.region.text)
+        form.addRow("Model", model)
+        form.addRow("Device", self.device)
+        line = QFrame(self)
+        line.setFrameShape(QFrame.Shape.HLine)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addLayout(form)
+        layout.addWidget(self.run_bar)
+        layout.addWidget(self.banner)
+        layout.addWidget(line)
+        layout.addWidget(self.table)
+        layout.addWidget(self.research)
+        layout.addStretch(1)
+        self.table.hide()
+        self.research.hide()
+
+    def _connect(self) -> None:
+        self.scans.changed.connect(self._on_scan)
+        self.scans.removed.connect(self._on_scan_removed)
+        self.model.currentTextChanged.connect(self._on_model)
+        self.device.currentTextChanged.connect(self._on_device)
+        self.card.clicked.connect(self._show_card)
+        self.region.changed.connect(self._on_region)
+        self.run_bar.run.clicked.connect(self.run)
+        self.run_bar.cancel.clicked.connect(self.cancel)
+        self._runner.progressed.connect(self._on_progress)
+        self._runner.succeeded.connect(self._on_success)
+        self._runner.failed.connect(self._on_failure)
+        self._asker.succeeded.connect(self._on_devices)
+        self._asker.failed.connect(self._on_devices_failed)
+
+    # What can be chosen
+
+    def _list_models(self) -> None:
+        try:
+            found = list(self._session.engine.models())
+        except MorseError as error:
+            found = []
+            show_error(str(error))
+        self._models = {info.name: info for info in found}
+        with QSignalBlocker(self.model):
+            self.model.clear()
+            self.model.addItems(list(self._models))
+        self._on_model(self.model.currentText())
+
+    def shown(self) -> None:
+        """Ask the machine for its devices, once."""
+        if not self._asked:
+            self._asked = True
+            self.ask_devices()
+
+    def ask_devices(self) -> None:
+        """Ask, beside the window, which devices the machine has; this also warms the engine up for the first run."""
+        engine = self._session.engine
+        if not self._asker.busy:
+            self._asker.start(lambda _progress, _cancelled: tuple(engine.devices()))
+
+    def _on_devices(self, names: tuple[str, ...]) -> None:
+        chosen = self.device.currentText()
+        with QSignalBlocker(self.device):
+            self.device.clear()
+            self.device.addItems(list(names))
+            self.device.setCurrentText(chosen)
+        self._on_device(self.device.currentText())
+
+    def _on_devices_failed(self, error: Exception) -> None:
+        if not isinstance(error, CancelledError):
+            show_warning(f"Only the CPU can be used: {error}")
+
+    def _on_scan(self) -> None:
+        self._session.scan = self.scans.scan
+        self.region.set_scan(self._session.scan)
+        self.region.describe(self._session.roi)
+        if not self._session.running:
+            self._warn()
+        self._refresh()
+
+    def _on_scan_removed(self, layer: Image) -> None:
+        if layer is self._job_layer:
+            self.cancel()
+        QTimer.singleShot(0, self._presenter.forget_closed)
+
+    def _warn(self, sentences: tuple[str, ...] = ()) -> None:
+        """What is unusual about the scan itself, and ``sentences``."""
+        scan = self._session.scan
+        self.banner.warn(tuple(dict.fromkeys((*(scan.notices if scan is not None else ()), *sentences))))
+
+    def _on_model(self, name: str) -> None:
+        self._session.model = name
+        self.card.setEnabled(name in self._models)
+        known = "What this model is, and what it was trained on."
+        self.card.setToolTip(known if name in self._models else "There is no model.")
+        self._refresh()
+
+    def _on_device(self, name: str) -> None:
+        self._session.device = name
+
+    def _on_region(self, roi: Roi | None) -> None:
+        if self._session.scan is not None:
+            self._session.roi = roi
+            self.region.describe(roi)
+
+    def _show_card(self) -> None:
+        info = self._models.get(self.model.currentText())
+        if info is not None:
+            CardDialog(info, self).show()
+
+    # The run
+
+    def run(self) -> None:
+        """Start a run with what is chosen."""
+        layer = self.scans.layer
+        try:
+            if self._runner.busy or self._presenter.busy:
+                show_warning("A segmentation is running: wait for it or cancel it.")
+                return
+            self._job = self._session.begin()
+        except MorseError as error:
+            show_warning(str(error))
+            return
+        self._job_layer = layer
+        self._warn()
+        self.run_bar.start()
+        self._lock("The choices are fixed while a segmentation runs.")
+        self._runner.start(_work(self._job))
+
+    def cancel(self) -> None:
+        """Stop the run at its next step."""
+        if self._runner.busy:
+            self.run_bar.cancelling()
+            self._runner.cancel()
+        elif self._presenter.busy:
+            self._presenter.stop()
+            self._on_failure(CancelledError())
+
+    def _on_progress(self, told: Any) -> None:
+        if isinstance(told, tuple):
+            self._warn(told)
+        elif isinstance(told, str):
+            self.run_bar.busy(told)
+        elif self.run_bar.cancel.isEnabled():
+            self.run_bar.advance(told.stage, told.done, told.total, told.fraction)
+
+    def _on_success(self, ready: Presentation) -> None:
+        layer, job = self._job_layer, self._job
+        if job is None or layer is None or layer not in self._viewer.layers:
+            self._on_failure(CancelledError())
+            return
+        self.run_bar.busy("showing the masks")
+        self._comparison.close()
+
+        def shown(result: ResultLayers) -> None:
+            self._session.finish(job, ready.prediction)
+            self._comparison.open(result)
+            self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s")
+            self._warn(ready.prediction.warnings)
+            self.table.fill(ready.rows, size_unit(ready.scan))
+            self.table.show()
+            self.research.show()
+
+        self._presenter.start(ready, layer, shown, lambda: self._on_failure(CancelledError()))
+
+    def _on_failure(self, error: Exception) -> None:
+        self._session.fail(error)
+        if isinstance(error, CancelledError):
+            self._end("cancelled; nothing was kept")
+            return
+        self._end("stopped; see the message")
+        if isinstance(error, MorseError):
+            show_error(str(error))
+        elif isinstance(error, MemoryError):
+            show_error("There is not enough memory for this scan. Draw a region, and run again.")
+        else:
+            show_error(f"The segmentation failed: {type(error).__name__}: {error}")
+
+    def _end(self, line: str) -> None:
+        self._job, self._job_layer = None, None
+        self._lock("")
+        self.run_bar.rest(self._session.blocked, line)
+
+    def _lock(self, why: str) -> None:
+        for widget in (self.scans.combo, self.model, self.device):
+            widget.setEnabled(not why)
+            widget.setToolTip(why or str(widget.property("tip")))
+        self.region.set_enabled(why)
+
+    def _refresh(self) -> None:
+        if not self._session.running:
+            self.run_bar.rest(self._session.blocked)
+
+    # Leaving
+
+    @property
+    def stop_events(self) -> tuple[Event, Event]:
+        """What to set to cancel whatever runs, even when the tab is gone."""
+        return self._runner.stop_event, self._asker.stop_event
+
+    def stop_work(self) -> None:
+        """Cancel whatever runs; returns at once."""
+        self._runner.cancel()
+        self._asker.cancel()
+
+    def close_down(self) -> None:
+        """Cancel, and let go of the viewer."""
+        self.stop_work()
+        self._presenter.stop()
+        self._comparison.close()
+        self.scans.close_down()
+        self.region.close_down()
+
+
+def _work(job: SegmentJob) -> Callable[[Tell, Callable[[], bool]], Presentation]:
+    """A run without the tab: the thread holds no widget."""
+
+    def work(tell: Tell, cancelled: Callable[[], bool]) -> Presentation:
+        prediction = job.run(tell, cancelled, warned=tell)
+        if cancelled():
+            raise CancelledError
+        tell("getting the masks ready")
+        return prepare(prediction, job.scan)
+
+    return work
