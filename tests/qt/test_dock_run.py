@@ -143,8 +143,7 @@ def test_closing_the_window_mid_run_leaves_no_thread(make_napari_viewer, nothing
     dock = add_dock(viewer, engine)
     add_scan(viewer, scan)
     press(qtbot, dock.segment.run_bar.run)
-    qtbot.waitUntil(lambda: "tile" in dock.segment.run_bar.line.text())
-    del dock
+    qtbot.waitUntil(lambda: work_threads() and engine.runs == 1)
     viewer.close()
     qtbot.waitUntil(lambda: not work_threads(), timeout=3000)
     assert engine.cancelled_after < 100
