@@ -15,8 +15,8 @@ RECIPES: dict[str, Recipe] = {
     "default-2d": Recipe(
         name="default-2d",
         backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
-        render=RenderConfig(points=512),
-        train=TrainConfig(window=(48, 48), batch=32),
+        render=RenderConfig(points=384),
+        train=TrainConfig(window=(48, 48), batch=24, iterations=6000),
     ),
 }
 
