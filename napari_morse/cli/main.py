@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from napari_morse.cli.demo import demo
 from napari_morse.cli.evaluate import evaluate
 from napari_morse.cli.info import info
 from napari_morse.cli.models import models
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, predict, evaluate, models, info):
+for command in (demo, train, predict, evaluate, models, info):
     app.command()(command)
 
 
