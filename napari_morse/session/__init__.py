@@ -3,6 +3,7 @@
 from napari_morse.session.engine import Engine, LocalEngine, PredictorLike
 from napari_morse.session.segment import SegmentJob, SegmentSession, Status
 from napari_morse.session.table import Row, result_rows, size_unit, table_csv, table_text
+from napari_morse.session.warm import thaw
 
 __all__ = [
     "Engine",
@@ -16,4 +17,5 @@ __all__ = [
     "size_unit",
     "table_csv",
     "table_text",
+    "thaw",
 ]

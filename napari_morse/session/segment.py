@@ -96,6 +96,7 @@ class SegmentSession:
         self.result: Prediction | None = None
         self.result_scan: Scan | None = None
         self.warnings: tuple[str, ...] = ()
+        self.error: BaseException | None = None
 
     @property
     def scan(self) -> Scan | None:
@@ -179,7 +180,7 @@ class SegmentSession:
         """
         if self.blocked or self._scan is None:
             raise InputError(self.blocked)
-        self.warnings = ()
+        self.warnings, self.error = (), None
         self._move("running")
         return SegmentJob(self.engine, self._scan, self._model, self._device, self._roi)
 
@@ -190,6 +191,7 @@ class SegmentSession:
 
     def fail(self, error: BaseException) -> None:
         """Note that the run ended without a result; the earlier result stays."""
+        self.error = error
         self._move("cancelled" if isinstance(error, CancelledError) else "failed")
 
     def _move(self, status: Status) -> None:

@@ -15,6 +15,8 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
+from napari_morse.session import thaw
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -89,6 +91,7 @@ class EndingWidget(QWidget):
         window = self._in()
         if window is None or not window.isVisible():
             self.stop_work()
+            thaw()
 
 
 def plain(viewer: Viewer) -> Viewer:
@@ -103,3 +106,4 @@ def plain(viewer: Viewer) -> Viewer:
 def _set_all(events: tuple[Event, ...], _gone: QObject | None = None) -> None:
     for event in events:
         event.set()
+    thaw()

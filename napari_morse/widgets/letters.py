@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any
 from napari.components.overlays import TextOverlay
 
 from napari_morse.types import Scan
+from napari_morse.widgets.layers import AXIS_LABELS
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-ENDS = {"S": ("I", "S"), "P": ("A", "P"), "L": ("R", "L")}
-"""Letters at the low and the high end of the viewer's axes (S, P, L)."""
-AXES = ("S", "P", "L")
+OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 PLACES = ("top_center", "bottom_center", "middle_left", "middle_right")
 
 
 class Letters:
     """Orientation letters in each cell; they follow the axes in view and vanish in 3-D.
-
-    Coronal and sagittal slices are turned so that superior is up.
 
     Parameters
     ----------
@@ -33,7 +30,6 @@ class Letters:
         self._overlays: dict[str, TextOverlay] = {}
         bar = viewer.canvas.overlays.scale_bar
         self._bar_before = {name: getattr(bar, name) for name in ("visible", "position", "gridded")}
-        self._orientation_before = viewer.scene.camera.orientation2d
         self._known = False
         viewer.dims.events.order.connect(self._refresh)
         viewer.dims.events.ndisplay.connect(self._refresh)
@@ -53,7 +49,6 @@ class Letters:
         for name in self._overlays:
             self._viewer.canvas.overlays.pop(name, None)
         self._overlays = {}
-        self._viewer.scene.camera.orientation2d = self._orientation_before
         self._viewer.canvas.overlays.scale_bar.update(self._bar_before)
 
     @property
@@ -68,13 +63,8 @@ class Letters:
             for overlay in self._overlays.values():
                 overlay.visible = False
             return
-        down, across = (AXES[axis] for axis in dims.order[-2:])
-        low, high = ENDS[down]
-        upright = "up" if down == "S" else "down"
-        if self._viewer.scene.camera.orientation2d[0] != upright:
-            self._viewer.scene.camera.orientation2d = (upright, "right")
-        top, bottom = (high, low) if upright == "up" else (low, high)
-        for place, letter in zip(PLACES, (top, bottom, *ENDS[across]), strict=True):
+        down, across = (AXIS_LABELS[axis] for axis in dims.order[-2:])
+        for place, letter in zip(PLACES, (OPPOSITE[down], down, OPPOSITE[across], across), strict=True):
             name = f"morse_{place}"
             if name not in self._overlays:
                 self._overlays[name] = TextOverlay(position=place, gridded=True, font_size=12)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_morse.session import Row
 
-SWATCH = 12
+SWATCH = 10
 """Pixels of a colour square."""
+PADDING = 4
+"""Pixels at either side of a number."""
 MOST_ROWS = 8
 """Rows shown before the table scrolls."""
 
@@ -28,11 +30,13 @@ class ResultTable(QTableWidget):
         numbers = QHeaderView(Qt.Orientation.Vertical, self)
         self.setVerticalHeader(numbers)
         numbers.hide()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(20)
         self.setIconSize(QSize(SWATCH, SWATCH))
-        self.setWordWrap(False)
+        self.setWordWrap(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setToolTip("The structures that the model finds: how large, and what rendering changed.")
         self.fill((), "ml")
@@ -55,16 +59,35 @@ class ResultTable(QTableWidget):
             name = QTableWidgetItem(_swatch(row.color), row.name)
             name.setToolTip(f"{row.name}: label {row.id}")
             self.setItem(number, 0, name)
-            texts = (f"{row.coarse:.2f}", f"{row.rendered:.2f}", str(row.changed), str(row.points))
+            texts = (_size(row.coarse), _size(row.rendered), str(row.changed), str(row.points))
             for column, text in enumerate(texts, start=1):
                 item = QTableWidgetItem(text)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(number, column, item)
-        self._set_height(len(rows))
+        for column in range(1, 5):
+            self.setColumnWidth(column, self._needed(column))
+        self._set_height()
 
-    def _set_height(self, count: int) -> None:
-        rows = sum(self.rowHeight(row) for row in range(min(count, MOST_ROWS)))
+    def _needed(self, column: int) -> int:
+        """Width of a column of numbers: Qt's own answer leaves no room for the names."""
+        items = [self.horizontalHeaderItem(column), *(self.item(row, column) for row in range(self.rowCount()))]
+        lines = [line for item in items if item is not None for line in item.text().splitlines()]
+        return max(self.fontMetrics().horizontalAdvance(line) for line in lines) + 2 * PADDING
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Give names that wrap the height that they need."""
+        super().resizeEvent(event)
+        self._set_height()
+
+    def _set_height(self) -> None:
+        self.resizeRowsToContents()
+        rows = sum(self.rowHeight(row) for row in range(min(self.rowCount(), MOST_ROWS)))
         self.setFixedHeight(self._header.sizeHint().height() + rows + 2 * self.frameWidth() + 2)
+
+
+def _size(size: float) -> str:
+    """Two decimals, fewer where they say nothing and take room."""
+    return f"{size:.{2 if size < 100 else 1 if size < 1000 else 0}f}"
 
 
 def _swatch(color: str) -> QIcon:
