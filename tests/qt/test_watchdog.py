@@ -1,0 +1,111 @@
+"""Our code never holds the event loop: measured against the same calls to napari without us."""
+
+from __future__ import annotations
+
+import time
+
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
+
+from napari_morse.widgets.mirror import is_twin
+from napari_morse.widgets.present import prepare
+from tests.fakes import FakeEngine, make_prediction, make_scan
+from tests.qt.conftest import add_dock, add_scan
+
+OURS = 0.1
+"""Seconds that our own code may hold the loop."""
+TRIES = 3
+"""A machine under load makes anything wait: one quiet try proves it."""
+
+
+class Watchdog:
+    """Longest time between two beats of the event loop."""
+
+    def __init__(self):
+        self.timer = QTimer()
+        self.timer.timeout.connect(self.beat)
+        self.restart()
+        self.timer.start(2)
+
+    def restart(self):
+        self.last, self.worst = time.perf_counter(), 0.0
+
+    def beat(self):
+        now = time.perf_counter()
+        self.worst, self.last = max(self.worst, now - self.last), now
+
+    def stop(self):
+        self.timer.stop()
+        return self.worst
+
+
+def with_us(viewer, dock, qtbot):
+    dog = Watchdog()
+    with qtbot.waitSignal(dock.comparison.settled, timeout=30000):
+        dock.segment.run_bar.run.click()
+    qtbot.wait(200)
+    return dog.stop()
+
+
+def without_us(viewer, scan, qtbot):
+    """The same layers, one a turn, the same order, the same grid; nothing of ours."""
+    layers = prepare(make_prediction(scan, (20.0, 21.0)), scan).layers
+    image = viewer.layers[0]
+    twins = [image.as_layer_data_tuple(), layers[0], layers[3]]
+    dog = Watchdog()
+    for data in (*layers, *twins):
+        viewer.add_layer(Layer.create(*data))
+        qtbot.wait(10)
+    for source, place in ((0, 0), (1, 1), (2, 2), (4, 3), (5, 4), (6, 5), (5, 6), (7, 7)):
+        viewer.layers.move(source, place)
+    grid = viewer.canvas.grid
+    grid.stride, grid.shape, grid.spacing, grid.enabled = 4, (1, 2), 4, True
+    viewer.scene.camera.zoom *= 0.5
+    qtbot.wait(200)
+    worst = dog.stop()
+    grid.enabled = False
+    viewer.layers[:] = [image]
+    return worst
+
+
+def test_showing_a_result_takes_no_longer_than_napari_itself(viewer, qtbot, monkeypatch):
+    scan = make_scan((64, 72, 56))
+    monkeypatch.setattr("tests.fakes.make_prediction", make_prediction_of)
+    dock = add_dock(viewer, FakeEngine(steps=3))
+    add_scan(viewer, scan)
+    qtbot.wait(500)
+    seen = []
+    for _ in range(TRIES):
+        dock.comparison.close()
+        viewer.layers[:] = [x for x in viewer.layers if x is dock.segment.scans.layer]
+        qtbot.wait(200)
+        bare = without_us(viewer, scan, qtbot)
+        qtbot.wait(200)
+        ours = with_us(viewer, dock, qtbot)
+        assert len(viewer.layers) == 8 and sum(map(is_twin, viewer.layers)) == 3
+        seen.append((round(ours, 3), round(bare, 3)))
+        if ours <= max(1.5 * bare, bare + OURS):
+            return
+    raise AssertionError(f"longest gap in s, with us and without: {seen}")
+
+
+def make_prediction_of(scan):
+    return make_prediction(scan, (20.0, 21.0))
+
+
+def test_progress_costs_next_to_nothing(viewer, qtbot):
+    engine = FakeEngine(steps=2000, seconds=0.0005)
+    dock = add_dock(viewer, engine)
+    add_scan(viewer, make_scan())
+    qtbot.wait(500)
+    seen = []
+    for _ in range(TRIES):
+        dog = Watchdog()
+        dock.segment.run_bar.run.click()
+        qtbot.waitUntil(lambda: dock.segment.run_bar.bar.value() > 500, timeout=20000)
+        seen.append(dog.stop())
+        dock.segment.cancel()
+        qtbot.waitUntil(lambda: not dock.session.running, timeout=10000)
+        if seen[-1] <= OURS:
+            return
+    raise AssertionError(f"longest gap in s: {seen}")
