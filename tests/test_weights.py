@@ -8,7 +8,6 @@ import os
 import pickle
 import shutil
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from napari_morse.config import BackboneConfig, ModelCard, Recipe
 from napari_morse.errors import InputError, WeightsError
 from napari_morse.io import weights
 from napari_morse.io.cards import CARD, WEIGHTS, model_digest, read_card
-from napari_morse.io.weights import fill, load_model, save_model
+from napari_morse.io.weights import load_model, save_model
 
 
 def fields(**changes):
@@ -285,12 +284,16 @@ def test_junk_with_a_matching_digest_is_no_tensor_file(folder, content):
 def test_every_bit_of_the_card_is_checked_or_harmless(folder):
     """A flipped bit gives a refusal, or another card that is valid in every field: never another kind of error."""
     content = (folder / CARD).read_bytes()
+    refused = 0
     for place in range(0, len(content), 7):
         flipped = bytearray(content)
         flipped[place] ^= 1 << (place % 8)
         (folder / CARD).write_bytes(bytes(flipped))
-        with suppress(WeightsError):
+        try:
             read_card(folder)
+        except WeightsError:
+            refused += 1
+    assert refused > len(range(0, len(content), 7)) / 2
 
 
 @pytest.mark.parametrize("name", [CARD, WEIGHTS])
@@ -348,46 +351,6 @@ def test_a_card_that_is_no_card(folder, content):
 def test_weights_that_are_not_finite_are_refused(folder, value):
     put_weights(folder, save({"a": torch.tensor([1.0, value])}))
     assert "not finite" in refusal(folder)
-
-
-def net_tensors():
-    return torch.nn.Linear(2, 3).state_dict()
-
-
-def test_weights_fill_their_network():
-    given = net_tensors()
-    net = fill(lambda: torch.nn.Linear(2, 3), given, "m")
-    assert torch.equal(net.weight, given["weight"])
-    assert not net.training
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda t: t.pop("bias"), "bias"),
-        (lambda t: t.update(extra=torch.ones(1)), "extra"),
-        (lambda t: t.update(bias=torch.ones(4)), r"shape \(4,\) instead of \(3,\)"),
-    ],
-    ids=["missing", "unknown", "another shape"],
-)
-def test_weights_of_another_network_are_refused(change, said):
-    given = net_tensors()
-    change(given)
-    with pytest.raises(WeightsError, match=said):
-        fill(lambda: torch.nn.Linear(2, 3), given, "m")
-
-
-def test_a_card_that_claims_a_giant_network_costs_no_memory():
-    with pytest.raises(WeightsError, match="do not fit"):
-        fill(lambda: torch.nn.Linear(10**9, 10**6), net_tensors(), "m")
-
-
-def test_a_network_that_cannot_be_built_is_a_plain_sentence():
-    with pytest.raises(WeightsError, match="cannot be built"):
-        fill(lambda: torch.nn.Conv2d(3, 5, 1, groups=2), net_tensors(), "m")
-
-
-# --- 32: archives, links, devices
 
 
 @pytest.mark.parametrize("name", ["m.zip", "m.pt", "m.pth", "m.safetensors"])
