@@ -135,6 +135,21 @@ def test_voxels_that_are_not_finite_are_counted_and_do_not_spread() -> None:
         predictor.set_scan(scan_of(np.full((4, 4, 4), np.nan)))
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_model_that_is_sure_everywhere_re_predicts_nothing(dims: int) -> None:
+    sure = model(dims)
+    with torch.no_grad():
+        sure.net.backbone.net.output_block.conv.conv.bias.copy_(torch.tensor([500.0, 0.0, 0.0]))
+    predictor = Predictor(sure)
+    for image in (blob((19, 23, 17)), np.zeros((19, 23, 17)), blob((1, 7, 50)), np.zeros((1, 1, 1))):
+        seen: list[Progress] = []
+        predictor.set_scan(scan_of(image))
+        found = predictor.predict(seen.append)
+        assert found.points.voxel.shape == (0, 3) and found.points.expert_weights.shape == (0, len(sure.net.experts))
+        assert not found.rendered.data.any() and found.rendered.data.shape == image.shape
+        assert seen[-1].fraction == 1.0
+
+
 @pytest.mark.parametrize("value", [0.0, 7.0, -3e30])
 def test_a_constant_scan_gives_empty_masks_and_says_so(value: float) -> None:
     predictor = Predictor(model())

@@ -167,8 +167,6 @@ def render_voxels(
         parts.append(net.render(done.maps, image, work, done.native, native.float(), flat[:, part].T))
         if tick is not None:
             tick(number + 1, len(chunks))
-    if not parts:
-        return flat.new_zeros(0, flat.shape[0]), flat.new_zeros(0, len(net.experts))
     logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
     return logits, weights
 

@@ -173,4 +173,4 @@ def neighbourhood(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor)
         read = native.movedim(1, -1)[(which, *at.unbind(1))]
     else:
         read = sample(native, which, around)
-    return read.view(len(voxel), -1)
+    return read.view(len(voxel), len(offsets) * native.shape[1])
