@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from napari_morse.cli.evaluate import evaluate, pair
 from napari_morse.errors import DamagedFileError, GeometryError, InputError
 from napari_morse.io import save_mask
+from napari_morse.io.pictures import picture_grid
 from napari_morse.metrics import score
 from napari_morse.types import Grid, Mask
 
@@ -185,8 +186,27 @@ def test_a_damaged_mask_is_refused(run, folders):
 def test_two_masks_of_one_case_are_refused(run, folders):
     put(folders[0], "a.nii.gz", box())
     put(folders[1], "a.nii.gz", box())
-    put(folders[1], "a.nii", box())
+    put(folders[1], "a.nii", box(3))
     assert "two masks of one case" in str(run(code=1))
+
+
+def test_one_mask_in_two_formats_is_scored_once(run, folders):
+    flat = box()[:, :, 2:3]
+    for suffix in ("_coarse", "_rendered"):
+        for ending in (".nii.gz", ".png"):
+            put(folders[0], f"a{suffix}{ending}", flat, picture_grid(*flat.shape[:2], (1.0, 1.0)).affine)
+    put(folders[1], "a.png", flat, picture_grid(*flat.shape[:2], (1.0, 1.0)).affine)
+    _, report = run()
+    assert [(r["suffix"], r["scored"]) for r in report["runs"]] == [("_coarse", 1), ("_rendered", 1)]
+    assert report["runs"][1]["cases"][0]["structures"][0]["dice"] == 1.0
+
+
+def test_no_mask_is_written_over(run, folders):
+    for folder in folders:
+        kept = put(folder, "a.nii.gz", box())
+        before = kept.read_bytes()
+        assert "overwrite" in str(run("--json", str(kept), code=1))
+        assert kept.read_bytes() == before
 
 
 def test_the_tolerance_is_a_distance(run):

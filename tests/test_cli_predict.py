@@ -160,6 +160,31 @@ def test_inputs_are_never_written_over(tmp_path: Path, models: Path, cli: Callab
     done = cli("predict", tmp_path, "--model", models / "small-3d", "--out", tmp_path)
     assert done.returncode == 2 and "overwrite" in done.stderr
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    scan = tmp_path / "a.nii.gz"
+    done = cli("predict", scan, "--model", models / "small-3d", "--out", tmp_path / "out", "--json", scan)
+    assert done.returncode == 2 and "overwrite" in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("words", [("predict", "{long}", "--out", "."), ("models", "{long}"), ("info", "{long}"),
+                                   ("predict", "{scan}", "--out", "{long}"),
+                                   ("evaluate", "--pred", "{long}", "--truth", ".")])  # fmt: skip
+def test_a_name_longer_than_a_disk_allows_is_one_sentence(
+    words: tuple[str, ...], tmp_path: Path, cli: Callable[..., Done]
+) -> None:
+    save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.eye(4)), tmp_path / "a.nii.gz")
+    done = cli(*(word.format(long="x" * 300, scan=tmp_path / "a.nii.gz") for word in words))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ")
+
+
+def test_a_voxel_size_that_would_fill_the_memory_is_refused_before_it_does(
+    tmp_path: Path, models: Path, cli: Callable[..., Done]
+) -> None:
+    for step in (1000.0, 1e5):
+        save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.diag([step, step, step, 1])), tmp_path / "a.nii.gz")
+        done = cli("predict", tmp_path / "a.nii.gz", "--model", models / "small-3d", "--out", tmp_path / "out")
+        assert done.returncode == 2 and "memory" in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "out").exists()
 
 
 def test_the_console_script_runs_in_a_fresh_interpreter(tmp_path: Path) -> None:

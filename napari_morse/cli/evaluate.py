@@ -75,6 +75,7 @@ def evaluate(
         raise InputError(f"The tolerance {tolerance} is no distance.", "Give a number of mm, such as 1.")
     truths = _masks(truth)
     predictions = _masks(pred)
+    _spare_masks(json_file, (*truths.values(), *predictions.values()))
     suffixes = [suffix] if suffix is not None else _suffixes(predictions)
     pairings = [(s, pair(predictions, truths, s)) for s in suffixes]
     if not any(pairing.pairs for _, pairing in pairings):
@@ -115,12 +116,25 @@ def _masks(folder: Path) -> dict[str, Path]:
         if path.name.startswith(".") or not path.name.lower().endswith(ENDINGS) or not path.is_file():
             continue
         stem = case_stem(path)
-        if stem in found:
+        if stem in found and not _same_mask(found[stem], path):
             raise InputError(
                 f"“{found[stem].name}” and “{path.name}” are two masks of one case.", "Keep one of them in the folder."
             )
-        found[stem] = path
+        found.setdefault(stem, path)
     return found
+
+
+def _spare_masks(target: Path | None, masks: Iterable[Path]) -> None:
+    """Refuse to write the report over a mask that is scored."""
+    clash = next((m for m in masks if target is not None and target.exists() and target.samefile(m)), None)
+    if clash is not None:
+        raise InputError(f"The report would overwrite the mask “{clash.name}”.", "Give another name to --json.")
+
+
+def _same_mask(first: Path, second: Path) -> bool:
+    """Whether two files say the same, as the masks of a picture do that ``predict`` writes in two formats."""
+    one, other = open_mask(first), open_mask(second)
+    return one.grid.same_as(other.grid) and np.array_equal(one.data, other.data)
 
 
 def _run(suffix: str, pairing: Pairing, tolerance: float) -> Run:

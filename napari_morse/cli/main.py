@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -35,6 +36,13 @@ def main() -> None:
     except MorseError as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(2)
+    except OSError as error:  # such as a name longer than the system allows, or a folder that may not be listed
+        sys.stderr.write(f"Error: {_where(error)}{error.strerror or error}. Check the name and who may use it.\n")
+        sys.exit(2)
+
+
+def _where(error: OSError) -> str:
+    return f"“{os.fspath(error.filename)!s:.80}”: " if error.filename else ""
 
 
 if __name__ == "__main__":

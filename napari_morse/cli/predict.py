@@ -42,7 +42,7 @@ def predict(
     from napari_morse.inference import Predictor
 
     files = gather(inputs)
-    _spare_inputs(files, out)
+    _spare_inputs(files, out, json_file)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
@@ -84,18 +84,18 @@ def gather(inputs: list[Path]) -> list[Path]:
     return files
 
 
-def _spare_inputs(files: list[Path], out: Path) -> None:
+def _spare_inputs(files: list[Path], out: Path, json_file: Path | None) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
     from napari_morse.io import case_stem
 
-    for path in files:
-        for target in output_files(case_stem(path), out):
-            clash = next((f for f in files if target.exists() and target.samefile(f)), None)
-            if clash is not None:
-                raise InputError(
-                    f"The result of {path.name!r} would overwrite the input {clash.name!r}.", "Give another --out."
-                )
+    targets = [(f"The result of {path.name!r}", t) for path in files for t in output_files(case_stem(path), out)]
+    if json_file is not None:
+        targets.append(("The summary", json_file))
+    for what, target in targets:
+        clash = next((f for f in files if target.exists() and target.samefile(f)), None)
+        if clash is not None:
+            raise InputError(f"{what} would overwrite the input {clash.name!r}.", "Give another --out or --json.")
 
 
 def parse_roi(text: str) -> Roi:

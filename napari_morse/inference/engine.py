@@ -5,6 +5,7 @@ Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,6 +69,14 @@ def frame_of(
 ) -> WorkFrame:
     """Working frame of a stack (B, *space) whose voxels measure ``spacing`` mm."""
     return work_frame(stack.shape[1:], spacing, target, net.recipe.train.window, net.backbone.divisor)
+
+
+def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
+    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself."""
+    backbone, dims = net.backbone, len(frame.shape)
+    per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
+    per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
+    return int(4 * images * math.prod(frame.shape) * per_voxel)
 
 
 @torch.inference_mode()

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_morse.errors import InputError, MorseError
+from napari_morse.errors import InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.inference.devices import resolve_device
-from napari_morse.inference.engine import CoarsePass, Rendering, coarse_pass, frame_of, render
+from napari_morse.inference.engine import CoarsePass, Rendering, coarse_bytes, coarse_pass, frame_of, render
 from napari_morse.inference.likeness import unlike
 from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
+from napari_morse.io.guards import MEMORY_VARIABLE, memory_budget
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
@@ -157,6 +158,8 @@ class Predictor:
         ------
         CancelledError
             When ``cancelled`` said so.
+        MemoryBudgetError
+            When the working grid needs more than the budget: very long voxels, or a very large scan.
         MorseError
             When no scan was set, or the network's output is not finite.
         """
@@ -176,6 +179,13 @@ class Predictor:
         self, ready: _Set, tick: Callable[[int, int], None] | None, cancelled: Callable[[], bool] | None
     ) -> CoarsePass:
         frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
+        needed, budget = coarse_bytes(self.net, frame, len(ready.stack)), memory_budget()
+        if needed > budget:
+            raise MemoryBudgetError(
+                f"At the model's spacing the scan needs {needed / 1e9:.3g} GB of memory; the budget is "
+                f"{budget / 1e9:.3g} GB.",
+                f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
+            )
         return coarse_pass(self.net, ready.stack, frame, tick, cancelled)
 
     def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float]) -> Prediction:
