@@ -45,10 +45,10 @@ STRONG = Motion(turn=0.4, scale=0.2, shear=0.1, shift=5.0)
 """Tilted by up to 23°, so that an oblique scan is nothing new."""
 
 
-def make_transform(window: tuple[int, ...], motion: Motion, fill: str) -> Compose:
+def make_transform(window: tuple[int, ...], motion: Motion, fill: str, mirror: bool = True) -> Compose:
     """Augmentation of {image (1, *space) float32, labels (1, *space)} to ``window``; ``fill`` is MONAI's padding mode.
 
-    Mirroring is along the first axis (left-right) only.
+    Mirroring is along the first axis, which ``mirror`` says is left-right.
     """
     dims = len(window)
     both = [IMAGE, LABELS]
@@ -57,7 +57,7 @@ def make_transform(window: tuple[int, ...], motion: Motion, fill: str) -> Compos
     upsample = "trilinear" if dims == 3 else "bilinear"
     return Compose(
         [
-            RandFlipd(both, prob=0.5, spatial_axis=0),
+            RandFlipd(both, prob=0.5 if mirror else 0.0, spatial_axis=0),
             RandAffined(
                 both,
                 prob=1.0,
@@ -87,13 +87,15 @@ class Augmenter:
     ----------
     window
         Voxels of a sample.
+    mirror
+        Whether the first axis is left-right, and samples are mirrored along it; sagittal slices have none such.
     """
 
-    def __init__(self, window: tuple[int, ...]) -> None:
+    def __init__(self, window: tuple[int, ...], mirror: bool = True) -> None:
         self.window = window
         # Half of the samples see the scan's edge continued, half see it end in black: both occur in resampled scans.
         self.transforms = [
-            make_transform(window, motion, fill) for motion in (GENTLE, STRONG) for fill in ("border", "zeros")
+            make_transform(window, motion, fill, mirror) for motion in (GENTLE, STRONG) for fill in ("border", "zeros")
         ]
 
     def __call__(
