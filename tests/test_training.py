@@ -189,9 +189,60 @@ def test_splits_are_taken_as_written_or_drawn_by_seed(tmp_path: Path) -> None:
     written.write_text(json.dumps({"train": ["p0", "p9"], "val": ["p5"]}))
     with pytest.raises(InputError, match="p9"):
         split_cases(pairs, written, 0)
-    written.write_text("no json")
-    with pytest.raises(InputError, match="no list"):
-        split_cases(pairs, written, 0)
+    for wrong, why in [("no json", "no list"), ('{"train": 5, "val": []}', "no list"), ('{"train": null}', "no list"),
+                       ('{"train": ["p0"], "val": []}', "no case"), ('{"train": ["p0", "p1"], "val": ["p1"]}', "twice"),
+                       ('{"train": ["p0", "p0.nii.gz"], "val": ["p1"]}', "twice")]:  # fmt: skip
+        written.write_text(wrong)
+        with pytest.raises(InputError, match=why):
+            split_cases(pairs, written, 0)
+
+
+def test_names_with_dots_are_found(tmp_path: Path) -> None:
+    for n in range(2):
+        write_pair(tmp_path, f"site.1.case{n}", n)
+    written = tmp_path / "splits.json"
+    written.write_text(json.dumps({"train": ["site.1.case0"], "val": ["site.1.case1.nii.gz"]}))
+    split = split_cases(pair_files(tmp_path / "images", tmp_path / "labels"), written, 0)
+    assert [p.name for p, _ in (*split.train, *split.val)] == ["site.1.case0.nii.gz", "site.1.case1.nii.gz"]
+
+
+def begun(folder: Path, splits: dict[str, list[str]]) -> TrainingRun:
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return TrainingRun(
+        (folder / "images", folder / "labels"), folder / "splits.json", small_recipe(), 0, None, None, None, None,
+        Purpose("tiny", "", "blobs", "CC0-1.0", ""), folder / "tiny.run",
+    )  # fmt: skip
+
+
+def test_a_run_is_not_resumed_with_other_cases(tmp_path: Path) -> None:
+    for n in range(4):
+        write_pair(tmp_path, f"p{n}", n)
+    begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False).run()
+    for train, val in ((["p0", "p1"], ["p3"]), (["p0", "p3"], ["p2"])):
+        with pytest.raises(WeightsError, match="another data"):
+            begun(tmp_path, {"train": train, "val": val}).trainer(resume=True)
+    with pytest.raises(WeightsError, match="not finished"):
+        begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False)
+
+
+@pytest.mark.parametrize(("axis", "mirrored"), [("R", False), ("A", True), ("S", True)])
+def test_slices_are_mirrored_left_to_right_only(axis: str, mirrored: bool) -> None:
+    rising = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).astype(np.float32)
+    image = np.moveaxis(rising, 0, 1 if axis == "R" else 0)
+    one = Case("one", np.ascontiguousarray(image), np.ones(image.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
+    batches = Batches([one], small_recipe(2), 0, axis)
+    # Turned by 23 degrees at most, the first axis of a slice still rises, or falls where it was mirrored.
+    falls = [float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(12) for s in batches.at(i)[0]]
+    assert any(falls) == mirrored and not all(falls)
+
+
+def test_a_label_that_no_training_case_has_is_refused(tmp_path: Path) -> None:
+    for n in range(2):
+        write_pair(tmp_path, f"p{n}", n)
+    only = Mask(np.full((14, 20, 15), 9, np.uint8), Grid((14, 20, 15), np.diag([-1.0, 1.0, 1.0, 1.0])))
+    save_mask(only, tmp_path / "labels" / "p1.nii.gz")
+    with pytest.raises(InputError, match="label 9, which no training case has"):
+        begun(tmp_path, {"train": ["p0"], "val": ["p1"]}).trainer(resume=False)
 
 
 def test_from_folders_to_a_model_that_predicts(tmp_path: Path) -> None:
@@ -224,11 +275,22 @@ def test_label_names() -> None:
     assert len({e.color for e in parse_labels(None, tuple(range(1, 9)))}) == 8
     with pytest.raises(InputError, match="3=x"):
         parse_labels("3=x", (1, 2))
+    with pytest.raises(InputError, match="names no label"):
+        parse_labels("²=x", (1, 2))
+    for ids in ((), (1, 70000), tuple(range(1, 300))):
+        with pytest.raises(InputError, match="hold"):
+            parse_labels(None, ids)
 
 
 def test_recipes_change_by_knob() -> None:
     assert recipe_named("default-3d", ("train.batch=4", "render.native_rings=[1]")).train.batch == 4
     for wrong, why in [("train.batch", "no knob"), ("train.batsch=4", "no knob"), ("train.batch=zero", "train.batch")]:
+        with pytest.raises(InputError, match=why):
+            recipe_named("default-3d", (wrong,))
+    for wrong, why in [("train.window=[50,64,48]", "multiples of 8"), ("train.window=[48,64]", "2 lengths"),
+                       ("train.window=[0,64,48]", "multiples"), ("backbone.in_channels=2", "one channel"),
+                       ("backbone.spatial_dims=2", "3 lengths"), ("backbone.filters=[]", "cannot be built"),
+                       ("backbone.name=basicunet", "6 filters")]:  # fmt: skip
         with pytest.raises(InputError, match=why):
             recipe_named("default-3d", (wrong,))
     with pytest.raises(InputError, match="default-2d"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,7 @@ def train(
     splits: Annotated[Path | None, typer.Option(help="JSON lists train and val; else 1 in 5 is held out.")] = None,
     recipe: Annotated[str, typer.Option(help="default-3d or default-2d.")] = "default-3d",
     change: Annotated[list[str] | None, typer.Option("--set", help="Change a knob: part.knob=value.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget instead of iterations.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was begun for this model.")] = False,
     spacing: Annotated[str | None, typer.Option(help="Working voxel in mm, e.g. 1,1,1; else the median.")] = None,
@@ -43,6 +44,10 @@ def train(
     changes = [*(change or []), *([f"train.precision={precision}"] if precision else [])]
     chosen = recipe_named(recipe, tuple(changes))
     _check_out(out)
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
+    if slice_axis not in ("R", "A", "S"):
+        raise InputError(f"{slice_axis!r} is no slice axis.", "Give R (sagittal), A (coronal) or S (axial).")
     run = TrainingRun(
         pairs=(images, labels),
         splits=splits,
@@ -76,7 +81,7 @@ def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:
         found = tuple(float(v) for v in text.split(","))
     except ValueError as error:
         raise InputError(f"{text!r} is no spacing.", "Write mm per axis, e.g. 1,1,1.") from error
-    if len(found) != recipe.backbone.spatial_dims or min(found) <= 0:
+    if len(found) != recipe.backbone.spatial_dims or not all(0 < f < math.inf for f in found):
         raise InputError(
             f"{text!r} is no spacing for a {recipe.backbone.spatial_dims}-D recipe.", "One length per axis."
         )

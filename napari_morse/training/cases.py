@@ -96,7 +96,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int) -> Split:
     """Training and validation cases: from a JSON file with lists ``train`` and ``val``, or one in five at random."""
     if splits is not None:
-        return Split(*(_named(pairs, splits, part) for part in ("train", "val")))
+        written = Split(*(_named(pairs, splits, part) for part in ("train", "val")))
+        stems = [case_stem(scan) for scan, _ in (*written.train, *written.val)]
+        twice = sorted({s for s in stems if stems.count(s) > 1})
+        if twice:
+            raise InputError(f"{splits} names {twice[0]!r} twice.", "Train and judge on different cases.")
+        return written
     stems = sorted(pairs)
     if len(stems) < 2:
         raise InputError("Training needs at least two cases, one of them to judge by.", "Add cases.")
@@ -107,15 +112,19 @@ def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: 
 
 def _named(pairs: dict[str, tuple[Path, Path]], splits: Path, part: str) -> tuple[tuple[Path, Path], ...]:
     try:
-        names = json.loads(splits.read_text())[part]
+        names = [str(name) for name in json.loads(splits.read_text(encoding="utf-8"))[part]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{splits} holds no list {part!r} of case names.", "Write {'train': […], 'val': […]}."
         ) from error
-    stems = [case_stem(Path(str(name))) for name in names]
+    stems = [name if name in pairs else case_stem(name) for name in names]
     missing = [s for s in stems if s not in pairs]
-    if missing or not stems:
-        raise InputError(f"{splits} names {missing[:3] or 'no case'} in {part!r}, which has no scan with a label.")
+    if not stems:
+        raise InputError(f"{splits} names no case in {part!r}.", "Name at least one.")
+    if missing:
+        raise InputError(
+            f"{splits} names {missing[0]!r} in {part!r}, which has no scan with a label.", "Check its name."
+        )
     return tuple(pairs[s] for s in stems)
 
 

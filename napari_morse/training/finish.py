@@ -21,6 +21,8 @@ from napari_morse.types import Array
 
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 """Okabe and Ito's colours, told apart by colour-blind people."""
+CLASSES, LARGEST_ID = 255, 65535
+"""Labels that a model may have; the largest id that a card holds."""
 BAND = 2
 """Voxels around the rendered boundary over which probabilities are calibrated."""
 
@@ -42,14 +44,19 @@ def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ..
     Raises
     ------
     InputError
-        When an id is not among those in the truths.
+        When an id is not among those in the truths, or these hold none, too many, or one that a card cannot say.
     """
+    if not ids or len(ids) > CLASSES or ids[-1] > LARGEST_ID:
+        held = f"{len(ids)} labels, the largest {ids[-1]}" if ids else "no label"
+        raise InputError(
+            f"The truths of the training cases hold {held}.", f"Give 1 to {CLASSES} labels, none above {LARGEST_ID}."
+        )
     names = dict.fromkeys(ids, "")
     for part in (text or "").split(","):
         number, equals, name = part.partition("=")
         if not part.strip():
             continue
-        if not equals or not number.strip().isdigit() or int(number) not in names:
+        if not equals or not number.strip().isdecimal() or int(number) not in names:
             raise InputError(
                 f"{part!r} names no label; the truths hold {', '.join(map(str, ids))}.", "Write 1=name,2=name."
             )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from napari_morse.config import BackboneConfig, Recipe, RenderConfig, TrainConfig
 from napari_morse.errors import InputError
+from napari_morse.model.backbones import make_backbone
 
 RECIPES: dict[str, Recipe] = {
     "default-3d": Recipe(name="default-3d"),
@@ -41,11 +43,35 @@ def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
             )
         fields[part][knob] = _value(text.strip())
     try:
-        return Recipe.model_validate(fields)
+        recipe = Recipe.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{where} cannot be {first['input']!r}: {first['msg']}.", "Give another value.") from error
+    _check_network(recipe)
+    return recipe
+
+
+def _check_network(recipe: Recipe) -> None:
+    """Refuse knobs that are possible one by one and not together."""
+    backbone, window = recipe.backbone, recipe.train.window
+    if backbone.in_channels != 1:
+        raise InputError("Scans have one channel; backbone.in_channels cannot be another.", "Leave it as it is.")
+    if len(window) != backbone.spatial_dims:
+        raise InputError(
+            f"train.window has {len(window)} lengths for a {backbone.spatial_dims}-D network.", "Give one per axis."
+        )
+    try:
+        with torch.device("meta"):
+            divisor = make_backbone(backbone).divisor
+    except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
+        raise InputError(
+            f"The recipe's backbone cannot be built: {error}.", "Give other filters or strides."
+        ) from error
+    if any(n < 1 or n % divisor for n in window):
+        raise InputError(
+            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {divisor}."
+        )
 
 
 def _value(text: str) -> Any:

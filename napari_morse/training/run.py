@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_morse.config import Intensity, ModelCard, Recipe
+from napari_morse.errors import WeightsError
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case, files_digest, label_ids, load_case, pair_files, split_cases
-from napari_morse.training.checkpoint import clear_checkpoint
+from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, parse_labels
 from napari_morse.training.loop import Trainer
 
@@ -60,10 +61,15 @@ class TrainingRun:
         InputError, GeometryError
             When cases cannot be used.
         WeightsError
-            When there is nothing to resume, or with other settings or cases than it was begun with.
+            When there is nothing to resume, or with other settings or cases than it was begun with; when there is an
+            unfinished run and it is not to be resumed.
         """
+        if not resume and has_checkpoint(self.state):
+            raise WeightsError(
+                f"{self.state} holds a run that was not finished.", "Add --resume, or delete that folder to begin anew."
+            )
         split = split_cases(pair_files(*self.pairs), self.splits, self.seed)
-        ids = label_ids((*split.train, *split.val))
+        ids = label_ids(split.train)
         self.labels = parse_labels(self.names, ids)
         self.train, self.val = (
             [load_case(*pair, ids, Intensity()) for pair in part] for part in (split.train, split.val)
@@ -72,7 +78,11 @@ class TrainingRun:
         backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
         self.recipe = self.recipe.model_copy(update={"backbone": backbone})
         self.spacing = self.spacing or self._median_spacing()
-        settings = {"data": self.digest, "spacing": list(self.spacing), "slice_axis": self.slice_axis}
+        settings = {
+            "data": [self.digest, files_digest(split.val)],
+            "spacing": list(self.spacing),
+            "slice_axis": self.slice_axis,
+        }
         trainer = Trainer(
             self.recipe, self._at_spacing(self.train), self.val, self.spacing, self.slice_axis,
             self.seed, self.state, self.minutes, settings,

@@ -1,0 +1,41 @@
+"""``train``: what cannot work is refused in one sentence, before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_morse.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--minutes", "0"), "no time"),
+        (("--minutes", "-5"), "no time"),
+        (("--minutes", "nan"), "no time"),
+        (("--slice-axis", "X"), "no slice axis"),
+        (("--spacing", "nan,1,1"), "no spacing"),
+        (("--spacing", "1,1"), "no spacing"),
+        (("--spacing", "0,1,1"), "no spacing"),
+        (("--seed", "-1"), "--seed"),
+        (("--seed", str(2**70)), "--seed"),
+        (("--set", "train.window=[50,64,48]"), "multiples of 8"),
+        ((), "is not a folder"),
+    ],
+)
+def test_what_cannot_work_is_refused_first(
+    words: tuple[str, ...],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = ["napari-morse", "train", "--images", str(tmp_path / "i"), "--labels", str(tmp_path / "l")]
+    monkeypatch.setattr(sys, "argv", [*base, "--out", str(tmp_path / "new"), *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and why in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
