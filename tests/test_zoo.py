@@ -122,7 +122,12 @@ def test_no_library_yet(places, monkeypatch):
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_load_gives_the_network_back(places, dims):
-    recipe = RECIPE.model_copy(update={"backbone": RECIPE.backbone.model_copy(update={"spatial_dims": dims})})
+    recipe = RECIPE.model_copy(
+        update={
+            "backbone": RECIPE.backbone.model_copy(update={"spatial_dims": dims}),
+            "train": RECIPE.train.model_copy(update={"window": (16,) * dims}),
+        }
+    )
     write(places[1] / "m", recipe)
     model = zoo.load("m")
     saved = load_file(places[1] / "m" / WEIGHTS)

@@ -81,17 +81,18 @@ def _invalid(error: ValidationError, name: str) -> WeightsError:
 def _contradiction(card: ModelCard) -> str:
     """What does not fit together in a card whose single fields are right; empty when all does."""
     backbone, ids = card.recipe.backbone, [label.id for label in card.labels]
-    if len(ids) != len(set(ids)):
-        return "two labels have one id"
-    if backbone.classes != len(ids) + 1:
-        return f"{len(ids)} labels and the background for a network with {backbone.classes} classes"
-    if backbone.in_channels != len(card.channels):
-        return f"{len(card.channels)} channels for a network that reads {backbone.in_channels}"
-    if len(card.spacing) != backbone.spatial_dims or min(card.spacing) <= 0:
-        return f"the spacing {card.spacing} for a {backbone.spatial_dims}-D network"
-    if (card.slice_axis is None) != (backbone.spatial_dims == 3):
-        return f"slice axis {card.slice_axis} for a {backbone.spatial_dims}-D network"
-    return ""
+    reads, dims, window = backbone.in_channels, backbone.spatial_dims, card.recipe.train.window
+    checks = {
+        "two labels have one id": len(ids) == len(set(ids)),
+        f"{len(ids)} labels and the background for a network with {backbone.classes} classes":
+            backbone.classes == len(ids) + 1,
+        f"{len(card.channels)} channels for a network that reads {reads}": reads == len(card.channels),
+        f"a scan has one channel, the network reads {reads}": reads == 1,
+        f"the window {window} for a {dims}-D network": len(window) == dims and min(window) >= 1,
+        f"the spacing {card.spacing} for a {dims}-D network": len(card.spacing) == dims and min(card.spacing) > 0,
+        f"slice axis {card.slice_axis} for a {dims}-D network": (card.slice_axis is None) == (dims == 3),
+    }  # fmt: skip
+    return next((problem for problem, right in checks.items() if not right), "")
 
 
 def check_folder(folder: Path | str) -> Path:
