@@ -10,7 +10,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a model may be named: safe as a folder on every system."""
 

@@ -128,7 +128,7 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Labels on a scan's grid: ``data`` (I, J, K), the smallest unsigned integer dtype that holds its ids; read-only."""
+    """Labels on a scan's grid: ``data`` (I, J, K), the smallest unsigned dtype that holds its ids; read-only."""
 
     data: Array
     grid: Grid

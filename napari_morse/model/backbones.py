@@ -46,11 +46,10 @@ class CoarseMaps:
             full = F.interpolate(self.logits, scale_factor=self.logit_stride, mode=mode, align_corners=False)
         return full[(slice(None), slice(None), *(slice(0, n) for n in self.size))]
 
-    def detached(self, logits_too: bool = True) -> CoarseMaps:
+    def detached(self) -> CoarseMaps:
         """The same maps, cut from the gradient."""
-        logits = self.logits.detach() if logits_too else self.logits
         features = tuple(f.detach() for f in self.features)
-        return CoarseMaps(logits, features, self.strides, self.logit_stride, self.size)
+        return CoarseMaps(self.logits.detach(), features, self.strides, self.logit_stride, self.size)
 
 
 class Backbone(nn.Module, abc.ABC):
