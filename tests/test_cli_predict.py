@@ -136,8 +136,9 @@ def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, models: Path, cli
     (tmp_path / "in").mkdir()
     save_image(blob((20, 18, 12)), Grid((20, 18, 12), np.eye(4)), tmp_path / "in/good.nii.gz")
     (tmp_path / "in/bad.nii.gz").write_bytes(b"")
+    (tmp_path / "in/._good.nii.gz").write_bytes(b"macOS")
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "bad.nii.gz" in done.stderr
+    assert done.returncode == 2 and "bad.nii.gz" in done.stderr and "._good" not in done.stderr
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv"}  # fmt: skip
 

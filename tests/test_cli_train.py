@@ -39,3 +39,14 @@ def test_what_cannot_work_is_refused_first(
         main()
     assert left.value.code == 2 and why in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["--images", str(tmp_path), "--labels", str(tmp_path), "--out", str(tmp_path / "file" / "model")]
+    monkeypatch.setattr(sys, "argv", ["napari-morse", "train", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and "cannot be written" in capsys.readouterr().err

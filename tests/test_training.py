@@ -197,6 +197,17 @@ def test_splits_are_taken_as_written_or_drawn_by_seed(tmp_path: Path) -> None:
             split_cases(pairs, written, 0)
 
 
+def test_hidden_files_are_no_cases_and_one_case_twice_is_refused(tmp_path: Path) -> None:
+    write_pair(tmp_path, "p0", 0)
+    for part in ("images", "labels"):
+        (tmp_path / part / "._p0.nii.gz").write_bytes(b"macOS")
+        (tmp_path / part / ".hidden.nii.gz").write_bytes(b"")
+    assert list(pair_files(tmp_path / "images", tmp_path / "labels")) == ["p0"]
+    (tmp_path / "images" / "p0.nii").write_bytes(b"")
+    with pytest.raises(InputError, match="one case twice"):
+        pair_files(tmp_path / "images", tmp_path / "labels")
+
+
 def test_names_with_dots_are_found(tmp_path: Path) -> None:
     for n in range(2):
         write_pair(tmp_path, f"site.1.case{n}", n)

@@ -73,7 +73,7 @@ def gather(inputs: list[Path]) -> list[Path]:
     for path in inputs:
         if not path.exists():
             raise InputError(f"There is no file {path}.", "Check the path.")
-        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(ENDINGS)) if path.is_dir() else [path]
+        found = _scans_in(path) if path.is_dir() else [path]
         if not found:
             raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
         files += found
@@ -82,6 +82,11 @@ def gather(inputs: list[Path]) -> list[Path]:
     if twice:
         raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
     return files
+
+
+def _scans_in(folder: Path) -> list[Path]:
+    """By their endings; hidden files, such as the ``._…`` that macOS leaves on other disks, are none."""
+    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None) -> None:

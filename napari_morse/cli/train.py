@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,6 +73,9 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WeightsError(f"“{out.name}” exists already.", "Give the new model another name.")
+    place = next(parent for parent in out.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"A model cannot be written to “{place}”.", "Choose a folder that you may write to.")
 
 
 def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:

@@ -78,7 +78,7 @@ def pair_files(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
     Raises
     ------
     InputError
-        When a folder is missing or nothing pairs.
+        When a folder is missing, nothing pairs, or two files of a folder have one stem.
     """
     scans, truths = _by_stem(images), _by_stem(labels)
     pairs = {stem: (scans[stem], truths[stem]) for stem in sorted(scans) if stem in truths}
@@ -90,7 +90,14 @@ def pair_files(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.", "Give the folder that holds the files.")
-    return {case_stem(p): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SUFFIXES)}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.name.lower().endswith(SUFFIXES):
+            continue
+        other = found.setdefault(case_stem(path), path)
+        if other is not path:
+            raise InputError(f"{other.name} and {path.name} in {folder} are one case twice.", "Keep one of them.")
+    return found
 
 
 def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int) -> Split:
