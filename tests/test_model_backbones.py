@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_morse.config import BackboneConfig
-from napari_morse.model.backbones import make_backbone, parameter_count
+from napari_morse.model.backbones import make_backbone
 from napari_morse.model.points import sample, to_cells
 
 CONFIGS = [
@@ -34,7 +34,6 @@ def test_sizes_that_do_not_divide_come_back_whole(config: BackboneConfig) -> Non
     for features, stride, channels in zip(maps.features, maps.strides, net.channels, strict=True):
         assert features.shape[1] == channels
         assert list(features.shape[2:]) == [n // stride for n in padded]
-    assert parameter_count(net) > 1000
 
 
 @pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda c: f"{c.spatial_dims}d")

@@ -203,8 +203,3 @@ def make_backbone(config: BackboneConfig) -> Backbone:
         "basicunet": BasicUNetBackbone,
     }
     return kinds[config.name](config)
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Trainable numbers in a module."""
-    return sum(int(torch.tensor(p.shape).prod()) for p in module.parameters() if p.requires_grad)
