@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from monai.networks.nets import BasicUNet, DynUNet, SegResNet
 from torch import Tensor, nn
