@@ -15,16 +15,33 @@ class MorseError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(message, hint)
+        self.message = f"{message} {hint}".strip()
+        """Sentence and hint: what napari shows of an exception is the attribute of this name."""
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return self.message
 
 
 class InputError(MorseError):
     """A file or value given by the user cannot be used."""
+
+
+class SeriesError(InputError):
+    """A file holds several frames, and which of them is meant was not said.
+
+    Parameters
+    ----------
+    message, hint
+        As in `MorseError`.
+    frames
+        How many there are.
+    """
+
+    def __init__(self, message: str, hint: str = "", frames: int = 0) -> None:
+        super().__init__(message, hint)
+        self.frames = frames
 
 
 class DamagedFileError(InputError):

@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from napari_morse.errors import DamagedFileError, GeometryError, InputError, MemoryBudgetError, MorseError
+from napari_morse.errors import DamagedFileError, GeometryError, InputError, MemoryBudgetError, MorseError, SeriesError
 
 SHAPE = (12, 14, 10)
 AFFINE = np.array([[-1.5, 0, 0, 20], [0, 2, 0, -30], [0, 0, 3, 7], [0, 0, 0, 1]], dtype=float)
@@ -234,8 +234,8 @@ FAULTS = (
     Fault(8, "rgb", _coded(RGB), InputError, ("RGB",)),
     Fault(8, "complex", _coded(np.complex64), InputError, ("complex",)),
     Fault(8, "unknown_datatype", _with(datatype=77), InputError, ("datatype 77",)),
-    Fault(9, "series", _of(voxels((5, 6, 7, 3))), InputError, ("3 frames", "--frame")),
-    Fault(9, "pages", _animated, InputError, ("3 frames", "--frame")),
+    Fault(9, "series", _of(voxels((5, 6, 7, 3))), SeriesError, ("3 frames", "--frame")),
+    Fault(9, "pages", _animated, SeriesError, ("3 frames", "--frame")),
     Fault(11, "all_nan", _nan(...), InputError, ("no finite voxel",)),
     Fault(15, "affine_nan", _with(srow_x=[np.nan, 0, 0, 1]), GeometryError, ("not finite",)),
     Fault(15, "affine_infinite", _with(srow_z=[0, 0, np.inf, 1]), GeometryError, ("not finite",)),

@@ -106,7 +106,7 @@ def test_without_a_window_the_error_is_raised(tmp_path, kind):
     assert raised.value.hint
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "empty", "cut", "series"])
+@pytest.mark.parametrize("kind", ["missing", "text", "empty", "cut"])
 def test_in_a_window_the_error_is_shown_and_the_other_files_open(tmp_path, image, monkeypatch, kind):
     monkeypatch.setattr(layers_host, "current_viewer", ViewerModel)
     shown: list[str] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_morse.errors import InputError, MorseError
+from napari_morse.errors import InputError, MorseError, SeriesError
 from napari_morse.io import as_labels, open_scan
 from napari_morse.types import Array, Mask, Scan
 
@@ -34,7 +34,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
     """Open each file as one layer, upright and in mm: a labels layer if it `looks_like_mask`, else an image.
 
     Nothing is added when a file cannot be opened: the reason is shown in napari's window and the other files are
-    still opened.
+    still opened. Of a series the person is asked for the frame.
 
     Raises
     ------
@@ -46,11 +46,26 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
     layers: list[LayerData | tuple[None]] = []
     for one in _listed(path):
         try:
-            layers.append(layer_data(open_scan(one)))
+            scan = _open(one)
+            if scan is not None:
+                layers.append(layer_data(scan))
         except MorseError as error:
             if not say(error):
                 raise
     return layers or [(None,)]
+
+
+def _open(path: str) -> Scan | None:
+    """The scan in a file; the person is asked for the frame of a series, None when no frame is wanted."""
+    from napari_morse.widgets.layers_host import ask_frame, current_viewer
+
+    try:
+        return open_scan(path)
+    except SeriesError as error:
+        if current_viewer() is None:
+            raise
+        frame = ask_frame(Path(path).name, error.frames)
+    return None if frame is None else open_scan(path, frame=frame)
 
 
 def layer_data(scan: Scan) -> LayerData:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_morse.errors import MorseError
 from napari_morse.io import save_image, save_mask
 
 Attributes = Mapping[str, Any]
@@ -35,11 +34,8 @@ def write_labels(path: str, data: Any, attributes: Attributes) -> list[str]:
     from napari_morse.widgets.layers import mask_of
     from napari_morse.widgets.layers_host import current_viewer, layer_again
 
-    try:
-        mask = mask_of(layer_again(data, attributes, "labels"), current_viewer())
-        return [str(save_mask(mask, _complete(path)))]
-    except MorseError as error:
-        raise _told(error) from error
+    mask = mask_of(layer_again(data, attributes, "labels"), current_viewer())
+    return [str(save_mask(mask, _complete(path)))]
 
 
 def write_image(path: str, data: Any, attributes: Attributes) -> list[str]:
@@ -47,18 +43,10 @@ def write_image(path: str, data: Any, attributes: Attributes) -> list[str]:
     from napari_morse.widgets.layers import scan_of
     from napari_morse.widgets.layers_host import current_viewer, layer_again
 
-    try:
-        scan = scan_of(layer_again(data, attributes, "image"), current_viewer())
-        return [str(save_image(scan.data, scan.grid, _complete(path), header=scan.header))]
-    except MorseError as error:
-        raise _told(error) from error
+    scan = scan_of(layer_again(data, attributes, "image"), current_viewer())
+    return [str(save_image(scan.data, scan.grid, _complete(path), header=scan.header))]
 
 
 def _complete(path: str) -> Path:
     given = Path(path)
     return given if given.suffix else given.with_name(f"{given.name}.nii.gz")
-
-
-def _told(error: MorseError) -> MorseError:
-    """The same error with its hint in the message, the only part that napari shows."""
-    return type(error)(str(error))

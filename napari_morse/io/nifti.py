@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
 
-from napari_morse.errors import InputError
+from napari_morse.errors import InputError, SeriesError
 from napari_morse.io import guards, nifti_header
 from napari_morse.io.atomic import atomic_path
 from napari_morse.io.labels import as_labels
@@ -112,9 +112,10 @@ def choose_frame(frame: int | None, frames: int, name: str) -> int | None:
     if frames == 1 and frame in (None, 0):
         return None
     if frame is None:
-        raise InputError(
+        raise SeriesError(
             f"“{name}” is a series of {frames} frames.",
             f"Choose one: frame=0 to {frames - 1} (--frame on the command line).",
+            frames,
         )
     if not 0 <= frame < frames:
         raise InputError(f"“{name}” has no frame {frame}.", f"It has {frames}: give 0 to {frames - 1}.")

@@ -32,6 +32,15 @@ def say(error: MorseError) -> bool:
     return True
 
 
+def ask_frame(name: str, frames: int) -> int | None:
+    """Ask which frame of the series ``name`` to open; None when the person wants none."""
+    from magicgui.widgets import request_values
+
+    frame = {"annotation": int, "label": f"Frame, 0 to {frames - 1}", "options": {"min": 0, "max": frames - 1}}
+    answer = request_values(title=f"“{name}” is a series of {frames} frames", frame=frame)
+    return int(answer["frame"]) if answer else None
+
+
 def masks_as_labels() -> bool:
     """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
     if current_viewer() is None:

@@ -8,11 +8,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from napari.settings import get_plugin_settings
-from napari.utils.notifications import notification_manager
+from napari.utils.notifications import Notification, notification_manager
 from npe2 import PluginManager, PluginManifest
 from numpy.testing import assert_array_equal
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDialogButtonBox
 
 from napari_morse.contributions import reader
+from napari_morse.errors import InputError
 from napari_morse.widgets.layers import carrier_of
 from tests.layer_cases import MARKER, SHAPE, affine_of, write_nifti
 
@@ -89,3 +92,43 @@ def test_the_setting_opens_masks_as_images(viewer, tmp_path):
         assert [kind for _, _, kind in reader.read(path)] == ["image"]
     finally:
         settings.reading.masks_as_labels = True
+
+
+def write_series(tmp_path):
+    data = np.stack([np.full(SHAPE, n, np.float32) for n in (1, 2, 3)], axis=-1)
+    data[MARKER] = 9
+    return write_nifti(tmp_path / "series.nii.gz", data, affine_of("LAS"))
+
+
+def answer(qtbot, frame):
+    """Answer the dialog that comes; None closes it."""
+
+    def act():
+        dialog = QApplication.activeModalWidget()
+        spin = dialog.findChild(QAbstractSpinBox)
+        if frame is not None:
+            spin.setValue(frame)
+        buttons = dialog.findChild(QDialogButtonBox)
+        kind = buttons.StandardButton.Cancel if frame is None else buttons.StandardButton.Ok
+        buttons.button(kind).click()
+
+    QTimer.singleShot(500, act)
+
+
+def test_a_series_asks_which_frame(viewer, tmp_path, qtbot):
+    path = write_series(tmp_path)
+    answer(qtbot, 2)
+    (layer,) = viewer.open(path, plugin=NAME)
+    assert carrier_of(layer).scan.frame == 2 and set(np.unique(layer.data)) == {3.0, 9.0}
+
+
+def test_a_series_of_which_no_frame_is_wanted_adds_nothing(viewer, tmp_path, qtbot):
+    before = len(notification_manager.records)
+    answer(qtbot, None)
+    viewer.window._qt_viewer._qt_open([str(write_series(tmp_path))], stack=False, plugin=NAME)
+    assert len(viewer.layers) == 0 and len(notification_manager.records) == before
+
+
+def test_what_napari_shows_of_an_error_has_the_way_out():
+    notice = Notification.from_exception(InputError("It is broken.", "Mend it."))
+    assert notice.message == "It is broken. Mend it."
