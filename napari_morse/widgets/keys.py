@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from napari_morse.widgets.compare import Comparison
 
 if TYPE_CHECKING:
@@ -19,15 +21,25 @@ MODE = "G"
 """Side by side or contour over fill."""
 POINTS = "Q"
 """Show or hide the points."""
+LET_GO = 60
+"""Milliseconds after which a key counts as let go: under X11 a held key that repeats may look as if it were let go."""
 
 
 def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
     """Bind the keys. Returns what takes them away again."""
+    let_go = QTimer(comparison)
+    let_go.setSingleShot(True)
+
+    def back() -> None:
+        comparison.swapped = False
+
+    let_go.timeout.connect(back)
 
     def swap(_: Any) -> Iterator[None]:
+        let_go.stop()
         comparison.swapped = True
         yield
-        comparison.swapped = False
+        let_go.start(LET_GO)
 
     def mode(_: Any) -> None:
         if comparison.shown is not None:
@@ -42,6 +54,7 @@ def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
         viewer.bind_key(key, action, overwrite=True)
 
     def unbind() -> None:
+        let_go.stop()
         for key in keys:
             viewer.bind_key(key, None)
 
