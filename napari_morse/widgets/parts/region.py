@@ -1,16 +1,22 @@
-"""The region of interest: a rectangle drawn in the viewer, and a first and last slice."""
+"""The region of interest: rectangles drawn in the viewer, and a first and last slice.
+
+The first rectangle makes a box as deep as it is long; each further one, in whatever view, and each outline that is
+dragged sets the two axes in view anew. The box is outlined on each of its slices, in every view.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Layer, Shapes
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from napari_morse.errors import MorseError
 from napari_morse.types import Roi, Scan
-from napari_morse.widgets.layers import KEY, PALETTE, Carrier, carrier_of, display_axes, placement, roi_from_shapes
+from napari_morse.widgets.layers import KEY, PALETTE, Carrier, display_axes, placement, roi_from_shapes, roi_shape_data
 from napari_morse.widgets.parts.text import Elided
 
 if TYPE_CHECKING:
@@ -40,6 +46,8 @@ class RegionBox(QObject):
         self._viewer = viewer
         self._scan: Scan | None = None
         self._layer: Shapes | None = None
+        self._drawn: int | None = None
+        self._box: Roi | None = None
         self.buttons, self.slices = QWidget(parent), QWidget(parent)
         self.draw = QPushButton("Draw a box", self.buttons)
         self.clear = QPushButton("Whole scan", self.buttons)
@@ -84,7 +92,7 @@ class RegionBox(QObject):
         """Back to the whole scan; the drawn box goes."""
         self._drop_layer()
         self._set_slices()
-        self._read()
+        self._tell()
 
     def close_down(self) -> None:
         """Let go of the viewer."""
@@ -92,24 +100,17 @@ class RegionBox(QObject):
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._forget_layer()
 
-    def adopt(self, layer: Shapes) -> None:
-        """Read the region from ``layer`` from now on."""
-        self._forget_layer()
-        self._layer = layer
-        layer.events.data.connect(self._on_drawn)
-        self._read()
-
     def _depth(self) -> int:
         return self._scan.grid.shape[display_axes(self._scan).order[0]] if self._scan is not None else 1
 
     def _slices(self) -> tuple[int, int]:
         return self.first.value(), self.last.value()
 
-    def _set_slices(self) -> None:
-        last = self._depth() - 1
-        for spin, value in ((self.first, 0), (self.last, last)):
+    def _set_slices(self, first: int = 0, last: int | None = None) -> None:
+        end = self._depth() - 1
+        for spin, value in ((self.first, first), (self.last, end if last is None else last)):
             with QSignalBlocker(spin):
-                spin.setRange(0, last)
+                spin.setRange(0, end)
                 spin.setValue(value)
 
     def _on_draw(self) -> None:
@@ -117,7 +118,7 @@ class RegionBox(QObject):
             return
         layer = self._layer
         if layer is None:
-            layer = Shapes(
+            layer = self._layer = Shapes(
                 ndim=3,
                 name=f"region · {self._scan.stem}",
                 edge_color=PALETTE[-1],
@@ -127,14 +128,23 @@ class RegionBox(QObject):
                 **placement(self._scan),
             )
             self._viewer.add_layer(layer)
-            self.adopt(layer)
+            layer.events.data.connect(self._on_drawn)
+            self._refresh()
         self._viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self.text.say("Drag a rectangle over the structure.")
 
     def _on_drawn(self, event: Any) -> None:
-        if self._layer is not None and str(getattr(event, "action", "")) in {"added", "changed", "removed"}:
-            self._timer.start(0)
+        action = str(getattr(event, "action", ""))
+        if self._layer is None or action not in {"added", "changed", "removed"}:
+            return
+        if action == "removed":
+            self._drawn = None
+            self._box = None
+            self._set_slices()
+        else:
+            self._drawn = int(tuple(event.data_indices)[-1])
+        self._timer.start(0)
 
     def _on_slices(self) -> None:
         self._timer.start(0)
@@ -142,12 +152,13 @@ class RegionBox(QObject):
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:
             self._forget_layer()
+            self._set_slices()
             self._timer.start(0)
 
     def _forget_layer(self) -> None:
         if self._layer is not None:
             self._layer.events.data.disconnect(self._on_drawn)
-        self._layer = None
+        self._layer, self._drawn, self._box = None, None, None
 
     def _drop_layer(self) -> None:
         layer: Layer | None = self._layer
@@ -156,34 +167,61 @@ class RegionBox(QObject):
             self._viewer.layers.remove(layer)
 
     def _read(self) -> None:
+        """Take in what was drawn last, and show the box that it makes on each of its slices."""
+        if self._layer is not None and self._scan is not None:
+            try:
+                self._take_in(self._layer, self._scan)
+            except MorseError as error:
+                show_warning(str(error))
+            self._outline(self._layer, self._scan)
+        self._tell()
+
+    def _take_in(self, layer: Shapes, scan: Scan) -> None:
+        drawn, self._drawn = self._drawn, None
+        if drawn is None:
+            return
+        rectangle = np.asarray(layer.data[drawn])
+        across = int(np.argmin(np.ptp(rectangle, axis=0)))
+        with layer.events.data.blocker(self._on_drawn):
+            layer.data = [rectangle]
+        meant = display_axes(scan).roi_there(roi_from_shapes(layer, scan))
+        start, stop = list(meant.start), list(meant.stop)
+        if self._box is None:
+            kept = _around(float(rectangle[0, across]), start, stop, across, _steps(scan))
+        else:
+            kept = self._box.start[across], self._box.stop[across]
+        if across == 0 and (self._box is not None or self._slices() != (0, self._depth() - 1)):
+            first, last = sorted(self._slices())
+            kept = first, last + 1
+        start[across], stop[across] = kept
+        self._box = Roi((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+        self._set_slices(start[0], stop[0] - 1)
+        layer.mode = "select"
+
+    def _outline(self, layer: Shapes, scan: Scan) -> None:
+        roi = self._region()
+        outlines = roi_shape_data(roi, scan)[0] if roi is not None and self._box is not None else []
+        with layer.events.data.blocker(self._on_drawn):
+            layer.selected_data = set()
+            layer.data = outlines
+
+    def _tell(self) -> None:
         self.changed.emit(self._region())
         self._refresh()
 
     def _region(self) -> Roi | None:
-        """What is drawn: the last rectangle counts, a new one replaces it."""
-        layer, scan = self._layer, self._scan
+        """The drawn box between the first and the last slice, None for the whole scan."""
+        scan = self._scan
         if scan is None:
             return None
-        if layer is not None and len(layer.data) > 1 and carrier_of(layer) is not None:
-            with layer.events.data.blocker(self._on_drawn):
-                layer.data = [layer.data[-1]]
-        if layer is None or not len(layer.data):
-            return self._slab(scan)
-        try:
-            roi = roi_from_shapes(layer, scan, self._slices())
-        except MorseError as error:
-            self.text.say(str(error))
-            return None
-        layer.mode = "select"
-        return roi
-
-    def _slab(self, scan: Scan) -> Roi | None:
-        first, last = sorted(self._slices())
-        if (first, last) == (0, self._depth() - 1):
-            return None
         axes = display_axes(scan)
-        _, rows, columns = (scan.grid.shape[a] for a in axes.order)
-        return axes.roi_back(Roi((first, 0, 0), (last + 1, rows, columns)))
+        depth, rows, columns = (scan.grid.shape[a] for a in axes.order)
+        first, last = sorted(self._slices())
+        start, stop = (0, 0), (rows, columns)
+        if self._box is not None:
+            start, stop = self._box.start[1:], self._box.stop[1:]
+        box = Roi((first, *start), (last + 1, *stop))
+        return None if box == Roi((0, 0, 0), (depth, rows, columns)) else axes.roi_back(box)
 
     def _refresh(self) -> None:
         self.set_enabled("")
@@ -199,6 +237,18 @@ class RegionBox(QObject):
             voxels = " × ".join(str(roi.shape[a]) for a in reversed(axes.order))
             mm = " × ".join(f"{roi.shape[a] * self._scan.grid.spacing[a]:.0f}" for a in reversed(axes.order))
             self.text.say(f"{voxels} voxels ({mm} mm)")
+
+
+def _steps(scan: Scan) -> tuple[float, ...]:
+    """Millimetres between voxels along the display axes."""
+    return tuple(scan.grid.spacing[a] for a in display_axes(scan).order)
+
+
+def _around(at: float, start: list[int], stop: list[int], across: int, steps: tuple[float, ...]) -> tuple[int, int]:
+    """A rectangle alone says nothing of the axis across it: as many mm around it as its longer side has."""
+    side = max((stop[a] - start[a]) * steps[a] for a in range(3) if a != across)
+    half = side / steps[across] / 2
+    return max(start[across], round(at - half)), min(stop[across], round(at + half) + 1)
 
 
 def _row(host: QWidget, widgets: tuple[QWidget, ...]) -> None:
