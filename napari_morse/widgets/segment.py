@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,18 @@ from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session import SegmentJob, SegmentSession, size_unit
-from napari_morse.types import Roi
+from napari_morse.session import SegmentJob, SegmentSession
+from napari_morse.types import Prediction, Roi, Scan
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.layers import carrier_of, mask_of
 from napari_morse.widgets.parts.card import CardDialog
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.region import RegionBox
-from napari_morse.widgets.parts.result_table import ResultTable
+from napari_morse.widgets.parts.result_box import ResultBox
 from napari_morse.widgets.parts.run_bar import RunBar
 from napari_morse.widgets.parts.scan_picker import ScanPicker
-from napari_morse.widgets.parts.text import RESEARCH_ONLY, Banner, Note
+from napari_morse.widgets.parts.text import Banner
 from napari_morse.widgets.present import Presentation, Presenter, prepare
 from napari_morse.widgets.workers import JobRunner, Tell
 
@@ -86,8 +88,7 @@ class SegmentTab(EndingWidget):
         self.region = RegionBox(self._viewer, self)
         self.run_bar = RunBar(self)
         self.banner = Banner(self)
-        self.table = ResultTable(self)
-        self.research = Note(RESEARCH_ONLY, self)
+        self.results = ResultBox(self._current_result, self)
         for item in DEVICES:
             self.device.addItem(item)
         model = QHBoxLayout()
@@ -110,11 +111,8 @@ class SegmentTab(EndingWidget):
         layout.addWidget(self.run_bar)
         layout.addWidget(self.banner)
         layout.addWidget(line)
-        layout.addWidget(self.table)
-        layout.addWidget(self.research)
+        layout.addWidget(self.results)
         layout.addStretch(1)
-        self.table.hide()
-        self.research.hide()
 
     def _connect(self) -> None:
         self.scans.changed.connect(self._on_scan)
@@ -175,7 +173,28 @@ class SegmentTab(EndingWidget):
         self.region.describe(self._session.roi)
         if not self._session.running:
             self._warn()
+        self._match_result()
         self._refresh()
+
+    def _match_result(self) -> None:
+        """Numbers of another scan than the chosen one would be read as its own."""
+        scan = self._session.result_scan
+        self.results.setVisible(scan is not None and scan is self._session.scan)
+
+    def _current_result(self) -> tuple[Prediction, Scan] | None:
+        """The last result; its masks as they are in the viewer, corrections by hand included."""
+        prediction, scan, shown = self._session.result, self._session.result_scan, self._comparison.shown
+        if prediction is None or scan is None:
+            return None
+        carrier = carrier_of(shown.rendered) if shown is not None else None
+        if shown is not None and carrier is not None and carrier.scan is scan:
+            try:
+                coarse, rendered = mask_of(shown.coarse, scan=scan), mask_of(shown.rendered, scan=scan)
+            except MorseError as error:
+                show_error(str(error))
+                return None
+            prediction = replace(prediction, coarse=coarse, rendered=rendered)
+        return prediction, scan
 
     def _on_scan_removed(self, layer: Image) -> None:
         if layer is self._job_layer:
@@ -256,9 +275,8 @@ class SegmentTab(EndingWidget):
             self._comparison.open(result)
             self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s")
             self._warn(ready.prediction.warnings)
-            self.table.fill(ready.rows, size_unit(ready.scan))
-            self.table.show()
-            self.research.show()
+            self.results.fill(ready.rows, ready.prediction, ready.scan)
+            self._match_result()
 
         self._presenter.start(ready, layer, shown, lambda: self._on_failure(CancelledError()))
 

@@ -60,7 +60,7 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
     add_scan(viewer, scan)
     with qtbot.waitSignal(dock.comparison.settled, timeout=20000):
         qtbot.mouseClick(dock.segment.run_bar.run, Qt.MouseButton.LeftButton)
-    dock.segment.table.fill(LONG, "ml")
+    dock.segment.results.table.fill(LONG, "ml")
     viewer.window.resize(1000, 860 - dock.height() + 720)
     qtbot.waitUntil(lambda: (dock.width(), dock.height()) == (340, 720))
     qtbot.wait(100)
@@ -69,7 +69,7 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
     for widget in seen:
         right = widget.mapTo(dock, widget.rect().topRight()).x()
         assert right <= 340, (widget, right)
-    table = dock.segment.table
+    table = dock.segment.results.table
     for column in range(1, 5):
         texts = [table.horizontalHeaderItem(column).text(), *(table.item(r, column).text() for r in range(3))]
         lines = [line for text in texts for line in text.splitlines()]

