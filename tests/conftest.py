@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Training loads torch's compiler and with it Triton, whose LLVM crashes a process that has drawn through Mesa's. In the
+# program the two never share a process (`test_packaging.py::test_predicting_loads_no_compiler`); here they do.
+sys.modules.setdefault("triton", None)
 
 settings.register_profile("napari-morse", deadline=None, print_blob=True)
 settings.load_profile("napari-morse")

@@ -46,6 +46,23 @@ def test_import_is_light(module):
     assert not [name for name in loaded if name.split(".")[0] in HEAVY]
 
 
+PREDICT = """
+import sys
+from napari_morse import zoo
+from napari_morse.inference import Predictor
+from napari_morse.io import open_scan
+predictor = Predictor(zoo.load("hippocampus-3d"), "cpu")
+predictor.set_scan(open_scan("sample_data/colin27_left_hippocampus.nii.gz"))
+assert predictor.predict().rendered.data.any()
+print(sorted({"torch._dynamo", "triton"} & set(sys.modules)))
+"""
+
+
+def test_predicting_loads_no_compiler():
+    """Triton's LLVM crashes a process in which a window draws through Mesa's."""
+    assert python(PREDICT, cwd=ROOT).strip() == "[]"
+
+
 def test_import_is_quick():
     """Processor time, the best of five: a busy machine is not our doing."""
     code = "import time; t = time.process_time(); import napari_morse; print(time.process_time() - t)"

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from napari_morse.config import ModelCard
 from napari_morse.errors import InputError, WeightsError
@@ -143,7 +144,7 @@ def fill(build: Callable[[], Module], tensors: Mapping[str, Tensor], name: str) 
         The network cannot be built, or a tensor is missing, unknown or of another shape.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unset():
             expected = build().state_dict()
     except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError, NotImplementedError) as error:
         raise WeightsError(f"The network that the card of “{name}” describes cannot be built.", _OTHER) from error
@@ -153,6 +154,22 @@ def fill(build: Callable[[], Module], tensors: Mapping[str, Tensor], name: str) 
     network = build()
     network.load_state_dict(tensors, strict=True)
     return network.eval()
+
+
+class _Unset(TorchFunctionMode):
+    """Leaves new parameters as they are.
+
+    Drawing numbers on the meta device makes torch load its compiler and with it Triton, whose LLVM brings down a
+    process in which Mesa has loaded another one: any napari window without a graphics card.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Skip what fills a tensor in place, do everything else."""
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "fill_", "zero_"):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _difference(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
