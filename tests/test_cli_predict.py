@@ -192,3 +192,12 @@ def test_the_console_script_runs_in_a_fresh_interpreter(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "napari_morse.cli.main", "predict", "nowhere.nii.gz", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("Error: There is no file")
+
+
+def test_a_2d_nifti_gets_masks_of_its_own_shape(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    nibabel.save(nibabel.Nifti1Image(blob((40, 30)), np.diag([1.0, 2, 1, 1])), tmp_path / "flat.nii.gz")
+    done = cli("predict", tmp_path / "flat.nii.gz", "--model", models / "small-2d", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    mask = nibabel.load(tmp_path / "out/flat_rendered.nii.gz")
+    assert mask.shape == (40, 30) and np.array_equal(mask.affine, np.diag([1.0, 2, 1, 1]))
+    assert open_mask(tmp_path / "out/flat_rendered.nii.gz").data.shape == (40, 30, 1)

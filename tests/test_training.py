@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_morse.config import Intensity
-from napari_morse.errors import GeometryError, InputError, WeightsError
+from napari_morse.errors import GeometryError, InputError, MorseError, WeightsError
 from napari_morse.inference import Predictor
 from napari_morse.io import open_scan, save_image, save_mask
 from napari_morse.model.losses import point_weight
@@ -306,3 +306,17 @@ def test_recipes_change_by_knob() -> None:
             recipe_named("default-3d", (wrong,))
     with pytest.raises(InputError, match="default-2d"):
         recipe_named("best-ever")
+
+
+def test_a_step_without_a_number_is_skipped_and_the_third_ends_the_run(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    images, labels = run.batches.at(0)
+    run.step(0, 0.0, images, labels)
+    before = {k: v.clone() for k, v in run.net.state_dict().items()}
+    run.step(1, 0.1, images * float("nan"), labels)
+    assert all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
+    run.step(2, 0.2, images, labels)
+    for iteration in (3, 4):
+        run.step(iteration, 0.3, images * float("nan"), labels)
+    with pytest.raises(MorseError, match="smaller learning rate"):
+        run.step(5, 0.4, images * float("nan"), labels)

@@ -54,10 +54,8 @@ def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...
     if ranges and any(e > EXTENT_SLACK * high for e, (_, high) in zip(extent, ranges, strict=True)):
         what = "region" if region else "scan"
         largest = _mm(tuple(high for _, high in ranges))
-        found.append(
-            f"The {what} spans {_mm(extent)} mm; the model has seen at most {largest} mm. "
-            "Draw a region of interest around the structure."
-        )
+        way_out = "Draw a smaller region." if region else "Draw a region of interest around the structure."
+        found.append(f"The {what} spans {_mm(extent)} mm; the model has seen at most {largest} mm. {way_out}")
     elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
         smallest = _mm(tuple(low for low, _ in ranges))
         found.append(f"Only {_mm(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region.")

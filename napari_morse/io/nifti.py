@@ -189,6 +189,8 @@ def write_image(data: Array, grid: Grid, path: Path, header: Any = None) -> None
 
 def _write(data: Array, grid: Grid, like: Any, path: Path) -> None:
     header = nifti_header.header_for(data.dtype, grid, like)
+    if isinstance(like, Nifti1Header) and int(like["dim"][0]) == 2 and data.shape[2] == 1:
+        header.set_data_shape(data.shape[:2])
     with atomic_path(path) as part, part.open("wb") as raw:
         if path.name.lower().endswith(".gz"):
             # no name and no time in the gzip header: the same mask gives the same bytes

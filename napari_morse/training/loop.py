@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_morse.config import Recipe
+from napari_morse.errors import MorseError
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.losses import coarse_loss, point_loss, point_weight
 from napari_morse.model.morse import Morse, NativeImage
@@ -38,6 +39,8 @@ class Report:
     best: bool = False
 
 
+SKIPS = 3
+"""Steps in a row without a finite loss that end a run."""
 Watcher = Callable[[Report], None]
 
 
@@ -79,6 +82,7 @@ class Trainer:
         self.average = copy.deepcopy(self.net).eval()
         self.best: dict[str, Tensor] = {}
         self.progress = Progress()
+        self._not_finite = 0
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -140,11 +144,24 @@ class Trainer:
         if weight > 0 or share >= config.stage_one < 1:
             loss = loss + weight * self._point_loss(maps, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(loss):
+            self._skipped()
+            return float(loss.detach())
+        self._not_finite = 0
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimizer.step()
         self._average(iteration)
         return float(loss.detach())
+
+    def _skipped(self) -> None:
+        """Leave the weights as they are; the third step in a row that gives no number ends the run."""
+        self._not_finite += 1
+        if self._not_finite >= SKIPS:
+            raise MorseError(
+                "The training diverged: its loss is no longer a number.",
+                "Begin again with a smaller learning rate, e.g. --set train.learning_rate=0.0005.",
+            )
 
     def _coarse(self, images: Tensor) -> CoarseMaps:
         half = self.recipe.train.precision == "bfloat16"
