@@ -90,6 +90,8 @@ class Scan:
         The file's own header object (nibabel's for NIfTI), kept so that it can be written back; opaque here.
     orientation_known
         False when the file holds no orientation (pictures; NIfTI with neither form set).
+    size_known
+        False when nothing says how large a voxel is; it is then taken as 1 mm.
     is_picture
         True for 2-D pictures (PNG, JPEG, TIFF): data is (rows, columns, 1), shown as an axial image seen from below.
     frame
@@ -104,6 +106,7 @@ class Scan:
     source: Path | None = None
     header: Any = None
     orientation_known: bool = True
+    size_known: bool = True
     is_picture: bool = False
     frame: int | None = None
     notices: tuple[str, ...] = ()

@@ -51,8 +51,7 @@ def test_each_sample_opens_upright_and_in_mm(open_sample, shape):
     layer = Layer.create(*layer_data)
     assert layer.data.shape == shape
     assert tuple(layer.scale) == (1, 1, 1)
-    scan = L.carrier_of(layer).scan
-    assert L.units_of(scan) == ("pixel" if scan.is_picture else "mm")
+    assert L.units_of(L.carrier_of(layer).scan) == "mm"
 
 
 def test_left_and_right_samples_lie_on_their_sides():

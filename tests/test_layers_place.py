@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Layer
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
+from napari_morse.io import open_scan
 from napari_morse.widgets import layers as L
 from tests.layer_cases import MARKER, ORIENTATIONS, affine_of, mask_on, mm, prediction_on, scan_on
 
@@ -74,20 +77,23 @@ def test_a_turned_scan_made_in_the_viewer_keeps_its_place_there():
 
 
 @pytest.mark.parametrize(
-    ("known", "picture", "spacing", "unit"),
-    [
-        (True, False, 1.0, "mm"),
-        (False, False, 0.7, "mm"),  # NIfTI without forms, but with voxel sizes
-        (False, False, 1.0, "pixel"),  # neither
-        (False, True, 1.0, "pixel"),
-        (False, True, 0.2, "mm"),
-    ],
+    ("pixdim", "unit"), [((0.7, 0.7, 0.7), "mm"), ((1.0, 1.0, 2.0), "mm"), ((0.0, 0.0, 0.0), "pixel")]
 )
-def test_units_are_pixels_only_where_the_size_is_unknown(known, picture, spacing, unit):
-    from dataclasses import replace
+def test_units_are_pixels_only_where_a_file_says_no_size(tmp_path, pixdim, unit):
+    """NIfTI without forms, with and without voxel sizes."""
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.int16), None)
+    image.header.set_sform(None, 0)
+    image.header.set_qform(None, 0)
+    content = bytearray(image.to_bytes())
+    content[80:92] = np.array(pixdim, "<f4").tobytes()
+    (tmp_path / "scan.nii").write_bytes(bytes(content))
+    assert L.units_of(open_scan(tmp_path / "scan.nii")) == unit
 
-    scan = replace(scan_on(np.diag([spacing, spacing, 1, 1])), orientation_known=known, is_picture=picture)
-    assert L.units_of(scan) == unit
+
+@pytest.mark.parametrize(("dpi", "unit"), [((25.4, 25.4), "mm"), ((127.0, 127.0), "mm"), (None, "pixel")])
+def test_units_of_a_picture_are_pixels_where_it_says_no_size(tmp_path, dpi, unit):
+    Image.fromarray(np.arange(60, dtype=np.uint8).reshape(6, 10)).save(tmp_path / "slice.png", dpi=dpi)
+    assert L.units_of(open_scan(tmp_path / "slice.png")) == unit
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

@@ -116,10 +116,11 @@ class Predictor:
         spacing = oriented(scan.grid, axes).spacing
         stack = look.pixels[None] if moved is None else np.moveaxis(look.pixels, moved, 0)
         plane = tuple(s for a, s in enumerate(spacing) if a != moved)
-        if scan.is_picture and not _size_known(scan):
+        unsized = scan.is_picture and not scan.size_known
+        if unsized:
             plane = self.card.spacing
         extent = tuple(n * s for n, s in zip(stack.shape[1:], plane, strict=True))
-        warnings = unlike(self.card, plane, extent, look, not _size_known(scan), roi is not None)
+        warnings = unlike(self.card, plane, extent, look, unsized, roi is not None)
         seconds = time.perf_counter() - begun
         self._set = _Set(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
         return warnings
@@ -240,10 +241,6 @@ class Predictor:
             rendering.weights[order].astype(np.float32),
             self.net.experts,
         )
-
-
-def _size_known(scan: Scan) -> bool:
-    return not scan.is_picture or not any("assumed" in notice for notice in scan.notices)
 
 
 def _teller(stage: str, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:

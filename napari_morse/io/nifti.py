@@ -65,6 +65,7 @@ def read_scan(path: Path, sniffed: Sniffed, stem: str, frame: int | None = None)
         source=path,
         header=stored.header,
         orientation_known=stored.orientation_known,
+        size_known=stored.orientation_known or any(step != 1.0 for step in stored.grid.spacing),
         frame=stored.frame,
         notices=stored.notices + notices,
     )

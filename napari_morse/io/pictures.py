@@ -62,7 +62,7 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
         image.seek(chosen or 0)
         image.load()
         grey, notices = _grey(image)
-        spacing, said = _spacing(image)
+        spacing, size_known, said = _spacing(image)
         notices += said + _turned(image)
         if grumbles:
             notices += ("Some of the picture's metadata could not be read.",)
@@ -77,6 +77,7 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
         stem=stem,
         source=path,
         orientation_known=False,
+        size_known=size_known,
         is_picture=True,
         frame=chosen,
         notices=notices,
@@ -90,7 +91,7 @@ def read_label_picture(path: Path, sniffed: Sniffed) -> Mask:
     with _opened(path, sniffed) as (image, _):
         choose_frame(None, int(getattr(image, "n_frames", 1)), path.name)
         image.load()
-        spacing, _ = _spacing(image)
+        spacing, *_ = _spacing(image)
         pixels = _native(np.asarray(image))
     if pixels.ndim == 3:
         colours = pixels[:, :, : 1 if image.mode == "LA" else 3]
@@ -170,13 +171,13 @@ def _native(pixels: Array) -> Array:
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def _spacing(image: Image.Image) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """(mm from row to row, from column to column), and whence: PNG's pixels per metre, or the assumption of 1 mm."""
+def _spacing(image: Image.Image) -> tuple[tuple[float, float], bool, tuple[str, ...]]:
+    """(mm from row to row, from column to column), whether they are known, and whence: PNG's resolution, or 1 mm."""
     dpi = image.info.get("dpi")
     if image.format == "PNG" and dpi is not None and min(dpi) > 0 and not _for_screen(dpi):
         columns, rows = (25.4 / float(d) for d in dpi)
-        return (rows, columns), (f"Pixel size {rows:.4g} × {columns:.4g} mm, from the resolution in the file.",)
-    return (1.0, 1.0), ("Pixel size unknown: 1 mm was assumed; lengths and areas hold only if that is right.",)
+        return (rows, columns), True, (f"Pixel size {rows:.4g} × {columns:.4g} mm, from the resolution in the file.",)
+    return (1.0, 1.0), False, ("Pixel size unknown: 1 mm was assumed; lengths and areas hold only if that is right.",)
 
 
 def _for_screen(dpi: tuple[float, float]) -> bool:

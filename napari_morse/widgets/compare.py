@@ -305,7 +305,7 @@ class Comparison(QObject):
         if mode == "side":
             self.titles.show(first, second)
         elif mode == "contour":
-            self.titles.show(f"{first} (contour) over {second}", "")
+            self.titles.show(f"contour: {first}", f"fill: {second}")
         else:
             self.titles.close()
 

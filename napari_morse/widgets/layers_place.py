@@ -58,8 +58,7 @@ def display_to_world(scan: Scan) -> Matrix:
 
 def units_of(scan: Scan) -> str:
     """``mm``, or ``pixel`` where the size of a voxel is unknown (plain pictures, layers without a length unit)."""
-    sized = scan.source is not None and any(step != 1.0 for step in scan.grid.spacing)
-    return "mm" if scan.orientation_known or sized else "pixel"
+    return "mm" if scan.size_known else "pixel"
 
 
 def placement(scan: Scan) -> dict[str, Any]:

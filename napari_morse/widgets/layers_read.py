@@ -200,6 +200,7 @@ def _foreign_scan(layer: Any, moved: bool) -> Scan:
         grid=grid,
         stem=_file_name(layer.name),
         orientation_known=measured and layer.ndim == 3,
+        size_known=measured,
         is_picture=layer.ndim == 2,
         notices=tuple(notices),
     )

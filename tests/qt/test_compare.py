@@ -95,7 +95,7 @@ def test_there_and_back_again(viewer, result, comparison, qtbot):
         assert not viewer.canvas.grid.enabled and len(viewer.layers) == 5
         assert result.coarse.contour == 1 and result.rendered.contour == 0
         assert viewer.layers.index(result.coarse) > viewer.layers.index(result.rendered)
-        assert comparison.titles.text == ("coarse (contour) over rendered",)
+        assert comparison.titles.text == ("contour: coarse", "fill: rendered")
         comparison.mode = "side"
         settle(qtbot, comparison)
         check_apart(viewer, comparison)
