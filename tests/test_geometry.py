@@ -6,10 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_morse.errors import GeometryError
 from napari_morse.geometry.orientation import axes_to, codes, obliquity, oriented
-from napari_morse.geometry.resampling import interpolate_axis, to_work_grid, work_frame
+from napari_morse.geometry.resampling import to_work_grid, work_frame
 from napari_morse.types import Grid, Roi
 
 
@@ -25,7 +26,7 @@ def test_a_ramp_stays_where_it_is(spacing: tuple[float, float]) -> None:
         back = frame.to_work(np.arange(shape[axis]), axis)
         assert np.all(np.diff(back) > 0) and back[0] >= frame.pad[axis] - 0.5
     rows, columns = frame.to_work(np.arange(5, 35), 0), frame.to_work(np.arange(5, 45), 1)
-    read = interpolate_axis(interpolate_axis(work, rows, 0), columns, 1)
+    read = ndimage.map_coordinates(work, np.meshgrid(rows, columns, indexing="ij"), order=1)
     assert np.allclose(read, ramp[5:35, 5:45], atol=0.05)
 
 

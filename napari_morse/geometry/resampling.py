@@ -74,7 +74,7 @@ def work_frame(
 
 
 def to_work_grid(image: Array, frame: WorkFrame) -> NDArray[np.float32]:
-    """Native image (d axes) → working grid, float32: smoothed where thinned out, linear, padded with its minimum."""
+    """Native image (d axes) → working grid, float32: smoothed where thinned out, cubic, padded with its minimum."""
     work = np.asarray(image, dtype=np.float32)
     if frame.resampled:
         work = _resample(work, frame)
@@ -83,21 +83,12 @@ def to_work_grid(image: Array, frame: WorkFrame) -> NDArray[np.float32]:
 
 
 def _resample(image: NDArray[np.float32], frame: WorkFrame) -> NDArray[np.float32]:
-    for axis, (scale, length) in enumerate(zip(frame.scale, frame.inner, strict=True)):
+    for axis, scale in enumerate(frame.scale):
         if scale < 1:
-            image = ndimage.gaussian_filter1d(image, 0.5 * (1 / scale - 1) + 1e-6, axis=axis, mode="nearest")
-        centres = (np.arange(length) + 0.5) / scale - 0.5
-        image = interpolate_axis(image, centres.astype(np.float64), axis)
-    return image
-
-
-def interpolate_axis(image: NDArray[np.float32], at: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
-    """Linear interpolation along one axis at fractional indices ``at``, border padding."""
-    last = image.shape[axis] - 1
-    inside = np.clip(at, 0, last)
-    low = np.floor(inside).astype(np.int64)
-    high = np.minimum(low + 1, last)
-    part = (inside - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
-    below: NDArray[np.float32] = np.take(image, low, axis=axis)
-    above: NDArray[np.float32] = np.take(image, high, axis=axis)
-    return below * (1 - part) + above * part
+            image = ndimage.gaussian_filter1d(image, 0.5 * (1 / scale - 1), axis=axis, mode="nearest")
+    step = [1 / scale for scale in frame.scale]
+    first = [0.5 * s - 0.5 for s in step]
+    work: NDArray[np.float32] = ndimage.affine_transform(
+        image, step, first, output_shape=frame.inner, output=np.float32, order=3, mode="nearest"
+    )
+    return work

@@ -52,7 +52,7 @@ class Case:
         return x, y, z
 
     def resampled(self, spacing: tuple[float, ...]) -> Case:
-        """The case at another spacing: image linear, labels nearest; itself when the spacing is the same."""
+        """The case at another spacing: image cubic, labels nearest; itself when the spacing is the same."""
         frame = work_frame(self.image.shape, self.spacing, spacing, (1, 1, 1), 1)
         if not frame.resampled:
             return self
