@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -201,3 +203,27 @@ def test_a_2d_nifti_gets_masks_of_its_own_shape(tmp_path: Path, models: Path, cl
     mask = nibabel.load(tmp_path / "out/flat_rendered.nii.gz")
     assert mask.shape == (40, 30) and np.array_equal(mask.affine, np.diag([1.0, 2, 1, 1]))
     assert open_mask(tmp_path / "out/flat_rendered.nii.gz").data.shape == (40, 30, 1)
+
+
+def test_nothing_of_the_header_and_nothing_over_the_network(
+    tmp_path: Path, models: Path, cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = nibabel.Nifti1Image(blob((20, 18, 12)), np.eye(4))
+    image.header["descrip"] = b"DOE^JOHN"
+    image.header["db_name"] = b"DOE^JOHN"
+    image.header["aux_file"] = b"DOE^JOHN"
+    nibabel.save(image, tmp_path / "case.nii.gz")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("something reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    done = cli("predict", tmp_path / "case.nii.gz", "--model", models / "small-3d", "--out", tmp_path / "out",
+               "--json", tmp_path / "out.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    written = [*(tmp_path / "out").iterdir(), tmp_path / "out.json"]
+    assert len(written) == 4 and not [p for p in written if "DOE" in p.name]
+    contents = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in written]
+    assert not [p.name for p, c in zip(written, contents, strict=True) if b"DOE" in c]
+    assert "DOE" not in done.stdout + done.stderr
