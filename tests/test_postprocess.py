@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_morse.inference.postprocess import clean
-from napari_morse.metrics.doubt import expected_calibration_error, fit_temperature, softmax
+from napari_morse.metrics.doubt import fit_temperature, softmax
 from tests.test_inference import model
 
 
@@ -49,12 +49,3 @@ def test_the_temperature_undoes_what_was_multiplied(factor: float) -> None:
     truth = np.array([rng.choice(3, p=p) for p in softmax(logits)])
     assert fit_temperature(logits * factor, truth) == pytest.approx(factor, rel=0.06)
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0
-
-
-def test_calibration_error_of_known_cases() -> None:
-    sure = np.full(1000, 0.9)
-    right = np.arange(1000) < 900
-    assert expected_calibration_error(sure, right) == pytest.approx(0, abs=1e-9)
-    assert expected_calibration_error(sure, np.zeros(1000, bool)) == pytest.approx(0.9)
-    mixed = np.r_[np.full(500, 1.0), np.full(500, 0.5)]
-    assert expected_calibration_error(mixed, np.r_[np.ones(500), np.zeros(500)].astype(bool)) == pytest.approx(0.25)

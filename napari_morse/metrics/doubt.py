@@ -1,4 +1,4 @@
-"""Can probabilities be believed? Temperature scaling and expected calibration error."""
+"""Probabilities that can be believed: temperature scaling."""
 
 from __future__ import annotations
 
@@ -41,20 +41,3 @@ def fit_temperature(logits: NDArray[np.floating], truth: Array) -> float:
 
     found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return round(float(np.exp(found.x)), 4)
-
-
-def expected_calibration_error(probability: NDArray[np.floating], right: Array, bins: int = 15) -> float:
-    """Mean distance between how sure and how right, over equal bins of confidence, by their counts (Guo et al. 2017).
-
-    Parameters
-    ----------
-    probability
-        (N,) of the chosen class, 0 to 1.
-    right
-        (N,) bool.
-    """
-    which = np.clip((np.asarray(probability) * bins).astype(int), 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    sure = np.bincount(which, weights=probability, minlength=bins)
-    correct = np.bincount(which, weights=np.asarray(right, dtype=float), minlength=bins)
-    return float(np.abs(sure - correct).sum() / max(counts.sum(), 1))
