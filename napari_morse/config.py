@@ -32,7 +32,7 @@ class BackboneConfig(_Frozen):
     stem: Literal["strided", "pooled"] = "strided"
     """How the input is thinned out: by the first convolution's stride (DynUNet), or by averaging blocks of voxels."""
     stem_stride: int = Field(2, ge=1)
-    """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass about 8 × cheaper in 3-D; the
+    """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass cheaper; the
     renderer then works at full resolution."""
 
 
