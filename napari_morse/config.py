@@ -72,6 +72,9 @@ class RenderConfig(_Frozen):
     """The head predicts a correction whose last layer starts at zero (the published head does not)."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """In the fusion MLP."""
+    looks: Literal[1, 2, 4] = 1
+    """How often a doubtful voxel is looked at, at inference: the second look runs the backbone over the boundary's box
+    again, mirrored and half a cell beside the first, and the renderings are averaged. The published form has one."""
     detach: bool = True
     """The point loss does not reach the backbone: it protects the coarse mask. False is the published form."""
 
@@ -98,6 +101,9 @@ class TrainConfig(_Frozen):
     """Share of soft Dice in the point loss; 0 is the published form."""
     point_ramp: bool = False
     """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
+    mirror: bool = True
+    """Half of the samples are mirrored left to right, and looks may be. Not for structures that are told apart by their
+    side."""
     validate_every: int = Field(500, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16`` runs the backbone's convolutions in bfloat16 while training; masters stay float32."""

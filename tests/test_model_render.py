@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_morse.inference.engine import coarse_pass, doubtful, frame_of, render, render_voxels
+from napari_morse.inference.engine import coarse_pass, frame_of
+from napari_morse.inference.rendering import doubtful, render, render_voxels
 from napari_morse.model.experts import PointExperts, draw_survivors
 from napari_morse.model.losses import coarse_loss, point_loss
 from napari_morse.model.morse import Morse, NativeImage

@@ -1,4 +1,4 @@
-"""From a normalised image to coarse and rendered logits on its own grid; training judges its models with the same code.
+"""The coarse pass: from a normalised image to coarse logits on its own grid.
 
 Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B slices and two axes for a 2-D one.
 """
@@ -14,43 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_morse.errors import CancelledError
 from napari_morse.geometry.resampling import WorkFrame, to_work_grid, work_frame
 from napari_morse.inference.tiles import Tick, stitched_maps
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse, NativeImage
-from napari_morse.model.points import uncertainty
 
-CHUNK = 16384
-"""Points per pass of the renderer: its buffers stay in the processor's cache."""
 SLICES = 8
 """Slices per pass of a 2-D model."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rendering:
-    """What came out, on the image's own grid.
-
-    Parameters
-    ----------
-    coarse, rendered
-        (B, *space) int64 class indices (channel numbers, not label ids).
-    margin
-        (B, *space) float32 ≥ 0, largest minus second largest logit after rendering.
-    logits
-        (C, B, *space) float32 after rendering.
-    voxel
-        (N, 1 + d) int64 indices of the re-predicted voxels, most doubtful (in the coarse map) first.
-    weights
-        (N, S) float32 of the experts.
-    """
-
-    coarse: NDArray[np.int64]
-    rendered: NDArray[np.int64]
-    margin: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    voxel: NDArray[np.int64]
-    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +42,14 @@ def frame_of(
 
 
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
-    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself."""
+    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself.
+
+    A further look holds its own beside those of the first.
+    """
     backbone, dims = net.backbone, len(frame.shape)
     per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
-    return int(4 * images * math.prod(frame.shape) * per_voxel)
+    return int(4 * images * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
 
 
 @torch.inference_mode()
@@ -112,74 +85,3 @@ def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
         below = logits.index_select(axis + 2, low)
         logits = below + (logits.index_select(axis + 2, high) - below) * part
     return logits
-
-
-def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
-    """Flat indices of the voxels of (C, …) logits whose margin is below a bound, most doubtful first.
-
-    At most a ``fraction`` of all voxels.
-    """
-    doubt = uncertainty(logits, dim=0).flatten()
-    found = torch.nonzero(doubt > -below).squeeze(1)
-    order = doubt[found].argsort(descending=True, stable=True)
-    return found[order][: max(1, int(fraction * doubt.numel()))]
-
-
-@torch.inference_mode()
-def render(
-    net: Morse,
-    done: CoarsePass,
-    tick: Tick | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> Rendering:
-    """Re-predict the doubtful voxels of a coarse pass and write them back; no other voxel changes."""
-    config = net.recipe.render
-    shape = tuple(done.logits.shape[1:])
-    chosen = doubtful(done.logits, config.uncertain_below, config.fraction)
-    logits, weights = render_voxels(net, done, chosen, tick, cancelled)
-    flat = done.logits.flatten(1).clone()
-    coarse = flat.argmax(dim=0).view(shape)
-    flat[:, chosen] = logits.T
-    margin = -uncertainty(flat, dim=0).view(shape)
-    voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
-    return Rendering(
-        coarse.cpu().numpy(),
-        flat.argmax(dim=0).view(shape).cpu().numpy(),
-        margin.cpu().numpy(),
-        flat.view(done.logits.shape).cpu().numpy(),
-        voxel.cpu().numpy(),
-        weights.cpu().numpy(),
-    )
-
-
-@torch.inference_mode()
-def render_voxels(
-    net: Morse,
-    done: CoarsePass,
-    chosen: Tensor,
-    tick: Tick | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Logits (M, C) and expert weights (M, S) at M voxels given by their flat index into (B, *native)."""
-    shape = tuple(done.logits.shape[1:])
-    flat = done.logits.flatten(1)
-    scale = torch.tensor(done.frame.scale, dtype=torch.float64, device=flat.device)
-    pad = torch.tensor(done.frame.pad, dtype=torch.float64, device=flat.device)
-    parts: list[tuple[Tensor, Tensor]] = []
-    chunks = chosen.split(CHUNK)
-    for number, part in enumerate(chunks):
-        if cancelled is not None and cancelled():
-            raise CancelledError
-        image, *axes = torch.unravel_index(part, shape)
-        native = torch.stack(axes, dim=1)
-        work = ((native + 0.5) * scale - 0.5 + pad).float()
-        parts.append(net.render(done.maps, image, work, done.native, native.float(), flat[:, part].T))
-        if tick is not None:
-            tick(number + 1, len(chunks))
-    logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
-    return logits, weights
-
-
-def segment(net: Morse, stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...]) -> Rendering:
-    """Both masks of a normalised stack in one call."""
-    return render(net, coarse_pass(net, stack, frame_of(stack, spacing, target, net)))

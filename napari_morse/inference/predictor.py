@@ -14,31 +14,36 @@ from numpy.typing import NDArray
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.inference.devices import resolve_device
-from napari_morse.inference.engine import CoarsePass, Rendering, coarse_bytes, coarse_pass, frame_of, render
+from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import unlike
 from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
+from napari_morse.inference.rendering import Rendering, render
 from napari_morse.io.guards import MEMORY_VARIABLE, memory_budget
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
 AXES = {"R": 0, "A": 1, "S": 2}
-STAGES = {"coarse": (0.0, 0.8), "render": (0.8, 1.0)}
-"""Share of the run at which each stage starts and ends, for the progress bar."""
+COARSE_SHARE = 0.8
+"""Of a run with one look, how much the coarse pass takes, for the progress bar."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points) of a stage."""
+    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points) of a stage.
+
+    ``coarse_share`` is the share of the run that the stage ``coarse`` takes.
+    """
 
     stage: str
     done: int
     total: int
+    coarse_share: float = COARSE_SHARE
 
     @property
     def fraction(self) -> float:
         """Share of the whole run, 0 to 1."""
-        start, stop = STAGES[self.stage]
+        start, stop = (0.0, self.coarse_share) if self.stage == "coarse" else (self.coarse_share, 1.0)
         return start + (stop - start) * self.done / max(self.total, 1)
 
 
@@ -168,9 +173,10 @@ class Predictor:
         if ready is None:
             raise MorseError("No scan was set.", "Call set_scan first.")
         begun = time.perf_counter()
-        done = self._coarse(ready, _teller("coarse", progress), cancelled)
+        share = COARSE_SHARE / self.net.recipe.render.looks
+        done = self._coarse(ready, _teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
-        rendering = render(self.net, done, _teller("render", progress), cancelled)
+        rendering = render(self.net, done, _teller("render", share, progress), cancelled)
         if not np.isfinite(rendering.margin).all():
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
@@ -243,10 +249,10 @@ class Predictor:
         )
 
 
-def _teller(stage: str, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:
+def _teller(stage: str, share: float, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:
     if progress is None:
         return None
-    return lambda done, total: progress(Progress(stage, done, total))
+    return lambda done, total: progress(Progress(stage, done, total, share))
 
 
 def _blank_if(flat: bool, mask: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ class Batches:
         self.batch = recipe.train.batch
         self.seed = seed
         self.axis = AXES[slice_axis] if slice_axis is not None else None
-        self.augment = Augmenter(recipe.train.window, mirror=slice_axis != "R")
+        self.augment = Augmenter(recipe.train.window, mirror=recipe.train.mirror and slice_axis != "R")
 
     def at(self, iteration: int) -> tuple[Tensor, Tensor]:
         """(B, 1, *window) float32 images and (B, *window) int64 class indices of one iteration."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_morse.config import Intensity, LabelEntry, Recipe, TrainingData
 from napari_morse.errors import InputError
-from napari_morse.inference.engine import Rendering
+from napari_morse.inference.rendering import Rendering
 from napari_morse.metrics.doubt import fit_temperature
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES

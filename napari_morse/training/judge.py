@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_morse.inference.engine import Rendering, segment
+from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES

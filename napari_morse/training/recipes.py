@@ -13,11 +13,11 @@ from napari_morse.errors import InputError
 from napari_morse.model.backbones import make_backbone
 
 RECIPES: dict[str, Recipe] = {
-    "default-3d": Recipe(name="default-3d"),
+    "default-3d": Recipe(name="default-3d", render=RenderConfig(looks=2)),
     "default-2d": Recipe(
         name="default-2d",
         backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
-        render=RenderConfig(points=384),
+        render=RenderConfig(points=384, looks=2),
         train=TrainConfig(window=(48, 48), batch=24, iterations=6000),
     ),
 }

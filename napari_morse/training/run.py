@@ -76,7 +76,10 @@ class TrainingRun:
         )
         self.digest = files_digest(split.train)
         backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
-        self.recipe = self.recipe.model_copy(update={"backbone": backbone})
+        # Sagittal slices have no left and right to mirror.
+        mirror = self.recipe.train.mirror and self.slice_axis != "R"
+        train = self.recipe.train.model_copy(update={"mirror": mirror})
+        self.recipe = self.recipe.model_copy(update={"backbone": backbone, "train": train})
         self.spacing = self.spacing or self._median_spacing()
         settings = {
             "data": [self.digest, files_digest(split.val)],

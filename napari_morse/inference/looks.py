@@ -1,0 +1,132 @@
+"""Looking again at what is in doubt: the backbone over the boundary's box a second time, mirrored and out of step.
+
+A strided backbone answers on a grid of cells, and the answer at a voxel depends on where the cells happen to lie. A further
+look moves that grid by half a cell and mirrors the image left to right; its maps are read at the same voxels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_morse.config import Recipe
+from napari_morse.geometry.resampling import WorkFrame, work_frame
+from napari_morse.inference.engine import CoarsePass
+from napari_morse.model.morse import Morse
+
+CONTEXT = 0.25
+"""Share of a window that is read around the doubtful voxels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a look differs from the first."""
+
+    mirrored: bool
+    moved: bool
+
+
+ALL = {
+    1: (),
+    2: (Look(mirrored=True, moved=True),),
+    4: (Look(mirrored=True, moved=True), Look(mirrored=False, moved=True), Look(mirrored=True, moved=False)),
+}
+
+
+def further_looks(recipe: Recipe) -> tuple[Look, ...]:
+    """The looks of a recipe after the first; a model that never saw mirrored samples is not shown any."""
+    wanted = ALL[recipe.render.looks]
+    if recipe.train.mirror:
+        return wanted
+    return tuple(dict.fromkeys(Look(mirrored=False, moved=True) for look in wanted if look.moved))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a look reads of a stack (B, *space): a box of it, perhaps mirrored along its first axis in space.
+
+    Parameters
+    ----------
+    start, stop
+        (1 + d) first slice and voxel, and the ends.
+    mirrored
+        Whether the box is read backwards along axis 1.
+    frame
+        Working frame of the box.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    mirrored: bool
+    frame: WorkFrame
+
+    def of(self, pixels: Tensor) -> NDArray[np.float32]:
+        """(B, 1, *space) pixels → the box, (b, *box)."""
+        box = tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        part: NDArray[np.float32] = pixels[:, 0][box].cpu().numpy()
+        return np.ascontiguousarray(part[:, ::-1]) if self.mirrored else part
+
+    def index(self, flat: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Flat indices into (B, *space) of ``shape`` → flat indices into the box as it is read."""
+        axes = [v - a for v, a in zip(torch.unravel_index(flat, shape), self.start, strict=True)]
+        lengths = [b - a for a, b in zip(self.start, self.stop, strict=True)]
+        if self.mirrored:
+            axes[1] = lengths[1] - 1 - axes[1]
+        index = torch.zeros_like(flat)
+        for axis, length in zip(axes, lengths, strict=True):
+            index = index * length + axis
+        return index
+
+
+def view_of(net: Morse, done: CoarsePass, chosen: Tensor, look: Look) -> View:
+    """The box of a look: the chosen voxels (flat indices into (B, *space)), some context, at least one window."""
+    shape = tuple(done.logits.shape[1:])
+    places = torch.unravel_index(chosen, shape)
+    start, stop = [int(places[0].min())], [int(places[0].max()) + 1]
+    scales, windows = done.frame.scale, net.recipe.train.window
+    for axis, (length, scale, window) in enumerate(zip(shape[1:], scales, windows, strict=True), start=1):
+        low, high = _reach(int(places[axis].min()), int(places[axis].max()) + 1, window / scale, length)
+        start.append(low)
+        stop.append(high)
+    box = tuple(b - a for a, b in zip(start[1:], stop[1:], strict=True))
+    # A frame depends on the ratio of its two spacings only.
+    plain = work_frame(box, scales, (1.0,) * len(scales), windows, net.backbone.divisor)
+    frame = _out_of_step(plain, done.frame, tuple(start[1:]), look, net.backbone.logit_stride, net.backbone.divisor)
+    return View(tuple(start), tuple(stop), look.mirrored, frame)
+
+
+def _reach(low: int, high: int, window: float, length: int) -> tuple[int, int]:
+    context = math.ceil(CONTEXT * window)
+    low, high = max(0, low - context), min(length, high + context)
+    short = max(0, math.ceil(window) - (high - low))
+    low = max(0, low - short // 2)
+    high = min(length, max(high, low + math.ceil(window)))
+    return max(0, min(low, high - math.ceil(window))), high
+
+
+def _out_of_step(
+    frame: WorkFrame, first: WorkFrame, start: tuple[int, ...], look: Look, stride: int, divisor: int
+) -> WorkFrame:
+    """``frame`` with its cells half a cell beside those of the first look, or upon them where the look is not moved.
+
+    On a resampled grid, where the box starts between two working voxels, they lie beside those by some fraction.
+    """
+    stride = max(2, stride)
+    half = stride // 2 if look.moved else 0
+    pads, shape = [], []
+    for axis, (pad, inner, size) in enumerate(zip(frame.pad, frame.inner, frame.shape, strict=True)):
+        edge = -first.pad[axis]
+        if look.mirrored and axis == 0:
+            shift = (edge + half - start[axis] - frame.native[axis] - pad) % stride
+        else:
+            shift = (start[axis] - pad - edge - half) % stride
+        if pad + shift + inner > size and pad + shift - stride >= 0:
+            shift -= stride
+        pads.append(pad + shift)
+        shape.append(size if pad + shift + inner <= size else size + divisor)
+    return replace(frame, pad=tuple(pads), shape=tuple(shape))

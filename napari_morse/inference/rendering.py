@@ -1,0 +1,147 @@
+"""Rendering: the doubtful voxels of a coarse pass predicted again; training judges its models with the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_morse.errors import CancelledError
+from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
+from napari_morse.inference.looks import View, further_looks, view_of
+from napari_morse.inference.tiles import Tick, window_count
+from napari_morse.model.morse import Morse
+from napari_morse.model.points import uncertainty
+
+CHUNK = 16384
+"""Points per pass of the renderer: its buffers stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """What came out, on the image's own grid.
+
+    Parameters
+    ----------
+    coarse, rendered
+        (B, *space) int64 class indices (channel numbers, not label ids).
+    margin
+        (B, *space) float32 ≥ 0, largest minus second largest logit after rendering.
+    logits
+        (C, B, *space) float32 after rendering.
+    voxel
+        (N, 1 + d) int64 indices of the re-predicted voxels, most doubtful (in the coarse map) first.
+    weights
+        (N, S) float32 of the experts.
+    """
+
+    coarse: NDArray[np.int64]
+    rendered: NDArray[np.int64]
+    margin: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    voxel: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
+    """Flat indices of the voxels of (C, …) logits whose margin is below a bound, most doubtful first.
+
+    At most a ``fraction`` of all voxels.
+    """
+    doubt = uncertainty(logits, dim=0).flatten()
+    found = torch.nonzero(doubt > -below).squeeze(1)
+    order = doubt[found].argsort(descending=True, stable=True)
+    return found[order][: max(1, int(fraction * doubt.numel()))]
+
+
+@torch.inference_mode()
+def render(
+    net: Morse,
+    done: CoarsePass,
+    tick: Tick | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Rendering:
+    """Re-predict the doubtful voxels of a coarse pass and write them back; no other voxel changes.
+
+    With more than one look, the logits and the experts' weights at a voxel are means over the looks.
+    """
+    config = net.recipe.render
+    shape = tuple(done.logits.shape[1:])
+    chosen = doubtful(done.logits, config.uncertain_below, config.fraction)
+    logits, weights = _looked_at(net, done, chosen, tick, cancelled)
+    flat = done.logits.flatten(1).clone()
+    coarse = flat.argmax(dim=0).view(shape)
+    flat[:, chosen] = logits.T
+    margin = -uncertainty(flat, dim=0).view(shape)
+    voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
+    return Rendering(
+        coarse.cpu().numpy(),
+        flat.argmax(dim=0).view(shape).cpu().numpy(),
+        margin.cpu().numpy(),
+        flat.view(done.logits.shape).cpu().numpy(),
+        voxel.cpu().numpy(),
+        weights.cpu().numpy(),
+    )
+
+
+def _looked_at(
+    net: Morse, done: CoarsePass, chosen: Tensor, tick: Tick | None, cancelled: Callable[[], bool] | None
+) -> tuple[Tensor, Tensor]:
+    """Means over the looks of a recipe: logits (M, C) and weights (M, S) at the chosen voxels."""
+    views = [view_of(net, done, chosen, look) for look in further_looks(net.recipe)]
+    blocks = -(-len(chosen) // CHUNK)
+    steps = [blocks, *(n for view in views for n in (_windows(net, view), blocks))]
+    ticks = (_from(sum(steps[:k]), sum(steps), tick) for k in range(len(steps)))
+    logits, weights = render_voxels(net, done, chosen, next(ticks), cancelled)
+    for view in views:
+        again = coarse_pass(net, view.of(done.native.pixels), view.frame, next(ticks), cancelled)
+        index = view.index(chosen, tuple(done.logits.shape[1:]))
+        other = render_voxels(net, again, index, next(ticks), cancelled)
+        logits, weights = logits + other[0], weights + other[1]
+    return logits / (1 + len(views)), weights / (1 + len(views))
+
+
+def _windows(net: Morse, view: View) -> int:
+    slices = view.stop[0] - view.start[0]
+    return slices * window_count(view.frame.shape, net.recipe.train.window, net.backbone.divisor)
+
+
+def _from(before: int, total: int, tick: Tick | None) -> Tick | None:
+    return None if tick is None else lambda done, _: tick(before + done, total)
+
+
+@torch.inference_mode()
+def render_voxels(
+    net: Morse,
+    done: CoarsePass,
+    chosen: Tensor,
+    tick: Tick | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Logits (M, C) and expert weights (M, S) at M voxels given by their flat index into (B, *native)."""
+    shape = tuple(done.logits.shape[1:])
+    flat = done.logits.flatten(1)
+    scale = torch.tensor(done.frame.scale, dtype=torch.float64, device=flat.device)
+    pad = torch.tensor(done.frame.pad, dtype=torch.float64, device=flat.device)
+    parts: list[tuple[Tensor, Tensor]] = []
+    chunks = chosen.split(CHUNK)
+    for number, part in enumerate(chunks):
+        if cancelled is not None and cancelled():
+            raise CancelledError
+        image, *axes = torch.unravel_index(part, shape)
+        native = torch.stack(axes, dim=1)
+        work = ((native + 0.5) * scale - 0.5 + pad).float()
+        parts.append(net.render(done.maps, image, work, done.native, native.float(), flat[:, part].T))
+        if tick is not None:
+            tick(number + 1, len(chunks))
+    logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
+    return logits, weights
+
+
+def segment(net: Morse, stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...]) -> Rendering:
+    """Both masks of a normalised stack in one call."""
+    return render(net, coarse_pass(net, stack, frame_of(stack, spacing, target, net)))
