@@ -1,6 +1,6 @@
 """The shipped models on held-out hippocampus cases: accuracy, other grids, other axis orders.
 
-    python -m benchmarks.shipped --data DIR/hippocampus [--model hippocampus-3d] [--split test] [--json FILE]
+    python -m benchmarks.shipped --data DIR/hippocampus [--model NAME_OR_DIR] [--split test] [--looks N] [--json FILE]
 
 Every figure comes twice, for the coarse and for the rendered mask of the same model on the same cases.
 """
@@ -72,16 +72,25 @@ GRIDS: dict[str, Change] = {
 }
 
 
+def carried(mask: Mask, grid: Grid) -> Mask:
+    """A mask on another grid, each label interpolated linearly: what a prediction loses to the truth's resampling."""
+    matrix = np.linalg.inv(mask.grid.affine) @ grid.affine
+    where = {"matrix": matrix[:3, :3], "offset": matrix[:3, 3], "output_shape": grid.shape, "order": 1}
+    ids = np.unique(mask.data)
+    shares = np.stack([ndimage.affine_transform((mask.data == i).astype(np.float32), **where) for i in ids])
+    return Mask(ids[shares.argmax(axis=0)], grid)
+
+
 def predicted(predictor: Predictor, scan: Scan) -> Prediction:
     predictor.set_scan(scan)
     return predictor.predict()
 
 
-def figures(predictor: Predictor, found: Prediction, truth: Mask) -> dict[str, float]:
+def figures(predictor: Predictor, masks: dict[str, Mask], truth: Mask) -> dict[str, float]:
     """``coarse_dice_1`` … of one case."""
     ids = [entry.id for entry in predictor.card.labels]
     out: dict[str, float] = {}
-    for kind, mask in (("coarse", found.coarse), ("rendered", found.rendered)):
+    for kind, mask in masks.items():
         for row in score(mask.data, truth.data, mask.grid.spacing, ids, 1.0, merged=True):
             name = "merged" if row.id == MERGED else str(row.id)
             for figure in FIGURES:
@@ -89,6 +98,10 @@ def figures(predictor: Predictor, found: Prediction, truth: Mask) -> dict[str, f
                 out[f"{kind}_{figure.removesuffix('_or_diagonal')}_{name}"] = float("nan") if value is None else value
             out[f"{kind}_missed_{name}"] = float(row.missed)
     return out
+
+
+def both(found: Prediction) -> dict[str, Mask]:
+    return {"coarse": found.coarse, "rendered": found.rendered}
 
 
 def band_share(found: Prediction, truth_free: Array) -> float:
@@ -139,10 +152,15 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--grids", action="store_true", help="also other spacings and turned grids")
     parser.add_argument("--orders", action="store_true", help="also the 48 axis orders of the first case")
+    parser.add_argument("--looks", type=int, choices=(1, 2, 4), help="other than the model's own")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(2)
     predictor = Predictor(zoo.load(given.model), "cpu")
+    if given.looks:
+        recipe = predictor.net.recipe
+        render = recipe.render.model_copy(update={"looks": given.looks})
+        predictor.net.recipe = recipe.model_copy(update={"render": render})
     names = json.loads((given.data / "splits.json").read_text())[given.split]
     plain: list[dict[str, float]] = []
     changed: dict[str, list[dict[str, float]]] = {name: [] for name in GRIDS}
@@ -150,13 +168,19 @@ def main() -> None:
         scan, truth = open_scan(given.data / "images" / name), open_mask(given.data / "labels" / name)
         found = predicted(predictor, scan)
         again = {"again_in_band": band_share(found, found.rendered.data), "seconds": found.seconds["total"]}
-        plain.append({**figures(predictor, found, truth), **again})
+        plain.append({**figures(predictor, both(found), truth), **again})
         if given.grids:
             for grid, change in GRIDS.items():
                 other, other_truth = change(scan, truth)
                 result = predicted(predictor, other)
-                changed[grid].append(figures(predictor, result, other_truth))
-    report: dict[str, object] = {"model": given.model, "digest": predictor.model.digest, "split": given.split}
+                masks = {**both(result), "carried": carried(found.rendered, other_truth.grid)}
+                changed[grid].append(figures(predictor, masks, other_truth))
+    looks = predictor.net.recipe.render.looks
+    report: dict[str, object] = {
+        "model": f"{given.model} ({looks} looks)",
+        "digest": predictor.model.digest,
+        "split": given.split,
+    }
     report["plain"] = summary(plain)
     if given.grids:
         report["grids"] = {grid: summary(rows) for grid, rows in changed.items()}
@@ -176,7 +200,7 @@ def show(report: dict[str, object]) -> None:
         print(f"\n{report['model']} on {report['split']}, {part}, {block['cases']} cases")  # type: ignore[index]
         structures = sorted({name.rsplit("_", 1)[1] for name in means if name.startswith("rendered_dice")})
         for structure in structures:
-            for kind in ("coarse", "rendered"):
+            for kind in (k for k in ("coarse", "rendered", "carried") if f"{k}_dice_{structure}" in means):
                 cells = "  ".join(f"{f} {means[f'{kind}_{f}_{structure}']:.4f}" for f in ("dice", "hd95", "asd", "nsd"))
                 print(f"  {structure:>7} {kind:<9} {cells}  missed {means[f'{kind}_missed_{structure}']:.2f}")
         print("  Wilcoxon, rendered against coarse, merged:", block["wilcoxon_merged_p"])  # type: ignore[index]

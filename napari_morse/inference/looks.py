@@ -1,7 +1,7 @@
 """Looking again at what is in doubt: the backbone over the boundary's box a second time, mirrored and out of step.
 
-A strided backbone answers on a grid of cells, and the answer at a voxel depends on where the cells happen to lie. A further
-look moves that grid by half a cell and mirrors the image left to right; its maps are read at the same voxels.
+A strided backbone answers on a grid of cells, and the answer at a voxel depends on where the cells happen to lie. A
+further look moves that grid by half a cell and mirrors the image left to right; its maps are read at the same voxels.
 """
 
 from __future__ import annotations
