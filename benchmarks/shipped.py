@@ -19,7 +19,11 @@ import torch
 from scipy import ndimage, stats
 
 from napari_morse import zoo
+from napari_morse.geometry.orientation import RAS, axes_to, oriented
 from napari_morse.inference import Predictor
+from napari_morse.inference.engine import coarse_pass, frame_of
+from napari_morse.inference.normalise import normalise
+from napari_morse.inference.rendering import render
 from napari_morse.io import case_stem, open_mask, open_scan
 from napari_morse.metrics import MERGED, score
 from napari_morse.types import Array, Grid, Mask, Prediction, Scan
@@ -72,13 +76,21 @@ GRIDS: dict[str, Change] = {
 }
 
 
-def carried(mask: Mask, grid: Grid) -> Mask:
-    """A mask on another grid, each label interpolated linearly: what a prediction loses to the truth's resampling."""
-    matrix = np.linalg.inv(mask.grid.affine) @ grid.affine
-    where = {"matrix": matrix[:3, :3], "offset": matrix[:3, 3], "output_shape": grid.shape, "order": 1}
-    ids = np.unique(mask.data)
-    shares = np.stack([ndimage.affine_transform((mask.data == i).astype(np.float32), **where) for i in ids])
-    return Mask(ids[shares.argmax(axis=0)], grid)
+def rendered_logits(predictor: Predictor, scan: Scan) -> Array:
+    """(C, I, J, K) rendered logits of a volume, on its own grid."""
+    axes = axes_to(scan.grid, RAS)
+    stack = normalise(axes.there(scan.data), predictor.card.intensity).pixels[None]
+    frame = frame_of(stack, oriented(scan.grid, axes).spacing, predictor.card.spacing, predictor.net)
+    logits = render(predictor.net, coarse_pass(predictor.net, np.ascontiguousarray(stack), frame)).logits[:, 0]
+    return np.stack([axes.back(channel) for channel in logits])
+
+
+def carried(logits: Array, ids: Array, source: Grid, grid: Grid) -> Mask:
+    """Logits interpolated linearly onto another grid: what a prediction loses to the resampling of its truth alone."""
+    matrix = np.linalg.inv(source.affine) @ grid.affine
+    where = {"matrix": matrix[:3, :3], "offset": matrix[:3, 3], "output_shape": grid.shape}
+    moved = np.stack([ndimage.affine_transform(c, order=1, mode="nearest", **where) for c in logits])
+    return Mask(ids[moved.argmax(axis=0)], grid)
 
 
 def predicted(predictor: Predictor, scan: Scan) -> Prediction:
@@ -170,10 +182,12 @@ def main() -> None:
         again = {"again_in_band": band_share(found, found.rendered.data), "seconds": found.seconds["total"]}
         plain.append({**figures(predictor, both(found), truth), **again})
         if given.grids:
+            ids = np.array([0, *(entry.id for entry in predictor.card.labels)], np.uint8)
+            logits = rendered_logits(predictor, scan)
             for grid, change in GRIDS.items():
                 other, other_truth = change(scan, truth)
                 result = predicted(predictor, other)
-                masks = {**both(result), "carried": carried(found.rendered, other_truth.grid)}
+                masks = {**both(result), "carried": carried(logits, ids, scan.grid, other_truth.grid)}
                 changed[grid].append(figures(predictor, masks, other_truth))
     looks = predictor.net.recipe.render.looks
     report: dict[str, object] = {
