@@ -70,6 +70,7 @@ class SegmentTab(EndingWidget):
         self._job: SegmentJob | None = None
         self._job_layer: Image | None = None
         self._models: dict[str, ModelInfo] = {}
+        self._chosen_by_hand = False
         self._build()
         self._connect()
         self._list_models()
@@ -117,7 +118,7 @@ class SegmentTab(EndingWidget):
     def _connect(self) -> None:
         self.scans.changed.connect(self._on_scan)
         self.scans.removed.connect(self._on_scan_removed)
-        self.model.currentTextChanged.connect(self._on_model)
+        self.model.currentTextChanged.connect(self._on_model_chosen)
         self.device.currentTextChanged.connect(self._on_device)
         self.card.clicked.connect(self._show_card)
         self.region.changed.connect(self._on_region)
@@ -169,6 +170,7 @@ class SegmentTab(EndingWidget):
 
     def _on_scan(self) -> None:
         self._session.scan = self.scans.scan
+        self._suggest_model()
         self.region.set_scan(self._session.scan)
         self.region.describe(self._session.roi)
         if not self._session.running:
@@ -205,6 +207,22 @@ class SegmentTab(EndingWidget):
         """What is unusual about the scan itself, and ``sentences``."""
         scan = self._session.scan
         self.banner.warn(tuple(dict.fromkeys((*(scan.notices if scan is not None else ()), *sentences))))
+
+    def _suggest_model(self) -> None:
+        """Until a model was chosen by hand: the first one that reads volumes, or planes, as the scan is."""
+        scan = self._session.scan
+        if self._chosen_by_hand or scan is None or self._session.running:
+            return
+        dims = 2 if 1 in scan.grid.shape else 3
+        fitting = [n for n, info in self._models.items() if info.card.recipe.backbone.spatial_dims == dims]
+        if fitting and fitting[0] != self.model.currentText():
+            with QSignalBlocker(self.model):
+                self.model.setCurrentText(fitting[0])
+            self._on_model(fitting[0])
+
+    def _on_model_chosen(self, name: str) -> None:
+        self._chosen_by_hand = True
+        self._on_model(name)
 
     def _on_model(self, name: str) -> None:
         self._session.model = name

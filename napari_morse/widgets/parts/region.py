@@ -236,7 +236,7 @@ class RegionBox(QObject):
             axes = display_axes(self._scan)
             voxels = " × ".join(str(roi.shape[a]) for a in reversed(axes.order))
             mm = " × ".join(f"{roi.shape[a] * self._scan.grid.spacing[a]:.0f}" for a in reversed(axes.order))
-            self.text.say(f"{voxels} voxels ({mm} mm)")
+            self.text.say(f"{mm} mm", f"{voxels} voxels")
 
 
 def _steps(scan: Scan) -> tuple[float, ...]:

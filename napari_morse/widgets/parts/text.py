@@ -40,7 +40,7 @@ class Banner(Note):
 
 
 class Elided(QLabel):
-    """One line that ends in “…” where there is no room; the whole text is in its tooltip."""
+    """One line that ends in “…” where there is no room; the whole text, and what else there is, is in its tooltip."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -48,10 +48,10 @@ class Elided(QLabel):
         self._whole = text
         self.say(text)
 
-    def say(self, text: str) -> None:
-        """Show ``text``."""
+    def say(self, text: str, more: str = "") -> None:
+        """Show ``text``; ``more`` is told in the tooltip."""
         self._whole = text
-        self.setToolTip(text)
+        self.setToolTip(f"{text}\n{more}" if more else text)
         self._fit()
 
     @property
