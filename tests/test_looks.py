@@ -106,6 +106,13 @@ def test_a_small_doubt_in_a_large_scan_costs_a_small_box() -> None:
     assert all(a <= p < b for a, p, b in zip(view.start, (0, 70, 20, 45), view.stop, strict=True))
 
 
+def test_where_nothing_is_in_doubt_nothing_is_looked_at() -> None:
+    net = awake(small_net(3, looks=2, uncertain_below=1e-9))
+    done = passed(net, blob(SHAPES[3]))
+    result = render(net, done)
+    assert len(result.voxel) == 0 and np.array_equal(result.rendered, result.coarse)
+
+
 def test_models_that_saw_no_mirrored_sample_are_shown_none() -> None:
     recipe = small_recipe(looks=4)
     sided = recipe.model_copy(update={"train": recipe.train.model_copy(update={"mirror": False})})

@@ -92,7 +92,8 @@ def _looked_at(
     net: Morse, done: CoarsePass, chosen: Tensor, tick: Tick | None, cancelled: Callable[[], bool] | None
 ) -> tuple[Tensor, Tensor]:
     """Means over the looks of a recipe: logits (M, C) and weights (M, S) at the chosen voxels."""
-    views = [view_of(net, done, chosen, look) for look in further_looks(net.recipe)]
+    looks = further_looks(net.recipe) if len(chosen) else ()
+    views = [view_of(net, done, chosen, look) for look in looks]
     blocks = -(-len(chosen) // CHUNK)
     steps = [blocks, *(n for view in views for n in (_windows(net, view), blocks))]
     ticks = (_from(sum(steps[:k]), sum(steps), tick) for k in range(len(steps)))
