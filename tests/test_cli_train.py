@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from napari_morse.cli.main import main
+from napari_morse.cli.train import _precise
+from napari_morse.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,29 @@ def test_a_place_that_cannot_be_written_to_is_refused_first(
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2 and "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("able", "said", "kept"),
+    [
+        (True, "auto", "bfloat16"),
+        (True, "bfloat16", "bfloat16"),
+        (False, "auto", "float32"),
+        (False, "float32", "float32"),
+        (False, None, "float32"),
+    ],
+)
+def test_the_precision_is_one_that_the_machine_has(
+    able: bool, said: str | None, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_morse.inference.devices.has_bfloat16", lambda _: able)
+    assert _precise("default-3d", (), said).train.precision == kept
+
+
+@pytest.mark.parametrize("words", [((), "bfloat16"), (("train.precision=bfloat16",), None)])
+def test_an_emulated_precision_is_refused(
+    words: tuple[tuple[str, ...], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_morse.inference.devices.has_bfloat16", lambda _: False)
+    with pytest.raises(InputError, match="no bfloat16"):
+        _precise("default-3d", *words)

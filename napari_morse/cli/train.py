@@ -35,15 +35,13 @@ def train(
     data_name: Annotated[str, typer.Option(help="Training data, for the card.")] = "own cases",
     licence: Annotated[str, typer.Option(help="Licence of the training data, for the card.")] = "not stated",
     attribution: Annotated[str, typer.Option(help="Whom the data's licence asks to name.")] = "",
-    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16 where the processor has it.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto: whichever is faster.")] = None,
 ) -> None:  # fmt: skip
     """Train on scans and labels; the best weights, judged by their rendered masks, become a model folder."""
     from napari_morse.training.finish import Purpose
-    from napari_morse.training.recipes import recipe_named
     from napari_morse.training.run import TrainingRun
 
-    changes = [*(change or []), *([f"train.precision={precision}"] if precision else [])]
-    chosen = recipe_named(recipe, tuple(changes))
+    chosen = _precise(recipe, tuple(change or ()), precision)
     _check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
@@ -63,6 +61,21 @@ def train(
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)
+
+
+def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Recipe:
+    """The recipe in a precision that this machine has."""
+    from napari_morse.inference.devices import has_bfloat16, resolve_device
+    from napari_morse.training.recipes import recipe_named
+
+    here = resolve_device("auto")
+    device = here if here.startswith("cuda") else "cpu"
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(device) else "float32"
+    chosen = recipe_named(name, (*changes, *([f"train.precision={precision}"] if precision else [])))
+    if chosen.train.precision == "bfloat16" and not has_bfloat16(device):
+        raise InputError("This processor has no bfloat16; training would take days.", "Say --precision auto.")
+    return chosen
 
 
 def _check_out(out: Path) -> None:

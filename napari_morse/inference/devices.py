@@ -33,3 +33,14 @@ def resolve_device(name: str = "auto") -> str:
     if kind not in known[1:] or (number and not (number.isdigit() and int(number) < count)):
         raise InputError(f"This machine has no device {name!r}.", f"Choose one of: {', '.join(known)}.")
     return name
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 itself; emulated, a step takes a hundred times longer."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cpu":
+        return False
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    # The names are the processors' own: AVX-512 BF16 and AMX on x86, BF16 on Arm.
+    return any(bool(able.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
