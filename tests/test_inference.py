@@ -23,7 +23,7 @@ from tests.nets import awake, blob, small_net
 def model(dims: int = 3, **card: object) -> LoadedModel:
     from pathlib import Path
 
-    net = awake(small_net(dims))
+    net = awake(small_net(dims, looks=2))
     with torch.no_grad():
         # Brighter is class 1 or 2: the masks of an untrained network would be one class only.
         net.backbone.net.output_block.conv.conv.weight.mul_(4)

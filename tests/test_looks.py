@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_morse.errors import CancelledError
-from napari_morse.inference.engine import coarse_pass, frame_of
+from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.looks import Look, further_looks, view_of
 from napari_morse.inference.rendering import doubtful, render, render_voxels
 from napari_morse.model.morse import Morse
@@ -104,6 +104,12 @@ def test_a_small_doubt_in_a_large_scan_costs_a_small_box() -> None:
     lengths = [b - a for a, b in zip(view.start, view.stop, strict=True)][1:]
     assert all(w <= n <= 2 * w for n, w in zip(lengths, net.recipe.train.window, strict=True))
     assert all(a <= p < b for a, p, b in zip(view.start, (0, 70, 20, 45), view.stop, strict=True))
+
+
+def test_maps_of_a_further_look_are_counted_in_the_memory_that_is_asked_for() -> None:
+    once, twice = small_net(3), small_net(3, looks=2)
+    frame = frame_of(blob(LARGE[3]), (1.0,) * 3, (1.0,) * 3, once)
+    assert coarse_bytes(twice, frame, 1) == 2 * coarse_bytes(once, frame, 1)
 
 
 def test_where_nothing_is_in_doubt_nothing_is_looked_at() -> None:

@@ -69,7 +69,8 @@ class View:
         """(B, 1, *space) pixels → the box, (b, *box)."""
         box = tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
         part: NDArray[np.float32] = pixels[:, 0][box].cpu().numpy()
-        return np.ascontiguousarray(part[:, ::-1]) if self.mirrored else part
+        # A copy, not `ascontiguousarray`: that keeps the negative stride of an axis of one voxel, which torch refuses.
+        return part[:, ::-1].copy() if self.mirrored else part
 
     def index(self, flat: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Flat indices into (B, *space) of ``shape`` → flat indices into the box as it is read."""
