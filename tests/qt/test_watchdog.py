@@ -166,6 +166,22 @@ def everything_by_hand(viewer, dock, qtbot):
         qtbot.wait(150)
 
 
+def test_a_hold_of_our_own_is_seen_and_named(viewer, dock, qtbot, monkeypatch):
+    fill = dock.segment.results.fill
+
+    def slow(*given):
+        time.sleep(2 * OURS)
+        fill(*given)
+
+    monkeypatch.setattr(dock.segment.results, "fill", slow)
+    with Blame() as blame:
+        add_scan(viewer, make_scan())
+        with qtbot.waitSignal(dock.comparison.settled, timeout=20000):
+            dock.segment.run_bar.run.click()
+        qtbot.wait(100)
+    assert blame.worst > OURS and blame.where.startswith("segment.py")
+
+
 @pytest.mark.parametrize("kind", ["shipped model", "large scan"])
 def test_our_own_code_never_holds_the_loop_for_a_tenth_of_a_second(viewer, qtbot, monkeypatch, kind):
     if kind == "shipped model":
