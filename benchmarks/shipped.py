@@ -171,8 +171,8 @@ def main() -> None:
     predictor = Predictor(zoo.load(given.model), "cpu")
     if given.looks:
         recipe = predictor.net.recipe
-        render = recipe.render.model_copy(update={"looks": given.looks})
-        predictor.net.recipe = recipe.model_copy(update={"render": render})
+        changed_part = recipe.render.model_copy(update={"looks": given.looks})
+        predictor.net.recipe = recipe.model_copy(update={"render": changed_part})
     names = json.loads((given.data / "splits.json").read_text())[given.split]
     plain: list[dict[str, float]] = []
     changed: dict[str, list[dict[str, float]]] = {name: [] for name in GRIDS}

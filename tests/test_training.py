@@ -247,6 +247,20 @@ def test_slices_are_mirrored_left_to_right_only(axis: str, mirrored: bool) -> No
     assert any(falls) == mirrored and not all(falls)
 
 
+def test_no_sample_is_mirrored_where_the_recipe_says_so() -> None:
+    rising = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).astype(np.float32).copy()
+    one = Case("one", rising, np.ones(rising.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
+    recipe = small_recipe(3)
+    sided = recipe.model_copy(update={"train": recipe.train.model_copy(update={"mirror": False})})
+    falls = {
+        r.train.mirror: [
+            float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(6) for s in Batches([one], r, 0, None).at(i)[0]
+        ]
+        for r in (recipe, sided)
+    }
+    assert any(falls[True]) and not any(falls[False])
+
+
 def test_a_label_that_no_training_case_has_is_refused(tmp_path: Path) -> None:
     for n in range(2):
         write_pair(tmp_path, f"p{n}", n)

@@ -74,7 +74,9 @@ def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Reci
         precision = "bfloat16" if has_bfloat16(device) else "float32"
     chosen = recipe_named(name, (*changes, *([f"train.precision={precision}"] if precision else [])))
     if chosen.train.precision == "bfloat16" and not has_bfloat16(device):
-        raise InputError("This processor has no bfloat16; training would take days.", "Say --precision auto.")
+        raise InputError(
+            "This processor has no bfloat16; training would take many times longer.", "Say --precision auto."
+        )
     return chosen
 
 

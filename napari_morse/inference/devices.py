@@ -36,7 +36,7 @@ def resolve_device(name: str = "auto") -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a device multiplies bfloat16 itself; emulated, a step takes a hundred times longer."""
+    """Whether a device multiplies bfloat16 itself; emulated, a step takes many times longer."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu":

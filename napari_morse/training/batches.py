@@ -22,6 +22,11 @@ PICTURES = 0.3
 """Share of 2-D samples standardised over the slice alone, as a picture without its volume is."""
 
 
+def mirrored(recipe: Recipe, slice_axis: str | None) -> bool:
+    """Whether samples are mirrored left to right: sagittal slices have no left and right."""
+    return recipe.train.mirror and slice_axis != "R"
+
+
 class Batches:
     """Augmented batches for 3-D models, or slices along ``slice_axis`` for 2-D ones."""
 
@@ -30,7 +35,7 @@ class Batches:
         self.batch = recipe.train.batch
         self.seed = seed
         self.axis = AXES[slice_axis] if slice_axis is not None else None
-        self.augment = Augmenter(recipe.train.window, mirror=recipe.train.mirror and slice_axis != "R")
+        self.augment = Augmenter(recipe.train.window, mirror=mirrored(recipe, slice_axis))
 
     def at(self, iteration: int) -> tuple[Tensor, Tensor]:
         """(B, 1, *window) float32 images and (B, *window) int64 class indices of one iteration."""

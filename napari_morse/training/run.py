@@ -11,7 +11,7 @@ from napari_morse.config import Intensity, ModelCard, Recipe
 from napari_morse.errors import WeightsError
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
-from napari_morse.training.batches import AXES
+from napari_morse.training.batches import AXES, mirrored
 from napari_morse.training.cases import Case, files_digest, label_ids, load_case, pair_files, split_cases
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, parse_labels
@@ -76,9 +76,7 @@ class TrainingRun:
         )
         self.digest = files_digest(split.train)
         backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
-        # Sagittal slices have no left and right to mirror.
-        mirror = self.recipe.train.mirror and self.slice_axis != "R"
-        train = self.recipe.train.model_copy(update={"mirror": mirror})
+        train = self.recipe.train.model_copy(update={"mirror": mirrored(self.recipe, self.slice_axis)})
         self.recipe = self.recipe.model_copy(update={"backbone": backbone, "train": train})
         self.spacing = self.spacing or self._median_spacing()
         settings = {
