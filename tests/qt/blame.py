@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import napari
@@ -29,7 +30,7 @@ class Blame:
     def __init__(self):
         self.worst, self.where, self.theirs = 0.0, "", 0.0
         self._sums = {"ours": 0.0, "theirs": 0.0}
-        self._place = ""
+        self._places = Counter()
         self._main = threading.get_ident()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -40,12 +41,13 @@ class Blame:
     def _beat(self):
         with self._lock:
             if self._sums["ours"] > self.worst:
-                self.worst, self.where = self._sums["ours"], self._place
+                self.worst, self.where = self._sums["ours"], self._places.most_common(1)[0][0]
             self.theirs = max(self.theirs, self._sums["theirs"])
             self._sums = {"ours": 0.0, "theirs": 0.0}
+            self._places.clear()
 
     def _watch(self):
-        before, last = "idle", time.perf_counter()
+        before, last, last_place = "idle", time.perf_counter(), ""
         while not self._stop.wait(EVERY):
             who, place = self._innermost()
             now = time.perf_counter()
@@ -53,8 +55,9 @@ class Blame:
                 owner = "ours" if who == "ours" or (before == "ours" and who == "idle") else who
                 if owner in self._sums:
                     self._sums[owner] += now - last
-                if who == "ours":
-                    self._place = place
+                if owner == "ours":
+                    self._places[place or last_place] += now - last
+                    last_place = place or last_place
             before, last = who, now
 
     def _innermost(self):
