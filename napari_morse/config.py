@@ -66,6 +66,15 @@ class RenderConfig(_Frozen):
     """An expert that reads the image's own 3^d neighbourhood at the point: what the coarse pass did not see."""
     native_rings: tuple[int, ...] = (1, 2)
     """Distances, in voxels of the model's spacing, at which that expert looks around."""
+    stem: int = Field(0, ge=0)
+    """Maps per layer of a light convolutional stem that the native expert reads besides: over the image and the coarse
+    probabilities, at the model's spacing, in the boundary's blocks only. 0: none."""
+    stem_layers: int = Field(2, ge=0)
+    """Its residual layers after the first; it sees 2 · (2 + their number) voxels to each side."""
+    stem_outputs: int = Field(16, ge=1)
+    """What it says of a voxel."""
+    stem_window: int = Field(32, ge=2)
+    """In training, voxels per axis of the box of a sample in which the stem runs and points are drawn."""
     stochastic: float = Field(0.25, ge=0, le=1)
     """Share of the training batches in which r ~ U{0..S−1} experts are silenced; the published form silences in all."""
     residual: bool = True
@@ -101,6 +110,11 @@ class TrainConfig(_Frozen):
     """Share of soft Dice in the point loss; 0 is the published form."""
     point_ramp: bool = False
     """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
+    rough: float = Field(0.0, ge=0, le=1)
+    """Share of the samples of stage two whose coarse map is replaced, for the renderer alone, by a damaged truth: the
+    head then also sharpens a mask that was painted or that another program made."""
+    frozen: bool = False
+    """Leave the backbone as it is and train the renderer alone; for a run that starts from a model."""
     mirror: bool = True
     """Half of the samples are mirrored left to right, and looks may be. Not for structures that are told apart by their
     side."""

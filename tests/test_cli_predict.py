@@ -227,3 +227,51 @@ def test_nothing_of_the_header_and_nothing_over_the_network(
     contents = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in written]
     assert not [p.name for p, c in zip(written, contents, strict=True) if b"DOE" in c]
     assert "DOE" not in done.stdout + done.stderr
+
+
+def test_masks_of_another_program_are_rendered(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    pair(tmp_path / "scans", "ab", np.diag([-1.0, 1.0, 1.5, 1.0]))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    given = np.zeros((20, 18, 12), np.uint8)
+    given[5:14, 4:13, 3:9] = 1
+    for name in "ab":
+        affine = nibabel.load(tmp_path / "scans" / f"{name}.nii.gz").affine
+        nibabel.save(nibabel.Nifti1Image(given, affine), masks / f"{name}.nii.gz")
+    words = ("predict", tmp_path / "scans", "--model", models / "small-3d", "--coarse", masks, "--out")
+    assert cli(*words, tmp_path / "out").returncode == 0
+    for name in "ab":
+        coarse = open_mask(tmp_path / "out" / f"{name}_coarse.nii.gz").data
+        assert (coarse == given).all()
+        assert (open_mask(tmp_path / "out" / f"{name}_rendered.nii.gz").data != given).any()
+    assert "overwrite" in cli(*words, masks, "--json", masks / "a.nii.gz").stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda masks: (masks / "a.nii.gz").unlink(), "no mask named 'a'"),
+        (lambda masks: shutil.copy(masks / "a.nii.gz", masks / "a.png"), "2 masks named 'a'"),
+        (lambda masks: shutil.rmtree(masks), "no file"),
+    ],
+)
+def test_a_missing_coarse_mask_is_one_sentence(
+    tmp_path: Path, models: Path, cli: Callable[..., Done], change: Callable[[Path], object], said: str
+) -> None:
+    pair(tmp_path / "scans", "a", np.eye(4))
+    pair(tmp_path / "masks", "a", np.eye(4))
+    change(tmp_path / "masks")
+    found = cli(
+        "predict", tmp_path / "scans", "--model", models / "small-3d", "--coarse", tmp_path / "masks", "--out",
+        tmp_path / "out",
+    )  # fmt: skip
+    assert found.returncode == 2 and said in found.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_scan_as_coarse_mask_is_one_sentence(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
+    pair(tmp_path / "scans", "a", np.eye(4))
+    found = cli(
+        "predict", tmp_path / "scans", "--model", models / "small-3d", "--coarse", tmp_path / "scans" / "a.nii.gz",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert found.returncode == 2 and found.stderr.count("Error:") == 1

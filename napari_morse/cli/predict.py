@@ -28,6 +28,10 @@ def predict(
     roi: Annotated[
         str | None, typer.Option(help="Box of voxels i0:i1,j0:j1,k0:k1 in storage order, stop excluded.")
     ] = None,
+    coarse: Annotated[
+        Path | None,
+        typer.Option(help="Render this mask (or the masks of this folder, named as the scans) instead of the model's."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     frame: Annotated[int | None, typer.Option(help="Which frame of a 4-D series, from 0.")] = None,
     json_file: Annotated[
@@ -42,13 +46,14 @@ def predict(
     from napari_morse.inference import Predictor
 
     files = gather(inputs)
-    _spare_inputs(files, out, json_file)
+    masks = coarse_masks(files, coarse)
+    _spare_inputs([*files, *masks.values()], out, json_file)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
     for path in files:
         try:
-            done.append(_one(predictor, path, box, frame, out))
+            done.append(_one(predictor, path, masks.get(path), box, frame, out))
         except MorseError as error:
             failed.append({"file": str(path), "error": str(error)})
             sys.stderr.write(f"Error: {error}\n")
@@ -89,6 +94,34 @@ def _scans_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
+def coarse_masks(files: list[Path], coarse: Path | None) -> dict[Path, Path]:
+    """The mask that is to be rendered for each scan; empty when the model makes its own.
+
+    Raises
+    ------
+    InputError
+        When it is missing, one mask is given for several scans, or a folder holds none, or two, of a scan's name.
+    """
+    from napari_morse.io import case_stem
+
+    if coarse is None:
+        return {}
+    if not coarse.exists():
+        raise InputError(f"There is no file {coarse}.", "Check the path.")
+    if not coarse.is_dir():
+        if len(files) > 1:
+            raise InputError(f"{coarse.name} is one mask for {len(files)} scans.", "Give a folder of masks.")
+        return {files[0]: coarse}
+    found = {path: [m for m in _scans_in(coarse) if case_stem(m) == case_stem(path)] for path in files}
+    for path, masks in found.items():
+        if len(masks) != 1:
+            what = "no mask" if not masks else f"{len(masks)} masks"
+            raise InputError(
+                f"The folder {coarse} holds {what} named {case_stem(path)!r}.", "Name each mask as its scan, once."
+            )
+    return {path: masks[0] for path, masks in found.items()}
+
+
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
@@ -118,14 +151,16 @@ def parse_roi(text: str) -> Roi:
     return Roi((i0, j0, k0), (i1, j1, k1))
 
 
-def _one(predictor: Predictor, path: Path, box: Roi | None, frame: int | None, out: Path) -> dict[str, Any]:
+def _one(
+    predictor: Predictor, path: Path, mask: Path | None, box: Roi | None, frame: int | None, out: Path
+) -> dict[str, Any]:
     from napari_morse.inference import save_prediction
-    from napari_morse.io import open_scan
+    from napari_morse.io import open_mask, open_scan
 
     scan = open_scan(path, frame=frame)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
-    prediction = predictor.predict()
+    prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))
     files = save_prediction(prediction, scan, out)
     summary = _summary(prediction, scan, files)
     typer.echo(f"{scan.stem}: {summary['seconds']['total']:.1f} s, {len(prediction.points)} points re-predicted")

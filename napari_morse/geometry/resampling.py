@@ -46,6 +46,10 @@ class WorkFrame:
         """Native indices along one axis → work indices."""
         return (np.asarray(voxel, dtype=np.float64) + 0.5) * self.scale[axis] - 0.5 + self.pad[axis]
 
+    def to_native(self, work: NDArray[np.floating] | NDArray[np.integer], axis: int) -> NDArray[np.float64]:
+        """Work indices along one axis → native indices."""
+        return (np.asarray(work, dtype=np.float64) - self.pad[axis] + 0.5) / self.scale[axis] - 0.5
+
     @property
     def resampled(self) -> bool:
         """Whether the working grid has another spacing than the scan."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_morse.geometry.resampling import WorkFrame, to_work_grid, work_frame
 from napari_morse.inference.tiles import Tick, stitched_maps
-from napari_morse.model.backbones import CoarseMaps
+from napari_morse.model.backbones import CoarseMaps, interpolated
 from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
@@ -30,8 +30,12 @@ class CoarsePass:
     maps: CoarseMaps
     frame: WorkFrame
     native: NativeImage
+    work: Tensor
+    """(B, 1, *work) what the backbone read."""
     logits: Tensor
     """(C, B, *native) coarse logits on the image's own grid."""
+    given: bool = False
+    """Whether the coarse logits are another program's mask and not the backbone's."""
 
 
 def frame_of(
@@ -59,29 +63,38 @@ def coarse_pass(
     frame: WorkFrame,
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
+    given: Tensor | None = None,
 ) -> CoarsePass:
-    """Run the backbone over a stack (B, *space) of normalised images."""
+    """Run the backbone over a stack (B, *space) of normalised images.
+
+    Parameters
+    ----------
+    given
+        (C, B, *space) logits that stand for the backbone's own, as `mask_logits` makes them; its decoder maps are used
+        all the same.
+    """
     device = next(net.parameters()).device
     work = np.stack([to_work_grid(image, frame) for image in stack])
     dims = len(frame.native)
     batch = SLICES if dims == 2 else 1
-    maps = stitched_maps(
-        net, torch.from_numpy(work)[:, None].to(device), net.recipe.train.window, batch, tick, cancelled
-    )
+    pixels = torch.from_numpy(work)[:, None].to(device)
+    maps = stitched_maps(net, pixels, net.recipe.train.window, batch, tick, cancelled)
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
     native = NativeImage(torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device), step)
-    return CoarsePass(maps, frame, native, _on_native(maps, frame))
+    if given is None:
+        return CoarsePass(maps, frame, native, pixels, _on_native(maps, frame))
+    maps = replace(maps, logits=_on_work(given.to(device), frame), logit_stride=1)
+    return CoarsePass(maps, frame, native, pixels, given.to(device), given=True)
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
-    """Stitched logits → (C, B, *native), linear, one axis after the other."""
-    logits = maps.logits.movedim(1, 0)
-    for axis, length in enumerate(frame.native):
-        cells = (frame.to_work(np.arange(length), axis) + 0.5) / maps.logit_stride - 0.5
-        inside = torch.from_numpy(np.clip(cells, 0, logits.shape[axis + 2] - 1)).to(logits.device)
-        low = inside.floor().long()
-        high = (low + 1).clamp(max=logits.shape[axis + 2] - 1)
-        part = (inside - low).to(logits.dtype).view([-1 if a == axis + 2 else 1 for a in range(logits.ndim)])
-        below = logits.index_select(axis + 2, low)
-        logits = below + (logits.index_select(axis + 2, high) - below) * part
-    return logits
+    """Stitched logits → (C, B, *native), linear."""
+    device = maps.logits.device
+    work = [torch.from_numpy(frame.to_work(np.arange(n), axis)) for axis, n in enumerate(frame.native)]
+    return interpolated(maps.logits, [(w.to(device) + 0.5) / maps.logit_stride - 0.5 for w in work]).movedim(1, 0)
+
+
+def _on_work(logits: Tensor, frame: WorkFrame) -> Tensor:
+    """(C, B, *native) → (B, C, *work), linear, continued past the image's end."""
+    native = [torch.from_numpy(frame.to_native(np.arange(n), axis)) for axis, n in enumerate(frame.shape)]
+    return interpolated(logits.movedim(1, 0), [n.to(logits.device) for n in native])

@@ -72,6 +72,11 @@ class View:
         # A copy, not `ascontiguousarray`: that keeps the negative stride of an axis of one voxel, which torch refuses.
         return part[:, ::-1].copy() if self.mirrored else part
 
+    def logits_of(self, logits: Tensor) -> Tensor:
+        """(C, B, *space) logits → the box, (C, b, *box)."""
+        part = logits[(slice(None), *(slice(a, b) for a, b in zip(self.start, self.stop, strict=True)))]
+        return part.flip(2) if self.mirrored else part
+
     def index(self, flat: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Flat indices into (B, *space) of ``shape`` → flat indices into the box as it is read."""
         axes = [v - a for v, a in zip(torch.unravel_index(flat, shape), self.start, strict=True)]

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_morse.errors import InputError, MemoryBudgetError, MorseError
+from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.inference.devices import resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import unlike
+from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
 from napari_morse.inference.rendering import Rendering, render
@@ -145,6 +146,7 @@ class Predictor:
         self,
         progress: Callable[[Progress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        coarse: Mask | None = None,
     ) -> Prediction:
         """Both masks of the scan that was set.
 
@@ -154,6 +156,9 @@ class Predictor:
             Told after every window and block of points.
         cancelled
             Asked before every window and block; True ends the run.
+        coarse
+            A mask on the scan's grid, painted or of another program, that is rendered instead of the model's own
+            coarse mask; its labels are the model's. Voxels up to 4 working voxels from its borders may change.
 
         Returns
         -------
@@ -166,6 +171,10 @@ class Predictor:
             When ``cancelled`` said so.
         MemoryBudgetError
             When the working grid needs more than the budget: very long voxels, or a very large scan.
+        GeometryError
+            When the given mask does not lie on the scan's grid.
+        InputError
+            When the given mask holds a label that the model does not know.
         MorseError
             When no scan was set, or the network's output is not finite.
         """
@@ -173,8 +182,9 @@ class Predictor:
         if ready is None:
             raise MorseError("No scan was set.", "Call set_scan first.")
         begun = time.perf_counter()
+        given = None if coarse is None else self._given(ready, coarse)
         share = COARSE_SHARE / self.net.recipe.render.looks
-        done = self._coarse(ready, _teller("coarse", share, progress), cancelled)
+        done = self._coarse(ready, given, _teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
         rendering = render(self.net, done, _teller("render", share, progress), cancelled)
         if not np.isfinite(rendering.margin).all():
@@ -182,8 +192,33 @@ class Predictor:
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
         return self._collect(ready, rendering, seconds)
 
+    def _given(self, ready: _Set, mask: Mask) -> torch.Tensor:
+        """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
+        if not mask.grid.same_as(ready.scan.grid):
+            raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
+        ids = [0, *(entry.id for entry in self.card.labels)]
+        stray = sorted(set(np.unique(mask.data).tolist()) - set(ids))
+        if stray:
+            raise InputError(
+                f"The coarse mask holds the label {stray[0]}, which the model {self.card.name!r} does not know.",
+                f"Its labels are {', '.join(map(str, ids[1:]))}.",
+            )
+        canonical = ready.axes.there(mask.data)
+        if ready.roi is not None:
+            canonical = canonical[ready.axes.roi_there(ready.roi).slices]
+        classes = np.zeros(canonical.shape, np.int64)
+        for index, number in enumerate(ids):
+            classes[canonical == number] = index
+        stack = classes[None] if ready.moved is None else np.moveaxis(classes, ready.moved, 0)
+        steps = tuple(s / t for s, t in zip(ready.spacing, self.card.spacing, strict=True))
+        return torch.stack([mask_logits(part, len(ids), steps) for part in stack], dim=1)
+
     def _coarse(
-        self, ready: _Set, tick: Callable[[int, int], None] | None, cancelled: Callable[[], bool] | None
+        self,
+        ready: _Set,
+        given: torch.Tensor | None,
+        tick: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
     ) -> CoarsePass:
         frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
         needed, budget = coarse_bytes(self.net, frame, len(ready.stack)), memory_budget()
@@ -193,7 +228,7 @@ class Predictor:
                 f"{budget / 1e9:.3g} GB.",
                 f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
             )
-        return coarse_pass(self.net, ready.stack, frame, tick, cancelled)
+        return coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
 
     def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float]) -> Prediction:
         voxel_mm3 = ready.scan.grid.voxel_volume

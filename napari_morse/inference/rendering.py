@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_morse.errors import CancelledError
+from napari_morse.geometry.resampling import WorkFrame
+from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
 from napari_morse.inference.tiles import Tick, window_count
@@ -94,12 +96,13 @@ def _looked_at(
     """Means over the looks of a recipe: logits (M, C) and weights (M, S) at the chosen voxels."""
     looks = further_looks(net.recipe) if len(chosen) else ()
     views = [view_of(net, done, chosen, look) for look in looks]
-    blocks = -(-len(chosen) // CHUNK)
+    blocks = max(1, -(-len(chosen) // CHUNK))
     steps = [blocks, *(n for view in views for n in (_windows(net, view), blocks))]
-    ticks = (_from(sum(steps[:k]), sum(steps), tick) for k in range(len(steps)))
+    ticks = (_share(tick, sum(steps[:k]), step, sum(steps)) for k, step in enumerate(steps))
     logits, weights = render_voxels(net, done, chosen, next(ticks), cancelled)
     for view in views:
-        again = coarse_pass(net, view.of(done.native.pixels), view.frame, next(ticks), cancelled)
+        given = view.logits_of(done.logits) if done.given else None
+        again = coarse_pass(net, view.of(done.native.pixels), view.frame, next(ticks), cancelled, given)
         index = view.index(chosen, tuple(done.logits.shape[1:]))
         other = render_voxels(net, again, index, next(ticks), cancelled)
         logits, weights = logits + other[0], weights + other[1]
@@ -111,8 +114,11 @@ def _windows(net: Morse, view: View) -> int:
     return slices * window_count(view.frame.shape, net.recipe.train.window, net.backbone.divisor)
 
 
-def _from(before: int, total: int, tick: Tick | None) -> Tick | None:
-    return None if tick is None else lambda done, _: tick(before + done, total)
+def _share(tick: Tick | None, before: int, weight: int, total: int) -> Tick | None:
+    """A stage that fills ``weight`` of ``total`` parts after those ``before``, in hundredths of a part."""
+    if tick is None:
+        return None
+    return lambda done, steps: tick(round(100 * (before + weight * done / max(steps, 1))), 100 * total)
 
 
 @torch.inference_mode()
@@ -126,21 +132,33 @@ def render_voxels(
     """Logits (M, C) and expert weights (M, S) at M voxels given by their flat index into (B, *native)."""
     shape = tuple(done.logits.shape[1:])
     flat = done.logits.flatten(1)
-    scale = torch.tensor(done.frame.scale, dtype=torch.float64, device=flat.device)
-    pad = torch.tensor(done.frame.pad, dtype=torch.float64, device=flat.device)
+    image, *axes = torch.unravel_index(chosen, shape)
+    native = torch.stack(axes, dim=1)
+    work = on_work(native, done.frame)
+    stem = stem_rows(net, done, image, work, _share(tick, 0, 1, 2), cancelled)
+    points = tick if stem is None else _share(tick, 1, 1, 2)
     parts: list[tuple[Tensor, Tensor]] = []
-    chunks = chosen.split(CHUNK)
+    chunks = torch.arange(len(chosen), device=chosen.device).split(CHUNK)
     for number, part in enumerate(chunks):
         if cancelled is not None and cancelled():
             raise CancelledError
-        image, *axes = torch.unravel_index(part, shape)
-        native = torch.stack(axes, dim=1)
-        work = ((native + 0.5) * scale - 0.5 + pad).float()
-        parts.append(net.render(done.maps, image, work, done.native, native.float(), flat[:, part].T))
-        if tick is not None:
-            tick(number + 1, len(chunks))
+        parts.append(
+            net.render(
+                done.maps, image[part], work[part], done.native, native[part].float(), flat[:, chosen[part]].T,
+                None if stem is None else stem[part],
+            )
+        )  # fmt: skip
+        if points is not None:
+            points(number + 1, len(chunks))
     logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
     return logits, weights
+
+
+def on_work(native: Tensor, frame: WorkFrame) -> Tensor:
+    """(N, d) native indices → working indices, float32."""
+    scale = torch.tensor(frame.scale, dtype=torch.float64, device=native.device)
+    pad = torch.tensor(frame.pad, dtype=torch.float64, device=native.device)
+    return ((native + 0.5) * scale - 0.5 + pad).float()
 
 
 def segment(net: Morse, stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...]) -> Rendering:

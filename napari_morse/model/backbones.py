@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from monai.networks.nets import BasicUNet, DynUNet, SegResNet
 from torch import Tensor, nn
@@ -45,10 +46,34 @@ class CoarseMaps:
             full = F.interpolate(self.logits, scale_factor=self.logit_stride, mode=mode, align_corners=False)
         return full[(slice(None), slice(None), *(slice(0, n) for n in self.size))]
 
+    def logits_in(self, image: int, box: tuple[slice, ...]) -> Tensor:
+        """(1, C, *box) coarse logits of one image in a box of its voxels, as `full_logits` has them."""
+        at = [torch.arange(s.start, s.stop, device=self.logits.device, dtype=torch.float64) for s in box]
+        cells = [(a + 0.5) / self.logit_stride - 0.5 for a in at]
+        return interpolated(self.logits[image : image + 1], cells)
+
     def detached(self) -> CoarseMaps:
         """The same maps, cut from the gradient."""
         features = tuple(f.detach() for f in self.features)
         return CoarseMaps(self.logits.detach(), features, self.strides, self.logit_stride, self.size)
+
+
+def interpolated(maps: Tensor, at: list[Tensor]) -> Tensor:
+    """(B, F, *cells) maps read on a lattice, linear, border padding.
+
+    Parameters
+    ----------
+    at
+        For each axis in space, the continuous indices (in cells) of the lattice's planes.
+    """
+    for axis, wanted in enumerate(at, start=2):
+        inside = wanted.clamp(0, maps.shape[axis] - 1)
+        low = inside.floor().long()
+        high = (low + 1).clamp(max=maps.shape[axis] - 1)
+        part = (inside - low).to(maps.dtype).view([-1 if a == axis else 1 for a in range(maps.ndim)])
+        below = maps.index_select(axis, low)
+        maps = below + (maps.index_select(axis, high) - below) * part
+    return maps
 
 
 class Backbone(nn.Module, abc.ABC):

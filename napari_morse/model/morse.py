@@ -11,6 +11,7 @@ from napari_morse.config import Recipe
 from napari_morse.model.backbones import CoarseMaps, make_backbone
 from napari_morse.model.points import neighbourhood, ring_offsets, sample, to_cells
 from napari_morse.model.renderer import Renderer
+from napari_morse.model.stem import NativeStem
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,15 @@ class Morse(nn.Module):
         self.backbone = make_backbone(backbone)
         self.offsets: Tensor
         self.register_buffer("offsets", ring_offsets(backbone.spatial_dims, render.native_rings), persistent=False)
-        self.renderer = Renderer(
-            render,
-            backbone.spatial_dims,
-            backbone.classes,
-            self.backbone.channels,
-            self.backbone.strides,
-            len(self.offsets) * backbone.in_channels if render.native else 0,
-        )
+        dims, classes = backbone.spatial_dims, backbone.classes
+        native = len(self.offsets) * backbone.in_channels if render.native else 0
+        self.stem: NativeStem | None = None
+        if render.native and render.stem:
+            self.stem = NativeStem(
+                dims, backbone.in_channels, classes, render.stem, render.stem_layers, render.stem_outputs
+            )
+            native += render.stem_outputs
+        self.renderer = Renderer(render, dims, classes, self.backbone.channels, self.backbone.strides, native)
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -73,6 +75,7 @@ class Morse(nn.Module):
         native: NativeImage,
         native_voxel: Tensor,
         coarse: Tensor | None = None,
+        stem: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Re-predict points.
 
@@ -88,6 +91,8 @@ class Morse(nn.Module):
             The image at its own resolution, and (N, d) the same points in it.
         coarse
             (N, C) P(p), when the caller holds it on the native grid; read from ``maps`` otherwise.
+        stem
+            (N, H) what the stem says at the points; asked when the recipe has one.
 
         Returns
         -------
@@ -100,7 +105,8 @@ class Morse(nn.Module):
             coarse = sample(maps.logits, image, to_cells(voxel, maps.logit_stride))
         features = [sample(f, image, to_cells(voxel, s)) for f, s in zip(maps.features, maps.strides, strict=True)]
         if self.recipe.render.native:
-            features.append(neighbourhood(native.pixels, image, native_voxel, self.offsets * native.step))
+            around = neighbourhood(native.pixels, image, native_voxel, self.offsets * native.step)
+            features.append(around if stem is None else torch.cat([around, stem], dim=1))
         logits, weights = self.renderer(features, voxel, maps.size, coarse)
         return logits, weights
 

@@ -86,6 +86,7 @@ def training_points(
     importance: float,
     generator: torch.Generator | None = None,
     voxel_centres: bool = False,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw points for training: k·N uniform candidates, the ⌊βN⌋ most uncertain of them, the rest uniform.
 
@@ -98,18 +99,20 @@ def training_points(
     stride
         Voxels per cell of ``logits``.
     size
-        Voxels of the image, within which the points lie.
+        Voxels of the image, or of the box of it, within which the points lie.
     count, oversample, importance
         N, k and β.
     voxel_centres
         Move every point to the centre of its voxel.
+    start
+        (B, d) first voxel of each image's box; the whole image without it.
 
     Returns
     -------
     image
         (B·N,) int64.
     voxel
-        (B·N, d), in [−0.5, size − 0.5].
+        (B·N, d), in start + [−0.5, size − 0.5].
     """
     batch, dims = logits.shape[0], len(size)
     candidates = int(oversample * count)
@@ -118,7 +121,8 @@ def training_points(
     def draw(number: int) -> Tensor:
         unit = torch.rand(batch, number, dims, generator=generator).to(logits.device)
         voxel = unit * torch.tensor(size, device=logits.device) - 0.5
-        return snap(voxel, size) if voxel_centres else voxel
+        voxel = snap(voxel, size) if voxel_centres else voxel
+        return voxel if start is None else voxel + start[:, None].to(voxel)
 
     drawn = draw(candidates)
     which = torch.arange(batch, device=logits.device)

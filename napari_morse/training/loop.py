@@ -6,10 +6,11 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,11 +19,13 @@ from napari_morse.errors import MorseError
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.losses import coarse_loss, point_loss, point_weight
 from napari_morse.model.morse import Morse, NativeImage
-from napari_morse.model.points import nearest_labels, training_points
+from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.batches import Batches
+from napari_morse.training.boxes import draw_box
 from napari_morse.training.cases import Case
 from napari_morse.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from napari_morse.training.judge import Verdict, judge
+from napari_morse.training.rough import rough_logits
 
 
 @dataclass(frozen=True)
@@ -135,21 +138,22 @@ class Trainer:
         self.net.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(iteration, share)
-        maps = self._coarse(images)
-        loss = coarse_loss(maps.full_logits(), labels)
         config = self.recipe.train
+        with torch.set_grad_enabled(not config.frozen):
+            maps = self._coarse(images)
+        loss = images.new_zeros(()) if config.frozen else coarse_loss(maps.full_logits(), labels)
         weight = point_weight(
             round(share * 10_000), 10_000, round(config.stage_one * 10_000), config.point_weight, config.point_ramp
         )
         if weight > 0 or share >= config.stage_one < 1:
-            loss = loss + weight * self._point_loss(maps, images, labels)
+            loss = loss + weight * self._point_loss(iteration, maps, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):
             self._skipped()
             return float(loss.detach())
         self._not_finite = 0
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
         self.optimizer.step()
         self._average(iteration)
         return float(loss.detach())
@@ -172,16 +176,33 @@ class Trainer:
         features = tuple(f.float() for f in maps.features)
         return CoarseMaps(maps.logits.float(), features, maps.strides, maps.logit_stride, maps.size)
 
-    def _point_loss(self, maps: CoarseMaps, images: Tensor, labels: Tensor) -> Tensor:
+    def _point_loss(self, iteration: int, maps: CoarseMaps, images: Tensor, labels: Tensor) -> Tensor:
         config = self.recipe.render
+        maps = self._roughened(iteration, maps, labels)
+        seen = maps.detached() if config.detach else maps
+        box = None if self.net.stem is None else draw_box(maps, config.stem_window)
         image, voxel = training_points(
-            maps.logits, maps.logit_stride, maps.size, config.points, config.oversample, config.importance,
-            voxel_centres=config.voxel_centres,
+            maps.logits, maps.logit_stride, maps.size if box is None else box.size, config.points, config.oversample,
+            config.importance, voxel_centres=config.voxel_centres, start=None if box is None else box.start,
         )  # fmt: skip
         native = NativeImage(images, torch.ones(len(maps.size), device=images.device))
-        seen = maps.detached() if config.detach else maps
-        logits, _ = self.net.render(seen, image, voxel, native, voxel)
+        stem = None
+        if self.net.stem is not None and box is not None:
+            said = self.net.stem(box.of(images), box.of(seen.full_logits()))
+            stem = sample(said, image, voxel - box.start[image])
+        logits, _ = self.net.render(seen, image, voxel, native, voxel, stem=stem)
         return point_loss(logits, nearest_labels(labels, image, voxel), self.recipe.train.point_dice)
+
+    def _roughened(self, iteration: int, maps: CoarseMaps, labels: Tensor) -> CoarseMaps:
+        """The maps as the renderer sees them: some samples with a damaged truth for coarse logits."""
+        share = self.recipe.train.rough
+        chosen = np.random.default_rng((self.seed, 4, iteration)).random(len(labels)) < share
+        if not chosen.any():
+            return maps
+        logits = maps.full_logits().clone()
+        for item in np.flatnonzero(chosen).tolist():
+            logits[item] = rough_logits(labels[item], logits.shape[1], (self.seed, 5, iteration, item))
+        return replace(maps, logits=logits, logit_stride=1)
 
     def learning_rate(self, iteration: int, share: float) -> float:
         """Linear warm-up, then a half cosine down to 1 % over the budget."""

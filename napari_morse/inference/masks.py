@@ -1,0 +1,49 @@
+"""A finished mask as coarse logits: how sure it is of a voxel grows with the distance from its own boundary."""
+
+from __future__ import annotations
+
+import edt
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FAR = 6.0
+"""Working voxels beyond which a mask is as sure as it gets."""
+
+
+def mask_logits(classes: NDArray[np.integer], count: int, steps: tuple[float, ...]) -> Tensor:
+    """(C, *space) logits whose margin at a voxel is its distance from the nearest border of the mask.
+
+    So a renderer that doubts voxels with a margin below 4 looks at those within 4 working voxels of the border, and may
+    move it that far.
+
+    Parameters
+    ----------
+    classes
+        (*space) class indices, 0 background.
+    count
+        C.
+    steps
+        Working voxels per voxel along each axis.
+
+    Returns
+    -------
+    Tensor
+        float32; ± half the distance in working voxels, at most half of ``FAR``.
+    """
+    return torch.from_numpy(signed_distances(classes, count, steps).clip(-FAR, FAR) / 2)
+
+
+def signed_distances(classes: NDArray[np.integer], count: int, steps: tuple[float, ...]) -> NDArray[np.float32]:
+    """(*space) class indices → (C, *space) distance to each class's border, positive inside, ± infinite without one."""
+    return np.stack([_signed(classes == index, steps) for index in range(count)])
+
+
+def _signed(inside: NDArray[np.bool_], steps: tuple[float, ...]) -> NDArray[np.float32]:
+    if inside.all() or not inside.any():
+        return np.full(inside.shape, np.inf if inside.all() else -np.inf, np.float32)
+    half = min(steps) / 2
+    within, beyond = (edt.edt(part, anisotropy=steps, black_border=False, parallel=1) for part in (inside, ~inside))
+    signed: NDArray[np.float32] = np.where(inside, within - half, half - beyond)
+    return signed
