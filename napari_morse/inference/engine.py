@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_morse.geometry.resampling import WorkFrame, to_work_grid, work_frame
 from napari_morse.inference.tiles import Tick, stitched_maps
 from napari_morse.model.backbones import CoarseMaps
+from napari_morse.model.dense import dense_floats
 from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
@@ -42,14 +43,15 @@ def frame_of(
 
 
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
-    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself.
+    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself and dense experts.
 
     A further look holds its own beside those of the first.
     """
     backbone, dims = net.backbone, len(frame.shape)
     per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
-    return int(4 * images * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
+    per_voxel = images * per_voxel + dense_floats(net.recipe.render, len(net.read_strides), images)
+    return int(4 * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
 
 
 @torch.inference_mode()
@@ -70,7 +72,7 @@ def coarse_pass(
     )
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
     native = NativeImage(torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device), step)
-    return CoarsePass(maps, frame, native, _on_native(maps, frame))
+    return CoarsePass(net.mixed(maps), frame, native, _on_native(maps, frame))
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
