@@ -145,6 +145,7 @@ def test_without_rescaling_features_are_larger_at_test_by_the_published_ratio(ex
     assert all(float(sure.mix(maps, size)[0].mean()) == pytest.approx(1.0) for _ in range(20))
 
 
+@torch.no_grad()
 def test_point_wise_experts_shrink_without_rescaling_too() -> None:
     torch.manual_seed(0)
     features = [torch.randn(7, 4) for _ in range(3)]
