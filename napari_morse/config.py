@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a model may be named: safe as a folder on every system."""
@@ -53,11 +53,34 @@ class RenderConfig(_Frozen):
     boundary, and does not depend on how much background the scan holds."""
     fraction: float = Field(0.25, gt=0, le=1)
     """Upper bound of M as a share of the voxels (the most uncertain ones are kept)."""
+    selection: Literal["margin", "count"] = "margin"
+    """``count``: the M most uncertain voxels of every image, however sure they are, the published form; ``margin`` asks
+    ``uncertain_below`` first."""
+    test_points: int = Field(0, ge=0)
+    """M of ``count`` as a number; 0 takes ``fraction`` of the voxels, so that M grows with the volume."""
+    steps: int = Field(1, ge=1)
+    """How often voxels are chosen at inference, each time from the map that the last rendering left; the published
+    form does it twice. The head always reads the coarse pass's own logits."""
     encoding: Literal["fourier", "cell_relative", "none"] = "cell_relative"
     """γ. ``cell_relative`` (offset from the feature cell's centre) survives tiling; ``fourier`` is the published
     one."""
     fourier_features: int = Field(128, ge=1)
     """Columns of B ∈ R^{d × 128}."""
+    fourier_draw: Literal["uniform", "normal"] = "uniform"
+    """B ~ U(0, 1), low frequencies, the published form; or N(0, 1), Implicit PointRend's."""
+    scales: int = Field(0, ge=0)
+    """S: how many decoder maps are read, counted from the finest; 0 reads all."""
+    experts: Literal["pointwise", "dense"] = "pointwise"
+    """``dense``: experts, gate and fusion on whole maps, the published form; ``pointwise``: at the points only, whose
+    cost grows with the boundary."""
+    mixture: Literal["none", "deterministic", "stochastic"] = "stochastic"
+    """``none``: no experts and no gate, the features go straight to the head; ``deterministic``: no expert is ever
+    silenced."""
+    rescale: Literal["none", "renorm"] = "renorm"
+    """``renorm`` divides the weights that are left by their sum; the published form does not, and its features are
+    2S / (S + 1) times larger at test than in training."""
+    gate_norm: Literal["batch", "instance", "group"] = "batch"
+    """In the dense gate. ``batch`` is the published one; in 3-D it would see the statistics of two volumes."""
     width: int = Field(64, ge=1)
     """Hidden units of experts and gate (256 in the published dense form)."""
     head_width: int = Field(128, ge=1)
@@ -87,6 +110,22 @@ class RenderConfig(_Frozen):
     detach: bool = True
     """The point loss does not reach the backbone: it protects the coarse mask. False is the published form."""
 
+    @property
+    def dense(self) -> bool:
+        """Whether there is a mixture of whole maps."""
+        return self.experts == "dense" and self.mixture != "none"
+
+    @property
+    def silencing(self) -> float:
+        """Share of the training batches in which experts are silenced."""
+        return self.stochastic if self.mixture == "stochastic" else 0.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> RenderConfig:
+        if self.dense and self.native:
+            raise ValueError("dense experts read decoder maps only; set render.native=false")
+        return self
+
 
 class TrainConfig(_Frozen):
     """Budget and schedule."""
@@ -100,6 +139,10 @@ class TrainConfig(_Frozen):
     """Share of the iterations in which the backbone trains alone."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How the learning rate falls: half a cosine, or (1 − t/T)^0.9."""
+    floor: float = Field(0.01, ge=0, le=1)
+    """Where it ends, as a share of where it began."""
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(100, ge=0)
     ema: float = Field(0.995, ge=0, lt=1)
@@ -109,7 +152,8 @@ class TrainConfig(_Frozen):
     point_dice: float = Field(0.25, ge=0, le=1)
     """Share of soft Dice in the point loss; 0 is the published form."""
     point_ramp: bool = False
-    """λ grows as (t − T/2)/T over the second stage, as published for UNet."""
+    """λ grows as (t − t₀)/T over the second stage, which starts at t₀. With ``stage_one`` = 0.5 this is the published
+    (t − T/2)/T, which ends at 1/2."""
     rough: float = Field(0.0, ge=0, le=1)
     """Share of the samples of stage two whose coarse map is replaced, for the renderer alone, by a damaged truth: the
     head then also sharpens a mask that was painted or that another program made."""

@@ -252,7 +252,7 @@ def test_masks_of_another_program_are_rendered(tmp_path: Path, models: Path, cli
     [
         (lambda masks: (masks / "a.nii.gz").unlink(), "no mask named 'a'"),
         (lambda masks: shutil.copy(masks / "a.nii.gz", masks / "a.png"), "2 masks named 'a'"),
-        (lambda masks: shutil.rmtree(masks), "no file"),
+        (shutil.rmtree, "no file"),
     ],
 )
 def test_a_missing_coarse_mask_is_one_sentence(

@@ -114,7 +114,7 @@ def test_minutes_bound_the_run(tmp_path: Path) -> None:
 def test_lambda_waits_for_the_second_stage_and_may_rise() -> None:
     assert point_weight(49, 100, 50, 2.0, False) == 0
     assert point_weight(50, 100, 50, 2.0, False) == 2.0
-    assert [point_weight(t, 100, 50, 1.0, True) for t in (50, 75, 100)] == [0, 0.5, 1.0]
+    assert [point_weight(t, 100, 50, 1.0, True) for t in (0, 50, 75, 100)] == [0, 0, 0.25, 0.5]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

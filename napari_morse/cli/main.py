@@ -12,6 +12,7 @@ from napari_morse.cli.evaluate import evaluate
 from napari_morse.cli.info import info
 from napari_morse.cli.models import models
 from napari_morse.cli.predict import predict
+from napari_morse.cli.recipes import recipes
 from napari_morse.cli.train import train
 from napari_morse.errors import CancelledError, MorseError
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, predict, evaluate, models, info):
+for command in (demo, train, predict, evaluate, models, recipes, info):
     app.command()(command)
 
 

@@ -23,7 +23,7 @@ def train(
     labels: Annotated[Path, typer.Option(help="Folder of masks, named as the scans.")],
     out: Annotated[Path, typer.Option(help="Model folder to make; its name is the model's name.")],
     splits: Annotated[Path | None, typer.Option(help="JSON lists train and val; else 1 in 5 is held out.")] = None,
-    recipe: Annotated[str, typer.Option(help="default-3d or default-2d.")] = "default-3d",
+    recipe: Annotated[str, typer.Option(help="Name (see `napari-morse recipes`) or JSON file.")] = "default-3d",
     change: Annotated[list[str] | None, typer.Option("--set", help="Change a knob: part.knob=value.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget instead of iterations.")] = None,

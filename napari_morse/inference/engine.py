@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_morse.geometry.resampling import WorkFrame, to_work_grid, work_frame
 from napari_morse.inference.tiles import Tick, stitched_maps
 from napari_morse.model.backbones import CoarseMaps, interpolated
+from napari_morse.model.dense import dense_floats
 from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
@@ -46,14 +47,15 @@ def frame_of(
 
 
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
-    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself.
+    """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself and dense experts.
 
     A further look holds its own beside those of the first.
     """
     backbone, dims = net.backbone, len(frame.shape)
     per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
-    return int(4 * images * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
+    per_voxel = images * per_voxel + dense_floats(net.recipe.render, len(net.read_strides), images)
+    return int(4 * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
 
 
 @torch.inference_mode()
@@ -82,7 +84,8 @@ def coarse_pass(
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
     native = NativeImage(torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device), step)
     if given is None:
-        return CoarsePass(maps, frame, native, pixels, _on_native(maps, frame))
+        return CoarsePass(net.mixed(maps), frame, native, pixels, _on_native(maps, frame))
+    maps = net.mixed(maps)
     maps = replace(maps, logits=_on_work(given.to(device), frame), logit_stride=1)
     return CoarsePass(maps, frame, native, pixels, given.to(device), given=True)
 

@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_morse.config import RenderConfig
 from napari_morse.errors import CancelledError
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
+from napari_morse.inference.selection import count_of, most_uncertain
 from napari_morse.inference.tiles import Tick, window_count
 from napari_morse.model.morse import Morse
 from napari_morse.model.points import uncertainty
@@ -36,7 +38,8 @@ class Rendering:
     logits
         (C, B, *space) float32 after rendering.
     voxel
-        (N, 1 + d) int64 indices of the re-predicted voxels, most doubtful (in the coarse map) first.
+        (N, 1 + d) int64 indices of the re-predicted voxels: step after step, most doubtful (in the map that the step
+        found) first.
     weights
         (N, S) float32 of the experts.
     """
@@ -60,6 +63,13 @@ def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
     return found[order][: max(1, int(fraction * doubt.numel()))]
 
 
+def selected(logits: Tensor, config: RenderConfig) -> Tensor:
+    """Flat indices into (B, *space) of what a recipe predicts again in the map (C, B, *space)."""
+    if config.selection == "count":
+        return most_uncertain(logits, count_of(config, logits[0, 0].numel()))
+    return doubtful(logits, config.uncertain_below, config.fraction)
+
+
 @torch.inference_mode()
 def render(
     net: Morse,
@@ -69,15 +79,23 @@ def render(
 ) -> Rendering:
     """Re-predict the doubtful voxels of a coarse pass and write them back; no other voxel changes.
 
-    With more than one look, the logits and the experts' weights at a voxel are means over the looks.
+    Further steps choose from the map that the last one left, while the head goes on reading the coarse pass. A voxel
+    that was predicted would be given the same logits again, so it is not. With more than one look, the logits and the
+    experts' weights at a voxel are means over the looks.
     """
     config = net.recipe.render
     shape = tuple(done.logits.shape[1:])
-    chosen = doubtful(done.logits, config.uncertain_below, config.fraction)
-    logits, weights = _looked_at(net, done, chosen, tick, cancelled)
     flat = done.logits.flatten(1).clone()
     coarse = flat.argmax(dim=0).view(shape)
-    flat[:, chosen] = logits.T
+    fresh = torch.ones(flat.shape[1], dtype=torch.bool, device=flat.device)
+    parts: list[tuple[Tensor, Tensor]] = []
+    for step in range(config.steps):
+        found = selected(flat.view(done.logits.shape), config)
+        found = found[fresh[found]]
+        logits, weights = _looked_at(net, done, found, _during(step, config.steps, tick), cancelled)
+        flat[:, found], fresh[found] = logits.T, False
+        parts.append((found, weights))
+    chosen, weights = (torch.cat(p) for p in zip(*parts, strict=True))
     margin = -uncertainty(flat, dim=0).view(shape)
     voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
     return Rendering(
@@ -112,6 +130,11 @@ def _looked_at(
 def _windows(net: Morse, view: View) -> int:
     slices = view.stop[0] - view.start[0]
     return slices * window_count(view.frame.shape, net.recipe.train.window, net.backbone.divisor)
+
+
+def _during(step: int, steps: int, tick: Tick | None) -> Tick | None:
+    """A step tells of its part of ``steps`` equal ones."""
+    return None if tick is None else lambda done, total: tick(step * max(total, 1) + done, steps * max(total, 1))
 
 
 def _share(tick: Tick | None, before: int, weight: int, total: int) -> Tick | None:

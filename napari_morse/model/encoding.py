@@ -20,15 +20,23 @@ class Encoding(nn.Module, abc.ABC):
 
 
 class FourierEncoding(Encoding):
-    """γ(p) = [sin, cos](2π Bᵀ(2p − 1)) with a fixed B ~ U(0, 1), the published form.
+    """γ(p) = [sin, cos](2π Bᵀ(2p − 1)) with a fixed B.
 
     Depends on the frame of the array: two overlapping windows give one voxel two answers.
+
+    Parameters
+    ----------
+    dims, features
+        d and the columns of B.
+    draw
+        ``uniform``: B ~ U(0, 1), MORSE's; ``normal``: B ~ N(0, 1), Implicit PointRend's.
     """
 
-    def __init__(self, dims: int, features: int) -> None:
+    def __init__(self, dims: int, features: int, draw: str = "uniform") -> None:
         super().__init__()
         self.matrix: Tensor
-        self.register_buffer("matrix", torch.rand(dims, features))
+        empty = torch.empty(dims, features)
+        self.register_buffer("matrix", empty.uniform_() if draw == "uniform" else empty.normal_())
         self.width = 2 * features
 
     def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -65,10 +73,10 @@ class NoEncoding(Encoding):
         return voxel[:, :0]
 
 
-def make_encoding(name: str, dims: int, strides: tuple[int, ...], features: int) -> Encoding:
+def make_encoding(name: str, dims: int, strides: tuple[int, ...], features: int, draw: str = "uniform") -> Encoding:
     """The encoding that a recipe names; ``width`` is its number of columns."""
     if name == "fourier":
-        return FourierEncoding(dims, features)
+        return FourierEncoding(dims, features, draw)
     if name == "cell_relative":
         return CellRelativeEncoding(dims, strides)
     return NoEncoding()

@@ -31,6 +31,37 @@ def draw_survivors(experts: int, protected: int | None, generator: torch.Generat
     return speaks
 
 
+def silence(
+    weights: Tensor, share: float, protected: int | None, rescale: str, generator: torch.Generator | None = None
+) -> Tensor:
+    """Set the weights of experts drawn at random to 0, in a ``share`` of the calls.
+
+    Parameters
+    ----------
+    weights
+        (N, S, …) summing to 1 over axis 1.
+    share
+        0 to 1.
+    protected
+        As `draw_survivors` takes it.
+    rescale
+        ``renorm`` divides what is left by its sum; ``none`` leaves it, so that what is mixed shrinks.
+
+    Returns
+    -------
+    Tensor
+        (N, S, …).
+    """
+    if float(torch.rand(1, generator=generator)) >= share:
+        return weights
+    experts = weights.shape[1]
+    speaks = draw_survivors(experts, protected, generator).to(weights.device)
+    weights = weights * speaks.view(1, experts, *[1] * (weights.ndim - 2))
+    if rescale == "none":
+        return weights
+    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
 class PointExperts(nn.Module):
     """Two-layer MLPs on features read at points, mixed by a gate that is stochastic in training.
 
@@ -44,12 +75,18 @@ class PointExperts(nn.Module):
         Share of the batches in which experts are silenced at random while training.
     protected
         Index of an expert that is never silenced (the native one), or None.
+    rescale
+        What becomes of the weights that are left: ``renorm`` or ``none``.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, stochastic: float, protected: int | None = None) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], width: int, stochastic: float, protected: int | None = None,
+        rescale: str = "renorm",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.stochastic = stochastic
         self.protected = protected
+        self.rescale = rescale
         self.experts = nn.ModuleList(
             nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()) for c in channels
         )
@@ -58,14 +95,12 @@ class PointExperts(nn.Module):
         )
 
     def forward(self, features: list[Tensor], generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """S × (N, C_s) → mixture (N, H) and weights (N, S), rows summing to 1.
+        """S × (N, C_s) → mixture (N, H) and weights (N, S).
 
-        Weights of silenced experts are 0 and the others are renormalised, so that the mixture keeps its size at test.
+        Rows sum to 1, but where experts are silenced in training without ``renorm``.
         """
         spoken = [expert(f) for expert, f in zip(self.experts, features, strict=True)]
         weights = self.gate(torch.cat(spoken, dim=1)).softmax(dim=1)
-        if self.training and float(torch.rand(1, generator=generator)) < self.stochastic:
-            speaks = draw_survivors(len(spoken), self.protected, generator).to(weights.device)
-            weights = weights * speaks
-            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        if self.training:
+            weights = silence(weights, self.stochastic, self.protected, self.rescale, generator)
         return (torch.stack(spoken, dim=1) * weights[..., None]).sum(dim=1), weights

@@ -32,7 +32,11 @@ def point_loss(logits: Tensor, labels: Tensor, dice: float = 0.0) -> Tensor:
 
 
 def point_weight(step: int, total: int, start: int, weight: float, ramp: bool) -> float:
-    """λ at iteration ``step`` of ``total``: 0 before ``start``; then ``weight``, or rising linearly to it."""
+    """λ at iteration ``step`` of ``total``.
+
+    0 before ``start``; then ``weight``, or, with ``ramp``, ``weight`` · (step − start) / total: the published ramp,
+    which from ``start`` = total / 2 ends at half of ``weight``.
+    """
     if step < start:
         return 0.0
-    return weight * (step - start) / max(total - start, 1) if ramp else weight
+    return weight * (step - start) / total if ramp else weight

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from napari_morse.config import Recipe
 from napari_morse.model.backbones import CoarseMaps, make_backbone
+from napari_morse.model.dense import DenseMixture, MixedMaps
 from napari_morse.model.points import neighbourhood, ring_offsets, sample, to_cells
 from napari_morse.model.renderer import Renderer
 from napari_morse.model.stem import NativeStem
@@ -30,13 +31,31 @@ class NativeImage:
     step: Tensor
 
 
+def first_read(scales: int, held: int) -> int:
+    """Index of the deepest of ``held`` decoder maps that is read.
+
+    Raises
+    ------
+    ValueError
+        When more ``scales`` are wanted than there are.
+    """
+    if scales > held:
+        raise ValueError(f"render.scales asks for {scales} decoder maps, and the backbone has {held}")
+    return held - scales if scales else 0
+
+
 class Morse(nn.Module):
-    """A backbone and a point-wise renderer.
+    """A backbone and a renderer.
 
     Parameters
     ----------
     recipe
         Architecture; its training part is not used here.
+
+    Raises
+    ------
+    ValueError
+        When the recipe reads more scales than the backbone's decoder has.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -44,6 +63,8 @@ class Morse(nn.Module):
         self.recipe = recipe
         backbone, render = recipe.backbone, recipe.render
         self.backbone = make_backbone(backbone)
+        first = first_read(render.scales, len(self.backbone.strides))
+        self.read_strides = self.backbone.strides[first:]
         self.offsets: Tensor
         self.register_buffer("offsets", ring_offsets(backbone.spatial_dims, render.native_rings), persistent=False)
         dims, classes = backbone.spatial_dims, backbone.classes
@@ -54,17 +75,26 @@ class Morse(nn.Module):
                 dims, backbone.in_channels, classes, render.stem, render.stem_layers, render.stem_outputs
             )
             native += render.stem_outputs
-        self.renderer = Renderer(render, dims, classes, self.backbone.channels, self.backbone.strides, native)
+        self.renderer = Renderer(render, dims, classes, self.backbone.channels[first:], self.read_strides, native)
 
     @property
     def experts(self) -> tuple[str, ...]:
-        """Names of the experts, in the order of their weights."""
-        scales = tuple(f"stride_{stride}" for stride in self.backbone.strides)
+        """Names of the experts, in the order of their weights; one name for all that is read without a mixture."""
+        if self.recipe.render.mixture == "none":
+            return ("features",)
+        scales = tuple(f"stride_{stride}" for stride in self.read_strides)
         return (*scales, "native") if self.recipe.render.native else scales
 
     def coarse(self, image: Tensor) -> CoarseMaps:
         """(B, channels, *size) normalised image → coarse maps."""
         maps: CoarseMaps = self.backbone(image)
+        return maps
+
+    def mixed(self, maps: CoarseMaps) -> CoarseMaps:
+        """What is the same for all points, made once: the maps of a dense mixture; other maps as they are."""
+        mixture = self.renderer.mixture
+        if isinstance(mixture, DenseMixture) and not isinstance(maps, MixedMaps):
+            return mixture.mixed_maps(maps)
         return maps
 
     def render(
@@ -82,7 +112,7 @@ class Morse(nn.Module):
         Parameters
         ----------
         maps
-            Of the backbone.
+            Of the backbone; those of a dense mixture may have been through `mixed` already.
         image
             (N,) which image of the batch.
         voxel
@@ -103,7 +133,11 @@ class Morse(nn.Module):
         """
         if coarse is None:
             coarse = sample(maps.logits, image, to_cells(voxel, maps.logit_stride))
-        features = [sample(f, image, to_cells(voxel, s)) for f, s in zip(maps.features, maps.strides, strict=True)]
+        maps = self.mixed(maps)
+        scales = list(zip(maps.features, maps.strides, strict=True))
+        if not isinstance(maps, MixedMaps):
+            scales = scales[-len(self.read_strides) :]
+        features = [sample(f, image, to_cells(voxel, s)) for f, s in scales]
         if self.recipe.render.native:
             around = neighbourhood(native.pixels, image, native_voxel, self.offsets * native.step)
             features.append(around if stem is None else torch.cat([around, stem], dim=1))

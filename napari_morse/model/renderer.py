@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_morse.config import RenderConfig
+from napari_morse.model.dense import DenseMixture
 from napari_morse.model.encoding import make_encoding
 from napari_morse.model.experts import PointExperts
 
@@ -62,19 +63,27 @@ class Renderer(nn.Module):
         native_channels: int,
     ) -> None:
         super().__init__()
-        self.encoding = make_encoding(config.encoding, dims, strides, config.fourier_features)
+        self.encoding = make_encoding(config.encoding, dims, strides, config.fourier_features, config.fourier_draw)
         inputs = channels + ((native_channels,) if native_channels else ())
         protected = len(channels) if native_channels else None
-        self.mixture = PointExperts(inputs, config.width, config.stochastic, protected)
-        self.fusion = nn.Sequential(
-            nn.Linear(config.width, config.width),
-            nn.ReLU(),
-            nn.Linear(config.width, config.width),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.width, config.width),
-        )
-        self.head = RenderingHead(self.encoding.width + config.width, classes, config.head_width, config.residual)
+        self.mixture: PointExperts | DenseMixture | None = None
+        if config.dense:
+            self.mixture = DenseMixture(config, dims, channels, strides)
+        elif config.mixture != "none":
+            self.mixture = PointExperts(inputs, config.width, config.silencing, protected, config.rescale)
+            self.fusion = _fusion(config)
+        width = sum(inputs) if self.mixture is None else config.width
+        self.head = RenderingHead(self.encoding.width + width, classes, config.head_width, config.residual)
+
+    def _mixed(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features at the points, as the recipe's form reads them → what the head sees (N, ·) and weights (N, S)."""
+        if isinstance(self.mixture, DenseMixture):
+            fused, weights = features
+            return fused, weights
+        if self.mixture is None:
+            return torch.cat(features, dim=1), features[0].new_ones(len(features[0]), 1)
+        mixed, weights = self.mixture(features)
+        return self.fusion(mixed), weights
 
     def forward(
         self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
@@ -84,7 +93,7 @@ class Renderer(nn.Module):
         Parameters
         ----------
         features
-            S × (N, F_s), read at the points.
+            S × (N, F_s), read at the points; of a dense mixture Z and the weights.
         voxel
             (N, d) in the backbone's input of ``size``.
         coarse
@@ -95,8 +104,20 @@ class Renderer(nn.Module):
         logits
             (N, C).
         weights
-            (N, S).
+            (N, S); a column of ones without a mixture.
         """
-        mixed, weights = self.mixture(features)
+        mixed, weights = self._mixed(features)
         encoded = self.encoding(voxel, size)
-        return self.head(torch.cat([encoded, self.fusion(mixed)], dim=1), coarse), weights
+        return self.head(torch.cat([encoded, mixed], dim=1), coarse), weights
+
+
+def _fusion(config: RenderConfig) -> nn.Sequential:
+    width = config.width
+    return nn.Sequential(
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(width, width),
+    )

@@ -44,6 +44,8 @@ class Report:
 
 SKIPS = 3
 """Steps in a row without a finite loss that end a run."""
+POWER = 0.9
+"""Of the polynomial schedule, as published."""
 Watcher = Callable[[Report], None]
 
 
@@ -205,16 +207,20 @@ class Trainer:
         return replace(maps, logits=logits, logit_stride=1)
 
     def learning_rate(self, iteration: int, share: float) -> float:
-        """Linear warm-up, then a half cosine down to 1 % over the budget."""
+        """Linear warm-up, then half a cosine or a polynomial down to the floor over the budget."""
         config = self.recipe.train
         warm = min(1.0, (iteration + 1) / max(config.warmup, 1))
-        return config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+        fall = (1 - share) ** POWER if config.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
+        return config.learning_rate * warm * (config.floor + (1 - config.floor) * fall)
 
     @torch.no_grad()
     def _average(self, iteration: int) -> None:
         decay = min(self.recipe.train.ema, (1 + iteration) / (10 + iteration))
         for kept, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-            kept.lerp_(new, 1 - decay)
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
 
     def _judge(self) -> tuple[Verdict, bool]:
         verdict = judge(self.average, self.val, self.spacing, self.slice_axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,30 +11,104 @@ from pydantic import ValidationError
 
 from napari_morse.config import BackboneConfig, Recipe, RenderConfig, TrainConfig
 from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
 from napari_morse.model.backbones import make_backbone
 
+FILE_LIMIT = 100_000
+"""Bytes of a recipe file; a recipe takes about two kB."""
+SHOWN = 80
+"""Characters of a wrong value that are repeated."""
+
+DEFAULT_3D = Recipe(name="default-3d", render=RenderConfig(looks=2))
+DEFAULT_2D = Recipe(
+    name="default-2d",
+    backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
+    render=RenderConfig(points=384, looks=2),
+    train=TrainConfig(window=(48, 48), batch=24, iterations=6000),
+)
+
+
+def _pointrend(name: str, ours: Recipe) -> Recipe:
+    """The peer of one of our recipes: its backbone and training, PointRend's head, points and loss."""
+    render = RenderConfig(
+        points=ours.render.points,
+        voxel_centres=False,
+        selection="count",
+        fraction=0.125,
+        steps=2,
+        encoding="none",
+        scales=1,
+        mixture="none",
+        native=False,
+        head_width=256,
+        residual=False,
+        detach=False,
+    )
+    train = ours.train.model_copy(update={"stage_one": 0.0, "point_weight": 1.0, "point_dice": 0.0})
+    return Recipe(name=name, backbone=ours.backbone, render=render, train=train)
+
+
+UNET_2D = BackboneConfig(name="dynunet", spatial_dims=2, filters=(32, 64, 128, 256, 512), stem_stride=1)
+UNET_3D = BackboneConfig(name="dynunet", spatial_dims=3, filters=(16, 32, 64, 128, 256), stem_stride=1)
+
+
+def _reference(name: str, backbone: BackboneConfig, render: dict[str, Any], train: dict[str, Any]) -> Recipe:
+    """The published set-up; what differs between its two forms is given."""
+    published: dict[str, Any] = {
+        "points": 2048, "oversample": 3.0, "importance": 0.75, "voxel_centres": False,
+        "selection": "count", "fraction": 0.125, "steps": 2,
+        "encoding": "fourier", "fourier_draw": "uniform", "fourier_features": 128,
+        "experts": "dense", "mixture": "stochastic", "stochastic": 1.0, "rescale": "none", "native": False,
+        "width": 256, "head_width": 512, "residual": False, "dropout": 0.1, "detach": False,
+    }  # fmt: skip
+    schedule: dict[str, Any] = {
+        "optimizer": "sgd", "learning_rate": 0.01, "schedule": "poly", "floor": 0.1, "warmup": 0, "weight_decay": 1e-4,
+        "iterations": 30_000, "ema": 0.0, "point_weight": 1.0, "point_dice": 0.0,
+    }  # fmt: skip
+    return Recipe(
+        name=name, backbone=backbone, render=RenderConfig(**published | render), train=TrainConfig(**schedule | train)
+    )
+
+
 RECIPES: dict[str, Recipe] = {
-    "default-3d": Recipe(name="default-3d", render=RenderConfig(looks=2)),
-    "default-2d": Recipe(
-        name="default-2d",
-        backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
-        render=RenderConfig(points=384, looks=2),
-        train=TrainConfig(window=(48, 48), batch=24, iterations=6000),
-    ),
+    recipe.name: recipe
+    for recipe in (
+        DEFAULT_3D,
+        DEFAULT_2D,
+        _reference(
+            "reference-3d",
+            UNET_3D,
+            {"scales": 3, "gate_norm": "instance"},
+            {"window": (112, 112, 80), "batch": 2, "stage_one": 0.0},
+        ),
+        _reference(
+            "reference-2d",
+            UNET_2D,
+            {"scales": 5, "gate_norm": "batch"},
+            {"window": (256, 256), "batch": 4, "stage_one": 0.5, "point_ramp": True},
+        ),
+        _pointrend("pointrend-3d", DEFAULT_3D),
+        _pointrend("pointrend-2d", DEFAULT_2D),
+    )
 }
 
 
 def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
-    """A recipe by name, with ``part.knob=value`` changes applied.
+    """A recipe by name, or from a JSON file, with ``part.knob=value`` changes applied.
 
     Raises
     ------
     InputError
-        For an unknown name or knob, or a value that does not fit.
+        For an unknown name, file or knob, or a value that does not fit.
     """
-    if name not in RECIPES:
-        raise InputError(f"There is no recipe named {name!r}.", f"Known recipes: {', '.join(RECIPES)}.")
-    fields: dict[str, Any] = RECIPES[name].model_dump()
+    if name in RECIPES:
+        fields: dict[str, Any] = RECIPES[name].model_dump()
+    elif name.lower().endswith(".json"):
+        fields = load_recipe(Path(name)).model_dump()
+    else:
+        raise InputError(
+            f"There is no recipe named {name!r}.", f"Known recipes: {', '.join(RECIPES)}; or give a .json file."
+        )
     for change in changes:
         path, equals, text = change.partition("=")
         part, dot, knob = path.strip().partition(".")
@@ -45,11 +120,58 @@ def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where} cannot be {first['input']!r}: {first['msg']}.", "Give another value.") from error
+        raise InputError(f"{_problem(error)}.", "Give another value.") from error
     _check_network(recipe)
     return recipe
+
+
+def load_recipe(path: Path) -> Recipe:
+    """A recipe that was saved as JSON; knobs that it leaves out keep their defaults.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, it is too large, no JSON, or has a knob or value that does not exist.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise InputError(f"The recipe “{path}” cannot be read: {error.strerror}.", "Check its name.") from error
+    if len(content) > FILE_LIMIT:
+        raise InputError(f"“{path.name}” is too large to be a recipe.", "`napari-morse recipes NAME --out` makes one.")
+    try:
+        return Recipe.model_validate_json(content)
+    except ValidationError as error:
+        raise InputError(
+            f"“{path.name}” is no recipe: {_problem(error)}.", "`napari-morse recipes NAME --out` makes one."
+        ) from error
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as JSON; `load_recipe` gives an equal one back.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    write_text(path, recipe.model_dump_json(indent=2) + "\n")
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":  # knobs that do not go together: the whole part would be repeated
+        return f"{where}: {first['ctx']['error']}"
+    if first["type"] == "json_invalid":
+        return first["msg"]
+    return f"{where} cannot be {_shown(first['input'])}: {first['msg']}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _check_network(recipe: Recipe) -> None:
@@ -63,14 +185,19 @@ def _check_network(recipe: Recipe) -> None:
         )
     try:
         with torch.device("meta"):
-            divisor = make_backbone(backbone).divisor
+            network = make_backbone(backbone)
     except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
         raise InputError(
             f"The recipe's backbone cannot be built: {error}.", "Give other filters or strides."
         ) from error
-    if any(n < 1 or n % divisor for n in window):
+    if any(n < 1 or n % network.divisor for n in window):
         raise InputError(
-            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {divisor}."
+            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {network.divisor}."
+        )
+    if recipe.render.scales > len(network.strides):
+        raise InputError(
+            f"render.scales is {recipe.render.scales}, and the decoder has {len(network.strides)} maps.",
+            "Give fewer, or 0 for all.",
         )
 
 

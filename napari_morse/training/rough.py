@@ -1,9 +1,8 @@
-"""Rough masks: a truth moved, swollen, shrunk, stair-cased and holed at random, as painters and other programs leave it."""
+"""Rough masks: a truth moved, swollen, shrunk, stair-cased and holed, as painters and other programs leave it."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
