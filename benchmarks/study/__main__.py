@@ -33,6 +33,7 @@ def _run(add: Any) -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="equal wall-clock time for each run")
     budget.add_argument("--iterations", type=int, help="equal steps for each run")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="of --minutes")
     parser.add_argument("--cases", type=int, help="training cases, else all")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="part.knob=value, for every arm")
     parser.add_argument("--out", type=Path, required=True)

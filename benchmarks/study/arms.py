@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
+from benchmarks.study.sets import Set
 from napari_morse.config import Recipe
 from napari_morse.training.recipes import recipe_named
-
-from benchmarks.study.sets import Set
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,7 @@ ARMS = {
 
 
 def recipe_of(arm: Arm, chosen: Set, changes: tuple[str, ...]) -> Recipe:
-    """The recipe of a run: the set's sizes, then the arm's changes, then the caller's."""
-    return recipe_named(f"{arm.recipe}-{chosen.dims}d", (*chosen.changes, *arm.changes, *changes))
+    """The recipe of a run: one backbone for all arms, the set's sizes, the arm's changes, then the caller's."""
+    default = recipe_named(f"default-{chosen.dims}d").backbone.model_dump(mode="json")
+    backbone = tuple(f"backbone.{knob}={json.dumps(value)}" for knob, value in default.items())
+    return recipe_named(f"{arm.recipe}-{chosen.dims}d", (*backbone, *chosen.changes, *arm.changes, *changes))

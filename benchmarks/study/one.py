@@ -13,6 +13,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.study.arms import ARMS, recipe_of
+from benchmarks.study.queue import ROOT
+from benchmarks.study.scoring import score_case
+from benchmarks.study.sets import SETS, open_cases, split_of
+from benchmarks.study.spec import MODEL, RESULT, STATE, TRAINING, Spec
 from napari_morse import zoo
 from napari_morse.config import Recipe
 from napari_morse.inference import Predictor
@@ -21,12 +26,6 @@ from napari_morse.training.checkpoint import has_checkpoint
 from napari_morse.training.finish import Purpose
 from napari_morse.training.loop import Report
 from napari_morse.training.run import TrainingRun
-
-from benchmarks.study.arms import ARMS, recipe_of
-from benchmarks.study.queue import ROOT
-from benchmarks.study.scoring import score_case
-from benchmarks.study.sets import SETS, open_cases, split_of
-from benchmarks.study.spec import MODEL, RESULT, STATE, TRAINING, Spec
 
 
 def run_one(folder: Path, data: Path) -> None:
@@ -66,6 +65,8 @@ def _train(spec: Spec, folder: Path, data: Path) -> None:
     run = training_run(spec, folder, data)
     again = has_checkpoint(folder / STATE)
     trainer = run.trainer(again)
+    if spec.clock == "processor":
+        trainer.clock = time.process_time
     begun = time.process_time()
     net = trainer.run(_told)
     training = {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.study.spec import LOG, RESULT, Spec, standing
 
-Start = Callable[[Spec, Path], bool]
-"""Runs one spec in its folder; True when its result stands."""
+Start = Callable[[Path], bool]
+"""Runs the spec of a folder; True when its result stands."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,7 +40,7 @@ def _one(spec: Spec, out: Path, start: Start) -> bool:
     spec.write(folder)
     begun = time.monotonic()
     print(f"{time.strftime('%H:%M:%S')} {spec.name}", flush=True)
-    well = start(spec, folder)
+    well = start(folder)
     took = (time.monotonic() - begun) / 60
     print(f"{time.strftime('%H:%M:%S')} {spec.name}: {'done' if well else 'FAILED'} after {took:.1f} min", flush=True)
     return well
@@ -49,7 +49,7 @@ def _one(spec: Spec, out: Path, start: Start) -> bool:
 def subprocess_start(data: Path, threads: int) -> Start:
     """A process for every run, with so many threads."""
 
-    def start(spec: Spec, folder: Path) -> bool:
+    def start(folder: Path) -> bool:
         command = [sys.executable, "-m", "benchmarks.study", "one", "--folder", str(folder), "--data", str(data)]
         wanted = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         with (folder / LOG).open("a", encoding="utf-8") as log:
@@ -63,5 +63,7 @@ def said(ended: dict[str, list[str]], out: Path) -> str:
     """What became of the queue, and where to read on."""
     lines = [", ".join(f"{len(names)} {what}" for what, names in ended.items() if names) or "nothing to do"]
     lines += [f"failed: {name}, see {out / name / LOG}" for name in ended["failed"]]
-    lines += [f"{name} stands in {out} with other settings: give another --out, or delete it" for name in ended["other"]]
+    lines += [
+        f"{name} stands in {out} with other settings: give another --out, or delete it" for name in ended["other"]
+    ]
     return "\n".join(lines)

@@ -136,9 +136,7 @@ def compare(
     if not patients:
         return None
     first, second = np.array([one[p] for p in patients]), np.array([other[p] for p in patients])
-    return Comparison(
-        float(first.mean()), float(second.mean()), wilcoxon(first - second), len(patients), len(shared)
-    )
+    return Comparison(float(first.mean()), float(second.mean()), wilcoxon(first - second), len(patients), len(shared))
 
 
 def wilcoxon(difference: np.ndarray) -> float:

@@ -1,8 +1,8 @@
 """A model's masks of a case against its truth.
 
 Kinds of mask: ``coarse`` is the plain backbone; ``one_look`` is rendered with a single look; ``rendered`` is what the
-model gives, with as many looks as its recipe says. Of a backbone trained alone the head is zero: its ``one_look`` is its
-``coarse``, and its ``rendered`` the mean of the backbone's looks.
+model gives, with as many looks as its recipe says. Of a backbone trained alone the head is zero: its ``one_look`` is
+its ``coarse``, and its ``rendered`` the mean of the backbone's looks.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.study.sets import Set, patient_of, spacing_of, tolerance_of
 from napari_morse.inference import Predictor
 from napari_morse.metrics import score
 from napari_morse.types import Mask, Prediction, Scan
-
-from benchmarks.study.sets import Set, patient_of, spacing_of, tolerance_of
 
 KINDS = ("coarse", "one_look", "rendered")
 

@@ -22,6 +22,8 @@ class Spec:
         Of everything that is drawn.
     minutes, iterations
         The budget: exactly one of both.
+    clock
+        Of the minutes: ``wall``, or ``processor`` where other work would make the wall's clock unfair.
     cases
         Training cases, or None for all.
     changes
@@ -33,6 +35,7 @@ class Spec:
     seed: int
     minutes: float | None = None
     iterations: int | None = None
+    clock: str = "wall"
     cases: int | None = None
     changes: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,12 @@ HEADS = {
 TESTED = ("dice", "hd95_or_diagonal", "asd_or_diagonal", "nsd")
 DICE_MARGIN, ASD_MARGIN = 0.003, 0.02
 """Not worse: Dice at most this much below, ASD at most this share above."""
-NOTE = """Means over patients (a patient's cases averaged first), then mean ± standard deviation over seeds. HD95 and ASD are
-between edge voxels, over the cases where truth and mask both hold the structure; with a star, the image's diagonal stands
-where only one does. NSD at one voxel. `coarse` is the plain backbone, `one look` is rendered with one look, `rendered` as the
-recipe says. A backbone trained `alone` has a head that is zero: its `rendered` is the mean of the backbone's looks.
-Tests: paired Wilcoxon, two-sided, over patients, each patient's mean over the seeds first; p is not corrected for the number
-of rows."""
+NOTE = """Means over patients (a patient's cases averaged first), then mean ± standard deviation over seeds. HD95 and
+ASD are between edge voxels, over the cases where truth and mask both hold the structure; with a star, the image's
+diagonal stands where only one does. NSD at one voxel. `coarse` is the plain backbone, `one look` is rendered with one
+look, `rendered` as the recipe says. A backbone trained `alone` has a head that is zero: its `rendered` is the mean of
+the backbone's looks. Tests: paired Wilcoxon, two-sided, over patients, each patient's mean over the seeds first; p is
+not corrected for the number of rows."""
 
 
 def write_tables(results: Results, out: Path | None, structures: bool) -> int:
@@ -76,7 +76,9 @@ def section(name: str, arms: Arms, structures: bool = False) -> str:
 def about(arms: Arms, some: dict[str, Any]) -> str:
     """What was run, in a sentence."""
     spec, cases = some["spec"], some["cases"]
-    budget = f"{spec['minutes']:g} minutes" if spec["minutes"] is not None else f"{spec['iterations']} iterations"
+    budget = f"{spec['iterations']} iterations"
+    if spec["minutes"] is not None:
+        budget = f"{spec['minutes']:g} minutes of {spec['clock']} time"
     patients = len({case["patient"] for case in cases})
     results = [result for seeds in arms.values() for result in seeds.values()]
     commits = ", ".join(sorted({r["commit"][:7] + (" (changed)" if r["changed"] else "") for r in results}))
@@ -106,7 +108,9 @@ def accuracy(arms: Arms, structure: int) -> str:
     lines = []
     for side in rows(arms):
         seeds = arms[side.arm]
-        cells = [_spread(*over_seeds(seeds, side.kind, f, structure), 4 if f in ("dice", "nsd") else 3) for f in FIGURES]
+        cells = [
+            _spread(*over_seeds(seeds, side.kind, f, structure), 4 if f in ("dice", "nsd") else 3) for f in FIGURES
+        ]
         lost = sum(missed(result, side.kind, structure) for result in seeds.values())
         lines.append([side.arm, KIND_NAMES[side.kind], str(len(seeds)), *cells, str(lost)])
     return markdown(["arm", "mask", "seeds", *HEADS.values(), "missed, all seeds"], lines)
@@ -170,17 +174,20 @@ def costs(arms: Arms) -> str:
     lines = []
     for arm, seeds in arms.items():
         results = list(seeds.values())
-        train: Callable[[str], float] = lambda key, r=results: float(np.mean([x["training"][key] for x in r]))  # noqa: E731
         parameters = results[0]["parameters"]
         seconds = [_median(results, key) for key in ("coarse", "render", "render_one_look")]
         lines.append([
-            arm, f"{train('iterations'):.0f}", f"{train('seconds'):.0f}", f"{train('cpu_seconds'):.0f}",
+            arm, *(f"{_trained(results, key):.0f}" for key in ("iterations", "seconds", "cpu_seconds")),
             f"{parameters['backbone'] / 1e3:.0f} k", f"{parameters['renderer'] / 1e3:.0f} k",
             *(f"{s:.3f}" for s in seconds), f"{max(r['peak_rss_mb'] for r in results):.0f}",
         ])  # fmt: skip
     head = ["arm", "iterations", "seconds", "processor seconds", "backbone", "renderer", "coarse s", "render s",
             "render s, one look", "peak MB"]  # fmt: skip
     return "Costs (seconds a case: medians; training: means over seeds):\n\n" + markdown(head, lines)
+
+
+def _trained(results: Sequence[dict[str, Any]], key: str) -> float:
+    return float(np.mean([result["training"][key] for result in results]))
 
 
 def _median(results: Sequence[dict[str, Any]], key: str) -> float:
