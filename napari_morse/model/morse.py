@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_morse.config import Recipe
+from napari_morse.config import BackboneConfig, Recipe
 from napari_morse.model.backbones import CoarseMaps, make_backbone
 from napari_morse.model.points import neighbourhood, ring_offsets, sample, to_cells
 from napari_morse.model.renderer import Renderer
@@ -29,6 +29,12 @@ class NativeImage:
     step: Tensor
 
 
+def sized(recipe: Recipe) -> BackboneConfig:
+    """The recipe's backbone, made for its training window unless it names another size."""
+    backbone = recipe.backbone
+    return backbone if backbone.image_size else backbone.model_copy(update={"image_size": recipe.train.window})
+
+
 class Morse(nn.Module):
     """A backbone and a point-wise renderer.
 
@@ -42,7 +48,7 @@ class Morse(nn.Module):
         super().__init__()
         self.recipe = recipe
         backbone, render = recipe.backbone, recipe.render
-        self.backbone = make_backbone(backbone)
+        self.backbone = make_backbone(sized(recipe))
         self.offsets: Tensor
         self.register_buffer("offsets", ring_offsets(backbone.spatial_dims, render.native_rings), persistent=False)
         self.renderer = Renderer(

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_morse.config import Recipe
 from napari_morse.errors import MorseError
 from napari_morse.model.backbones import CoarseMaps
-from napari_morse.model.losses import coarse_loss, point_loss, point_weight
+from napari_morse.model.losses import point_loss, point_weight, supervised_loss
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, training_points
 from napari_morse.training.batches import Batches
@@ -136,7 +136,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(iteration, share)
         maps = self._coarse(images)
-        loss = coarse_loss(maps.full_logits(), labels)
+        loss = supervised_loss(maps, labels)
         config = self.recipe.train
         weight = point_weight(
             round(share * 10_000), 10_000, round(config.stage_one * 10_000), config.point_weight, config.point_ramp
@@ -167,10 +167,7 @@ class Trainer:
         half = self.recipe.train.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             maps = self.net.coarse(images)
-        if not half:
-            return maps
-        features = tuple(f.float() for f in maps.features)
-        return CoarseMaps(maps.logits.float(), features, maps.strides, maps.logit_stride, maps.size)
+        return maps.float() if half else maps
 
     def _point_loss(self, maps: CoarseMaps, images: Tensor, labels: Tensor) -> Tensor:
         config = self.recipe.render
@@ -193,7 +190,10 @@ class Trainer:
     def _average(self, iteration: int) -> None:
         decay = min(self.recipe.train.ema, (1 + iteration) / (10 + iteration))
         for kept, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-            kept.lerp_(new, 1 - decay)
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:  # counters and index tables
+                kept.copy_(new)
 
     def _judge(self) -> tuple[Verdict, bool]:
         verdict = judge(self.average, self.val, self.spacing, self.slice_axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from pydantic import ValidationError
 
 from napari_morse.config import BackboneConfig, Recipe, RenderConfig, TrainConfig
 from napari_morse.errors import InputError
-from napari_morse.model.backbones import make_backbone
+from napari_morse.model.backbones import make_backbone, package_of
+from napari_morse.model.morse import sized
 
 RECIPES: dict[str, Recipe] = {
     "default-3d": Recipe(name="default-3d", render=RenderConfig(looks=2)),
@@ -49,7 +51,8 @@ def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{where} cannot be {first['input']!r}: {first['msg']}.", "Give another value.") from error
     _check_network(recipe)
-    return recipe
+    backbone = recipe.backbone.model_copy(update={"package": package_of(recipe.backbone.name)})
+    return recipe.model_copy(update={"backbone": backbone})
 
 
 def _check_network(recipe: Recipe) -> None:
@@ -63,14 +66,19 @@ def _check_network(recipe: Recipe) -> None:
         )
     try:
         with torch.device("meta"):
-            divisor = make_backbone(backbone).divisor
+            net = make_backbone(sized(recipe))
     except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
         raise InputError(
-            f"The recipe's backbone cannot be built: {error}.", "Give other filters or strides."
+            f"The recipe's backbone cannot be built: {error}.", "Give other filters, strides or sizes."
         ) from error
-    if any(n < 1 or n % divisor for n in window):
+    if any(n < 1 or n % net.divisor for n in window):
         raise InputError(
-            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {divisor}."
+            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {net.divisor}."
+        )
+    if math.prod(n // net.divisor for n in window) < net.least_cells:
+        raise InputError(
+            f"train.window {list(window)} is a single cell of the network's deepest map.",
+            f"Give at least one length of {net.least_cells * net.divisor}.",
         )
 
 

@@ -1,88 +1,23 @@
-"""MONAI networks behind one face: (coarse logits, decoder maps deep to shallow, their strides)."""
+"""MONAI's convolutional networks behind the adapter."""
 
 from __future__ import annotations
 
-import abc
-from dataclasses import dataclass
-
-import torch.nn.functional as F
-from monai.networks.nets import BasicUNet, DynUNet, SegResNet
+import torch
+from monai.networks.nets import BasicUNet, DynUNet, SegResNet, UNet
 from torch import Tensor, nn
 
 from napari_morse.config import BackboneConfig
-
-
-@dataclass(frozen=True)
-class CoarseMaps:
-    """What a backbone says of a batch.
-
-    Parameters
-    ----------
-    logits
-        (B, C, *cells), each cell ``logit_stride`` voxels wide; cells may reach past the image's end (padding).
-    features
-        Decoder maps (B, F_s, *cells), deep to shallow.
-    strides
-        Voxels per cell of each map.
-    logit_stride
-        Voxels per cell of the logits.
-    size
-        Voxels of the image itself.
-    """
-
-    logits: Tensor
-    features: tuple[Tensor, ...]
-    strides: tuple[int, ...]
-    logit_stride: int
-    size: tuple[int, ...]
-
-    def full_logits(self) -> Tensor:
-        """(B, C, *size) coarse logits at every voxel: linear interpolation, padding cropped off."""
-        if self.logit_stride == 1:
-            full = self.logits
-        else:
-            mode = "trilinear" if len(self.size) == 3 else "bilinear"
-            full = F.interpolate(self.logits, scale_factor=self.logit_stride, mode=mode, align_corners=False)
-        return full[(slice(None), slice(None), *(slice(0, n) for n in self.size))]
-
-    def detached(self) -> CoarseMaps:
-        """The same maps, cut from the gradient."""
-        features = tuple(f.detach() for f in self.features)
-        return CoarseMaps(self.logits.detach(), features, self.strides, self.logit_stride, self.size)
-
-
-class Backbone(nn.Module, abc.ABC):
-    """An encoder-decoder behind the adapter: pads to its divisor, and says which maps its decoder made."""
-
-    strides: tuple[int, ...]
-    channels: tuple[int, ...]
-    logit_stride: int
-    divisor: int
-
-    @abc.abstractmethod
-    def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Logits and decoder maps, deep to shallow, of an image whose axes are multiples of the divisor."""
-
-    def forward(self, x: Tensor) -> CoarseMaps:
-        """(B, channels, *size) image of any size → its coarse maps."""
-        size = tuple(x.shape[2:])
-        short = [(-n) % self.divisor for n in size]
-        if any(short):
-            pads = [p for s in reversed(short) for p in (0, s)]
-            x = F.pad(x, pads, mode="replicate")
-        logits, features = self.maps(x)
-        return CoarseMaps(logits, features, self.strides, self.logit_stride, size)
-
-
-def pooled(x: Tensor, block: int) -> Tensor:
-    """(B, channels, *space) averaged over blocks of voxels."""
-    if block == 1:
-        return x
-    return F.avg_pool3d(x, block) if x.ndim == 5 else F.avg_pool2d(x, block)
+from napari_morse.model.backbones.adapter import Backbone, PooledInput, pooled
 
 
 class DynUNetBackbone(Backbone):
-    """MONAI DynUNet (an nnU-Net); the stem's stride makes the coarse pass cheaper."""
+    """MONAI DynUNet (an nnU-Net); the stem's stride makes the coarse pass cheaper.
+
+    With deep supervision every decoder map but the shallowest (which has the network's own output) and the bottleneck
+    has a head of its own while training.
+    """
+
+    least_cells = 2
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
@@ -98,10 +33,14 @@ class DynUNetBackbone(Backbone):
             upsample_kernel_size=[2] * (depth - 1),
             filters=list(filters),
             norm_name=("instance", {"affine": True}),
+            deep_supervision=config.deep_supervision,
+            deep_supr_num=max(1, depth - 2),
         )
         # MONAI registers every stage a second time for its own recursion; saved and averaged weights must hold it
         # once.
         del self.net.skip_layers
+        # Where MONAI's own forward would keep the deeper logits of the last batch.
+        self.net.heads = []
         self.strides = tuple(stem * 2**level for level in reversed(range(depth)))
         self.channels = tuple(reversed(filters))
         self.logit_stride = stem
@@ -121,19 +60,15 @@ class DynUNetBackbone(Backbone):
             features.append(x)
         return net.output_block(x), tuple(features)
 
-
-class _PooledInput(Backbone):
-    """Networks without a strided stem: the image is averaged over blocks of ``stem_stride`` voxels first."""
-
-    def __init__(self, config: BackboneConfig, levels: int) -> None:
-        super().__init__()
-        self.stem = config.stem_stride
-        self.strides = tuple(self.stem * 2**level for level in reversed(range(levels)))
-        self.logit_stride = self.stem
-        self.divisor = self.strides[0]
+    def deeper(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """As the base class says."""
+        if not self.net.deep_supervision:
+            return ()
+        below = reversed(features[1:-1])
+        return tuple(head(f) for head, f in zip(self.net.deep_supervision_heads, below, strict=True))
 
 
-class SegResNetBackbone(_PooledInput):
+class SegResNetBackbone(PooledInput):
     """MONAI SegResNet; ``filters[0]`` is its first width, doubled per level."""
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -162,8 +97,10 @@ class SegResNetBackbone(_PooledInput):
         return net.conv_final(x), tuple(features)
 
 
-class BasicUNetBackbone(_PooledInput):
+class BasicUNetBackbone(PooledInput):
     """MONAI BasicUNet: five levels, ``filters`` has six entries, the last one for its final decoder stage."""
+
+    least_cells = 2
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__(config, levels=5)
@@ -194,11 +131,51 @@ class BasicUNetBackbone(_PooledInput):
         return net.final_conv(u1), (x4, u4, u3, u2, u1)
 
 
-def make_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone that a recipe names."""
-    kinds: dict[str, type[Backbone]] = {
-        "dynunet": DynUNetBackbone,
-        "segresnet": SegResNetBackbone,
-        "basicunet": BasicUNetBackbone,
-    }
-    return kinds[config.name](config)
+class UNetBackbone(Backbone):
+    """MONAI UNet with two residual units per level; each entry of ``filters`` is a level.
+
+    MONAI nests the levels in each other, as ``down, skip around the level below, up``. The maps are taken by walking
+    down and up through them. The outermost ``up`` makes the logits themselves, so that the shallowest decoder map has
+    cells twice as wide as the logits.
+    """
+
+    least_cells = 2
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        widths, stem = config.filters, config.stem_stride
+        if len(widths) < 2:
+            raise ValueError(f"UNet takes at least 2 filters, not {len(widths)}")
+        self.stem = stem
+        self.net = UNet(
+            config.spatial_dims,
+            config.in_channels,
+            config.classes,
+            channels=widths,
+            strides=(2,) * (len(widths) - 1),
+            num_res_units=2,
+            norm=("instance", {"affine": True}),
+        )
+        levels = len(widths) - 1
+        self.strides = tuple(stem * 2**level for level in range(levels, 0, -1))
+        self.channels = (widths[-1], *reversed(widths[: levels - 1]))
+        self.logit_stride = stem
+        self.divisor = self.strides[0]
+
+    def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As the base class says."""
+        x = pooled(x, self.stem)
+        level: nn.Module = self.net.model
+        skips, ups = [], []
+        for _ in self.strides:
+            down, around, up = level.children()
+            x = down(x)
+            skips.append(x)
+            ups.append(up)
+            level = around.submodule  # type: ignore[assignment]
+        x = level(x)
+        features = [x]
+        for up, skip in zip(reversed(ups), reversed(skips), strict=True):
+            x = up(torch.cat([skip, x], dim=1))
+            features.append(x)
+        return features.pop(), tuple(features)
