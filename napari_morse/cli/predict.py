@@ -41,8 +41,9 @@ def predict(
     from napari_morse import zoo
     from napari_morse.inference import Predictor
 
-    files = gather(inputs)
-    _spare_inputs(files, out, json_file)
+    channels = zoo.find(model).card.recipe.backbone.in_channels
+    files = gather(inputs, channels)
+    _spare_inputs(files, out, json_file, channels)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
@@ -59,15 +60,17 @@ def predict(
         raise typer.Exit(2)
 
 
-def gather(inputs: list[Path]) -> list[Path]:
+def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
     """Files named, and those of a known ending in folders named; two cases of one name are refused.
+
+    For a model that reads several channels, one file stands for those of a case (``<case>_0000``, …).
 
     Raises
     ------
     InputError
         When something is missing, a folder holds no scan, or two inputs would write to the same files.
     """
-    from napari_morse.io import case_stem
+    from napari_morse.io.channels import case_files, case_name
 
     files: list[Path] = []
     for path in inputs:
@@ -77,7 +80,8 @@ def gather(inputs: list[Path]) -> list[Path]:
         if not found:
             raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
         files += found
-    stems = [case_stem(p) for p in files]
+    files = case_files(files, channels)
+    stems = [case_name(p, channels) for p in files]
     twice = {s for s in stems if stems.count(s) > 1}
     if twice:
         raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
@@ -89,12 +93,13 @@ def _scans_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
-def _spare_inputs(files: list[Path], out: Path, json_file: Path | None) -> None:
+def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
-    from napari_morse.io import case_stem
+    from napari_morse.io.channels import case_name
 
-    targets = [(f"The result of {path.name!r}", t) for path in files for t in output_files(case_stem(path), out)]
+    cases = [(path, case_name(path, channels)) for path in files]
+    targets = [(f"The result of {path.name!r}", t) for path, case in cases for t in output_files(case, out)]
     if json_file is not None:
         targets.append(("The summary", json_file))
     for what, target in targets:
@@ -120,9 +125,9 @@ def parse_roi(text: str) -> Roi:
 
 def _one(predictor: Predictor, path: Path, box: Roi | None, frame: int | None, out: Path) -> dict[str, Any]:
     from napari_morse.inference import save_prediction
-    from napari_morse.io import open_scan
+    from napari_morse.io.channels import open_case
 
-    scan = open_scan(path, frame=frame)
+    scan = open_case(path, len(predictor.card.channels), frame=frame)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
     prediction = predictor.predict()

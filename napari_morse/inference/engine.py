@@ -1,6 +1,7 @@
 """The coarse pass: from a normalised image to coarse logits on its own grid.
 
-Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B slices and two axes for a 2-D one.
+Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B slices and two axes for a 2-D one; with
+several channels (B, channels, *space).
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class CoarsePass:
 def frame_of(
     stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...], net: Morse
 ) -> WorkFrame:
-    """Working frame of a stack (B, *space) whose voxels measure ``spacing`` mm."""
-    return work_frame(stack.shape[1:], spacing, target, net.recipe.train.window, net.backbone.divisor)
+    """Working frame of a stack whose voxels measure ``spacing`` mm."""
+    return work_frame(stack.shape[-len(spacing) :], spacing, target, net.recipe.train.window, net.backbone.divisor)
 
 
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
@@ -47,7 +48,7 @@ def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
     A further look holds its own beside those of the first.
     """
     backbone, dims = net.backbone, len(frame.shape)
-    per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
+    per_voxel = net.recipe.backbone.in_channels + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
     return int(4 * images * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
 
@@ -60,16 +61,15 @@ def coarse_pass(
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CoarsePass:
-    """Run the backbone over a stack (B, *space) of normalised images."""
+    """Run the backbone over a stack of normalised images."""
     device = next(net.parameters()).device
-    work = np.stack([to_work_grid(image, frame) for image in stack])
     dims = len(frame.native)
+    images = np.ascontiguousarray(stack).reshape(len(stack), -1, *frame.native)
+    work = np.stack([np.stack([to_work_grid(channel, frame) for channel in image]) for image in images])
     batch = SLICES if dims == 2 else 1
-    maps = stitched_maps(
-        net, torch.from_numpy(work)[:, None].to(device), net.recipe.train.window, batch, tick, cancelled
-    )
+    maps = stitched_maps(net, torch.from_numpy(work).to(device), net.recipe.train.window, batch, tick, cancelled)
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
-    native = NativeImage(torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device), step)
+    native = NativeImage(torch.from_numpy(images).to(device), step)
     return CoarsePass(maps, frame, native, _on_native(maps, frame))
 
 
