@@ -208,8 +208,8 @@ class Intensity(_Frozen):
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
     skewness: tuple[float, float] = (-10.0, 10.0)
-    """1st and 99th percentile over training cases of the normalised histogram's skewness: far outside is another
-    contrast."""
+    """1st and 99th percentile over training cases of the normalised histogram's skewness (of channel 0): far outside is
+    another contrast."""
 
 
 class TrainingData(_Frozen):
@@ -234,6 +234,7 @@ class ModelCard(_Frozen):
     recipe: Recipe
     labels: tuple[LabelEntry, ...]
     channels: tuple[str, ...] = ("image",)
+    """Names of the images that the model reads per case, all on one grid, in order."""
     spacing: tuple[float, ...]
     """mm of the working grid along the model's axes (R, A, S; in 2-D the two in the plane)."""
     slice_axis: Literal["R", "A", "S"] | None = None

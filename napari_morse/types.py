@@ -98,6 +98,8 @@ class Scan:
         Index of the frame taken from a 4-D series, else None.
     notices
         Plain sentences on what was unusual (sform and qform differ, colour turned to grey, non-finite voxels, …).
+    others
+        Further channels on the same grid, each (I, J, K) as ``data``, which is channel 0; read-only.
     """
 
     data: Array
@@ -110,11 +112,19 @@ class Scan:
     is_picture: bool = False
     frame: int | None = None
     notices: tuple[str, ...] = ()
+    others: tuple[Array, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.data.shape != self.grid.shape:
-            raise GeometryError(f"Pixels of shape {self.data.shape} on a grid of shape {self.grid.shape}.")
+        for pixels in (self.data, *self.others):
+            if pixels.shape != self.grid.shape:
+                raise GeometryError(f"Pixels of shape {pixels.shape} on a grid of shape {self.grid.shape}.")
         object.__setattr__(self, "data", frozen(self.data))
+        object.__setattr__(self, "others", tuple(frozen(pixels) for pixels in self.others))
+
+    @property
+    def channels(self) -> tuple[Array, ...]:
+        """Every channel, (I, J, K) each."""
+        return (self.data, *self.others)
 
 
 @dataclass(frozen=True)

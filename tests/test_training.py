@@ -313,7 +313,7 @@ def test_recipes_change_by_knob() -> None:
         with pytest.raises(InputError, match=why):
             recipe_named("default-3d", (wrong,))
     for wrong, why in [("train.window=[50,64,48]", "multiples of 8"), ("train.window=[48,64]", "2 lengths"),
-                       ("train.window=[0,64,48]", "multiples"), ("backbone.in_channels=2", "one channel"),
+                       ("train.window=[0,64,48]", "multiples"), ("backbone.in_channels=0", "in_channels"),
                        ("backbone.spatial_dims=2", "3 lengths"), ("backbone.filters=[]", "cannot be built"),
                        ("backbone.name=basicunet", "6 filters")]:  # fmt: skip
         with pytest.raises(InputError, match=why):

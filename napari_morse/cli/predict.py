@@ -45,9 +45,10 @@ def predict(
     from napari_morse import zoo
     from napari_morse.inference import Predictor
 
-    files = gather(inputs)
-    masks = coarse_masks(files, coarse)
-    _spare_inputs([*files, *masks.values()], out, json_file)
+    channels = zoo.find(model).card.recipe.backbone.in_channels
+    files = gather(inputs, channels)
+    masks = coarse_masks(files, coarse, channels)
+    _spare_inputs([*files, *masks.values()], out, json_file, channels)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
@@ -64,15 +65,17 @@ def predict(
         raise typer.Exit(2)
 
 
-def gather(inputs: list[Path]) -> list[Path]:
+def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
     """Files named, and those of a known ending in folders named; two cases of one name are refused.
+
+    For a model that reads several channels, one file stands for those of a case (``<case>_0000``, …).
 
     Raises
     ------
     InputError
         When something is missing, a folder holds no scan, or two inputs would write to the same files.
     """
-    from napari_morse.io import case_stem
+    from napari_morse.io.channels import case_files, case_name
 
     files: list[Path] = []
     for path in inputs:
@@ -82,7 +85,8 @@ def gather(inputs: list[Path]) -> list[Path]:
         if not found:
             raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
         files += found
-    stems = [case_stem(p) for p in files]
+    files = case_files(files, channels)
+    stems = [case_name(p, channels) for p in files]
     twice = {s for s in stems if stems.count(s) > 1}
     if twice:
         raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
@@ -94,7 +98,7 @@ def _scans_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
-def coarse_masks(files: list[Path], coarse: Path | None) -> dict[Path, Path]:
+def coarse_masks(files: list[Path], coarse: Path | None, channels: int = 1) -> dict[Path, Path]:
     """The mask that is to be rendered for each scan; empty when the model makes its own.
 
     Raises
@@ -103,6 +107,7 @@ def coarse_masks(files: list[Path], coarse: Path | None) -> dict[Path, Path]:
         When it is missing, one mask is given for several scans, or a folder holds none, or two, of a scan's name.
     """
     from napari_morse.io import case_stem
+    from napari_morse.io.channels import case_name
 
     if coarse is None:
         return {}
@@ -112,22 +117,24 @@ def coarse_masks(files: list[Path], coarse: Path | None) -> dict[Path, Path]:
         if len(files) > 1:
             raise InputError(f"{coarse.name} is one mask for {len(files)} scans.", "Give a folder of masks.")
         return {files[0]: coarse}
-    found = {path: [m for m in _scans_in(coarse) if case_stem(m) == case_stem(path)] for path in files}
+    names = {path: case_name(path, channels) for path in files}
+    found = {path: [m for m in _scans_in(coarse) if case_stem(m) == name] for path, name in names.items()}
     for path, masks in found.items():
         if len(masks) != 1:
             what = "no mask" if not masks else f"{len(masks)} masks"
             raise InputError(
-                f"The folder {coarse} holds {what} named {case_stem(path)!r}.", "Name each mask as its scan, once."
+                f"The folder {coarse} holds {what} named {names[path]!r}.", "Name each mask as its scan, once."
             )
     return {path: masks[0] for path, masks in found.items()}
 
 
-def _spare_inputs(files: list[Path], out: Path, json_file: Path | None) -> None:
+def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
-    from napari_morse.io import case_stem
+    from napari_morse.io.channels import case_name
 
-    targets = [(f"The result of {path.name!r}", t) for path in files for t in output_files(case_stem(path), out)]
+    cases = [(path, case_name(path, channels)) for path in files]
+    targets = [(f"The result of {path.name!r}", t) for path, case in cases for t in output_files(case, out)]
     if json_file is not None:
         targets.append(("The summary", json_file))
     for what, target in targets:
@@ -155,9 +162,10 @@ def _one(
     predictor: Predictor, path: Path, mask: Path | None, box: Roi | None, frame: int | None, out: Path
 ) -> dict[str, Any]:
     from napari_morse.inference import save_prediction
-    from napari_morse.io import open_mask, open_scan
+    from napari_morse.io import open_mask
+    from napari_morse.io.channels import open_case
 
-    scan = open_scan(path, frame=frame)
+    scan = open_case(path, len(predictor.card.channels), frame=frame)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
     prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))

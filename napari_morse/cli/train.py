@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def train(
-    images: Annotated[Path, typer.Option(help="Folder of scans.")],
-    labels: Annotated[Path, typer.Option(help="Folder of masks, named as the scans.")],
+    images: Annotated[Path, typer.Option(help="Folder of scans; of several channels as CASE_0000, CASE_0001, ….")],
+    labels: Annotated[Path, typer.Option(help="Folder of masks, named as the scans, or CASE.")],
     out: Annotated[Path, typer.Option(help="Model folder to make; its name is the model's name.")],
     splits: Annotated[Path | None, typer.Option(help="JSON lists train and val; else 1 in 5 is held out.")] = None,
     recipe: Annotated[str, typer.Option(help="Name (see `napari-morse recipes`) or JSON file.")] = "default-3d",
@@ -31,6 +31,7 @@ def train(
     spacing: Annotated[str | None, typer.Option(help="Working voxel in mm, e.g. 1,1,1; else the median.")] = None,
     slice_axis: Annotated[str, typer.Option(help="2-D: R (sagittal), A (coronal), S (axial).")] = "A",
     names: Annotated[str | None, typer.Option(help="Names of the labels: 1=anterior,2=posterior.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Names of the images per case: T1,FLAIR.")] = None,
     summary: Annotated[str, typer.Option(help="One sentence for the model's card.")] = "",
     data_name: Annotated[str, typer.Option(help="Training data, for the card.")] = "own cases",
     licence: Annotated[str, typer.Option(help="Licence of the training data, for the card.")] = "not stated",
@@ -56,11 +57,15 @@ def train(
         spacing=_numbers(spacing, chosen),
         slice_axis=slice_axis if chosen.backbone.spatial_dims == 2 else None,
         names=names,
-        purpose=Purpose(out.name, summary, data_name, licence, attribution),
+        purpose=Purpose(out.name, summary, data_name, licence, attribution, _words(channels)),
         state=out.with_name(f"{out.name}.run"),
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
 
 
 def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Recipe:

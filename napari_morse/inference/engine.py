@@ -1,6 +1,7 @@
 """The coarse pass: from a normalised image to coarse logits on its own grid.
 
-Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B slices and two axes for a 2-D one.
+Images come as stacks: (B, *space) with B = 1 and three axes for a 3-D model, B slices and two axes for a 2-D one; with
+several channels (B, channels, *space).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class CoarsePass:
     frame: WorkFrame
     native: NativeImage
     work: Tensor
-    """(B, 1, *work) what the backbone read."""
+    """(B, channels, *work) what the backbone read."""
     logits: Tensor
     """(C, B, *native) coarse logits on the image's own grid."""
     given: bool = False
@@ -42,8 +43,8 @@ class CoarsePass:
 def frame_of(
     stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...], net: Morse
 ) -> WorkFrame:
-    """Working frame of a stack (B, *space) whose voxels measure ``spacing`` mm."""
-    return work_frame(stack.shape[1:], spacing, target, net.recipe.train.window, net.backbone.divisor)
+    """Working frame of a stack whose voxels measure ``spacing`` mm."""
+    return work_frame(stack.shape[-len(spacing) :], spacing, target, net.recipe.train.window, net.backbone.divisor)
 
 
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
@@ -52,7 +53,7 @@ def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
     A further look holds its own beside those of the first.
     """
     backbone, dims = net.backbone, len(frame.shape)
-    per_voxel = 1 + net.recipe.backbone.classes / backbone.logit_stride**dims
+    per_voxel = net.recipe.backbone.in_channels + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
     per_voxel = images * per_voxel + dense_floats(net.recipe.render, len(net.read_strides), images)
     return int(4 * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
@@ -67,7 +68,7 @@ def coarse_pass(
     cancelled: Callable[[], bool] | None = None,
     given: Tensor | None = None,
 ) -> CoarsePass:
-    """Run the backbone over a stack (B, *space) of normalised images.
+    """Run the backbone over a stack of normalised images.
 
     Parameters
     ----------
@@ -76,13 +77,14 @@ def coarse_pass(
         all the same.
     """
     device = next(net.parameters()).device
-    work = np.stack([to_work_grid(image, frame) for image in stack])
     dims = len(frame.native)
+    images = np.ascontiguousarray(stack).reshape(len(stack), -1, *frame.native)
+    work = np.stack([np.stack([to_work_grid(channel, frame) for channel in image]) for image in images])
     batch = SLICES if dims == 2 else 1
-    pixels = torch.from_numpy(work)[:, None].to(device)
+    pixels = torch.from_numpy(work).to(device)
     maps = stitched_maps(net, pixels, net.recipe.train.window, batch, tick, cancelled)
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
-    native = NativeImage(torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device), step)
+    native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:
         return CoarsePass(net.mixed(maps), frame, native, pixels, _on_native(maps, frame))
     maps = net.mixed(maps)

@@ -46,6 +46,17 @@ def unlike(
     return tuple(found)
 
 
+def further(card: ModelCard, looks: list[Normalised]) -> tuple[str, ...]:
+    """Plain sentences on the channels after the first."""
+    found = []
+    for name, look in zip(card.channels[1:], looks, strict=True):
+        if look.flat:
+            found.append(f"The channel “{name}” has no contrast: it tells the model nothing.")
+        elif look.not_finite:
+            found.append(f"{look.not_finite} voxels of the channel “{name}” are not finite; they were read as dark.")
+    return tuple(found)
+
+
 def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...], region: bool) -> list[str]:
     found = []
     if any(max(s / t, t / s) > SPACING_FACTOR for s, t in zip(spacing, card.spacing, strict=True)):

@@ -66,11 +66,11 @@ class View:
     frame: WorkFrame
 
     def of(self, pixels: Tensor) -> NDArray[np.float32]:
-        """(B, 1, *space) pixels → the box, (b, *box)."""
-        box = tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
-        part: NDArray[np.float32] = pixels[:, 0][box].cpu().numpy()
+        """(B, channels, *space) pixels → the box, (b, channels, *box)."""
+        slices, *box = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        part: NDArray[np.float32] = pixels[(slices, slice(None), *box)].cpu().numpy()
         # A copy, not `ascontiguousarray`: that keeps the negative stride of an axis of one voxel, which torch refuses.
-        return part[:, ::-1].copy() if self.mirrored else part
+        return part[:, :, ::-1].copy() if self.mirrored else part
 
     def logits_of(self, logits: Tensor) -> Tensor:
         """(C, B, *space) logits → the box, (C, b, *box)."""

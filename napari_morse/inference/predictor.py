@@ -15,7 +15,7 @@ from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, Mo
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.inference.devices import resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
-from napari_morse.inference.likeness import unlike
+from napari_morse.inference.likeness import further, unlike
 from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
@@ -58,7 +58,9 @@ class _Set:
     moved: int | None
     """RAS axis that was brought to the front as slices; None in 3-D."""
     look: Normalised
+    """Of channel 0."""
     stack: NDArray[np.float32]
+    """(B, *space), or (B, channels, *space) where there are several."""
     spacing: tuple[float, ...]
     warnings: tuple[str, ...]
     seconds: float
@@ -106,30 +108,42 @@ class Predictor:
         Raises
         ------
         InputError
-            When a 3-D model is given a 2-D picture, or no voxel is finite.
+            When a 3-D model is given a 2-D picture, no voxel is finite, or the model reads another number of channels.
         GeometryError
             When the region does not lie inside the scan.
         """
         begun = time.perf_counter()
         if roi is not None:
             roi.check(scan.grid.shape)
+        self._check_channels(scan)
         axes = axes_to(scan.grid, RAS)
-        canonical = axes.there(scan.data)
-        if roi is not None:
-            canonical = canonical[axes.roi_there(roi).slices]
-        moved = self._slice_axis(scan, canonical.shape)
-        look = normalise(canonical, self.card.intensity)
+        box = (...,) if roi is None else axes.roi_there(roi).slices
+        looks = [normalise(axes.there(channel)[box], self.card.intensity) for channel in scan.channels]
+        look = looks[0]
+        moved = self._slice_axis(scan, look.pixels.shape)
         spacing = oriented(scan.grid, axes).spacing
-        stack = look.pixels[None] if moved is None else np.moveaxis(look.pixels, moved, 0)
+        stacks = [each.pixels[None] if moved is None else np.moveaxis(each.pixels, moved, 0) for each in looks]
+        stack = stacks[0] if len(stacks) == 1 else np.stack(stacks, axis=1)
         plane = tuple(s for a, s in enumerate(spacing) if a != moved)
         unsized = scan.is_picture and not scan.size_known
         if unsized:
             plane = self.card.spacing
-        extent = tuple(n * s for n, s in zip(stack.shape[1:], plane, strict=True))
+        extent = tuple(n * s for n, s in zip(stacks[0].shape[1:], plane, strict=True))
         warnings = unlike(self.card, plane, extent, look, unsized, roi is not None)
+        warnings += further(self.card, looks[1:])
         seconds = time.perf_counter() - begun
         self._set = _Set(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
         return warnings
+
+    def _check_channels(self, scan: Scan) -> None:
+        wanted, given = self.card.channels, len(scan.channels)
+        if given != len(wanted):
+            images = "one image" if len(wanted) == 1 else f"{len(wanted)} images ({', '.join(wanted)})"
+            raise InputError(
+                f"The model {self.card.name!r} reads {images} per case, and {scan.stem!r} has {given}.",
+                "Give as many, on one grid, to `napari-morse predict`; the window offers one scan to a model."
+                if len(wanted) > 1 else "Choose another model, or give one image.",
+            )  # fmt: skip
 
     def _slice_axis(self, scan: Scan, shape: tuple[int, ...]) -> int | None:
         thin = [axis for axis, n in enumerate(shape) if n == 1]

@@ -87,7 +87,6 @@ def _contradiction(card: ModelCard) -> str:
         f"{len(ids)} labels and the background for a network with {backbone.classes} classes":
             backbone.classes == len(ids) + 1,
         f"{len(card.channels)} channels for a network that reads {reads}": reads == len(card.channels),
-        f"a scan has one channel, the network reads {reads}": reads == 1,
         f"the window {window} for a {dims}-D network": len(window) == dims and min(window) >= 1,
         f"the spacing {card.spacing} for a {dims}-D network": len(card.spacing) == dims and min(card.spacing) > 0,
         f"slice axis {card.slice_axis} for a {dims}-D network": (card.slice_axis is None) == (dims == 3),

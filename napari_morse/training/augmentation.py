@@ -46,9 +46,9 @@ STRONG = Motion(turn=0.4, scale=0.2, shear=0.1, shift=5.0)
 
 
 def make_transform(window: tuple[int, ...], motion: Motion, fill: str, mirror: bool = True) -> Compose:
-    """Augmentation of {image (1, *space) float32, labels (1, *space)} to ``window``; ``fill`` is MONAI's padding mode.
+    """Augmentation of {image (channels, *space) float32, labels (1, *space)} to ``window``.
 
-    Mirroring is along the first axis, which ``mirror`` says is left-right.
+    ``fill`` is MONAI's padding mode. Mirroring is along the first axis, which ``mirror`` says is left-right.
     """
     dims = len(window)
     both = [IMAGE, LABELS]
@@ -101,17 +101,18 @@ class Augmenter:
     def __call__(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], seed: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """(*space) image and class indices → (1, *window) float32 and (*window) int64."""
+        """(*space) or (channels, *space) image, (*space) classes → (channels, *window) float32, (*window) int64."""
         rng = np.random.default_rng(seed)
         image, labels = crop_around(image, labels, self._centre(labels, rng), self._reach())
-        black = float(image.min())
+        channels = image.reshape(-1, *labels.shape)
+        black = channels.min(axis=tuple(range(1, channels.ndim)), keepdims=True)
         transform = self.transforms[int(rng.integers(len(self.transforms)))]
         transform.set_random_state(int(rng.integers(2**31)))
         set_track_meta(False)
         sample = transform(
-            {IMAGE: torch.from_numpy(image - black)[None], LABELS: torch.from_numpy(labels.astype(np.float32))[None]}
+            {IMAGE: torch.from_numpy(channels - black), LABELS: torch.from_numpy(labels.astype(np.float32))[None]}
         )
-        return sample[IMAGE].float() + black, sample[LABELS][0].round().long()
+        return sample[IMAGE].float() + torch.from_numpy(black), sample[LABELS][0].round().long()
 
     def _reach(self) -> tuple[int, ...]:
         return tuple(int(MARGIN * n) for n in self.window)
@@ -132,4 +133,5 @@ def crop_around(
     """A box of at most ``reach`` voxels around ``centre``, cut where the scan ends."""
     starts = [max(0, min(c - r // 2, n - r)) for c, r, n in zip(centre, reach, labels.shape, strict=True)]
     box = tuple(slice(s, s + r) for s, r in zip(starts, reach, strict=True))
-    return image[box].copy(), labels[box].copy()
+    everywhere: tuple[Any, ...] = (..., *box)
+    return image[everywhere].copy(), labels[box].copy()

@@ -38,7 +38,7 @@ class Batches:
         self.augment = Augmenter(recipe.train.window, mirror=mirrored(recipe, slice_axis))
 
     def at(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """(B, 1, *window) float32 images and (B, *window) int64 class indices of one iteration."""
+        """(B, channels, *window) float32 images and (B, *window) int64 class indices of one iteration."""
         drawn = [self._draw(iteration, item) for item in range(self.batch)]
         images, labels = zip(*drawn, strict=True)
         return torch.stack(images), torch.stack(labels)
@@ -48,7 +48,7 @@ class Batches:
         epoch, place = divmod(number, len(self.cases))
         order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.cases))
         case = self.cases[int(order[place])]
-        image, labels = case.image, case.labels
+        image, labels = case.pixels, case.labels
         if self.axis is not None:
             image, labels = self._slice(case, np.random.default_rng((self.seed, 2, number)))
         return self.augment(image, labels, (self.seed, 3, number))
@@ -59,9 +59,10 @@ class Batches:
         shown = np.flatnonzero(np.moveaxis(case.labels, axis, 0).any(axis=(1, 2)))
         some = shown if shown.size and rng.random() < 0.8 else np.arange(case.labels.shape[axis])
         index = int(rng.choice(some))
-        image, labels = np.moveaxis(case.image, axis, 0)[index], np.moveaxis(case.labels, axis, 0)[index]
+        image, labels = np.take(case.pixels, index, axis - 3), np.take(case.labels, index, axis)
         if rng.random() < PICTURES:
-            image = normalise(image, Intensity()).pixels
+            channels = image if case.others else image[None]
+            image = np.stack([normalise(channel, Intensity()).pixels for channel in channels]).reshape(image.shape)
         return image, labels
 
     def stream(self, start: int, stop: int) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import RAS, axes_to, oriented
 from napari_morse.geometry.resampling import to_work_grid, work_frame
 from napari_morse.inference.normalise import normalise
-from napari_morse.io import case_stem, open_mask, open_scan
+from napari_morse.io import case_stem, open_mask
+from napari_morse.io.channels import case_files, case_name, channel_files, open_case
 
 SUFFIXES = (".nii.gz", ".nii", ".png")
 
@@ -37,6 +39,8 @@ class Case:
         mm per voxel.
     skewness
         Of the normalised histogram.
+    others
+        Further channels as ``image``, which is channel 0; each normalised on its own.
     """
 
     stem: str
@@ -44,6 +48,12 @@ class Case:
     labels: NDArray[np.uint8]
     spacing: tuple[float, float, float]
     skewness: float
+    others: tuple[NDArray[np.float32], ...] = ()
+
+    @cached_property
+    def pixels(self) -> NDArray[np.float32]:
+        """(X, Y, Z) ``image``; with several channels, (channels, X, Y, Z)."""
+        return np.stack((self.image, *self.others)) if self.others else self.image
 
     @property
     def extent(self) -> tuple[float, float, float]:
@@ -61,7 +71,8 @@ class Case:
             nearest = np.clip(np.floor((np.arange(length) + 0.5) / scale), 0, labels.shape[axis] - 1).astype(np.int64)
             labels = np.take(labels, nearest, axis=axis)
         mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-        return Case(self.stem, to_work_grid(self.image, frame), labels, mm, self.skewness)
+        others = tuple(to_work_grid(image, frame) for image in self.others)
+        return Case(self.stem, to_work_grid(self.image, frame), labels, mm, self.skewness, others)
 
 
 @dataclass(frozen=True)
@@ -72,29 +83,28 @@ class Split:
     val: tuple[tuple[Path, Path], ...]
 
 
-def pair_files(images: Path, labels: Path) -> dict[str, tuple[Path, Path]]:
-    """Scans and truths of two folders, paired by stem.
+def pair_files(images: Path, labels: Path, channels: int = 1) -> dict[str, tuple[Path, Path]]:
+    """Scans and truths of two folders, paired by stem; of several channels the first file stands for all.
 
     Raises
     ------
     InputError
         When a folder is missing, nothing pairs, or two files of a folder have one stem.
     """
-    scans, truths = _by_stem(images), _by_stem(labels)
+    scans, truths = _by_stem(images, channels), _by_stem(labels)
     pairs = {stem: (scans[stem], truths[stem]) for stem in sorted(scans) if stem in truths}
     if not pairs:
         raise InputError(f"No scan in {images} has a label of the same name in {labels}.", "Name both files alike.")
     return pairs
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, channels: int = 1) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.", "Give the folder that holds the files.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.lower().endswith(SUFFIXES):
-            continue
-        other = found.setdefault(case_stem(path), path)
+    files = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.name.lower().endswith(SUFFIXES)]
+    for path in case_files(files, channels):
+        other = found.setdefault(case_name(path, channels), path)
         if other is not path:
             raise InputError(f"{other.name} and {path.name} in {folder} are one case twice.", "Keep one of them.")
     return found
@@ -104,7 +114,8 @@ def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: 
     """Training and validation cases: from a JSON file with lists ``train`` and ``val``, or one in five at random."""
     if splits is not None:
         written = Split(*(_named(pairs, splits, part) for part in ("train", "val")))
-        stems = [case_stem(scan) for scan, _ in (*written.train, *written.val)]
+        known = {pair: stem for stem, pair in pairs.items()}
+        stems = [known[pair] for pair in (*written.train, *written.val)]
         twice = sorted({s for s in stems if stems.count(s) > 1})
         if twice:
             raise InputError(f"{splits} names {twice[0]!r} twice.", "Train and judge on different cases.")
@@ -143,36 +154,37 @@ def label_ids(files: Iterable[tuple[Path, Path]]) -> tuple[int, ...]:
     return tuple(sorted(found - {0}))
 
 
-def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity: Intensity) -> Case:
-    """Read one case.
+def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity: Intensity, channels: int = 1) -> Case:
+    """Read one case; with several channels, ``scan_path`` is one of its numbered files or a 4-D file.
 
     Raises
     ------
     GeometryError
         When the truth does not lie on the scan's grid.
     InputError
-        When it holds an id that the model does not know, or the scan has no contrast.
+        When it holds an id that the model does not know, a channel is missing, or has no contrast.
     """
-    scan, truth = open_scan(scan_path), open_mask(truth_path)
+    scan, truth = open_case(scan_path, channels), open_mask(truth_path)
     if not scan.grid.same_as(truth.grid):
         raise GeometryError(f"The labels of {scan.stem} do not lie on its scan.", "Resample them to the scan's grid.")
     stray = sorted(set(np.unique(truth.data).tolist()) - {0, *ids})
     if stray:
         raise InputError(f"{scan.stem} holds the label {stray[0]}, which no training case has.", "Check its labels.")
     axes = axes_to(scan.grid, RAS)
-    look = normalise(axes.there(scan.data), intensity)
-    if look.flat:
+    looks = [normalise(axes.there(channel), intensity) for channel in scan.channels]
+    if any(look.flat for look in looks):
         raise InputError(f"{scan.stem} has no contrast.", "Take it out of the training set.")
     classes = np.zeros(truth.grid.shape, np.uint8)
     for index, label in enumerate(ids, start=1):
         classes[truth.data == label] = index
     spacing = oriented(scan.grid, axes).spacing
-    return Case(
-        scan.stem, np.ascontiguousarray(look.pixels), np.ascontiguousarray(axes.there(classes)), spacing, look.skewness
-    )
+    image, *others = (np.ascontiguousarray(look.pixels) for look in looks)
+    labels = np.ascontiguousarray(axes.there(classes))
+    return Case(scan.stem, image, labels, spacing, looks[0].skewness, tuple(others))
 
 
-def files_digest(files: Iterable[tuple[Path, Path]]) -> str:
+def files_digest(files: Iterable[tuple[Path, Path]], channels: int = 1) -> str:
     """sha256 over the sorted sha256 digests of all files."""
-    digests = sorted(hashlib.sha256(p.read_bytes()).hexdigest() for pair in files for p in pair)
+    all_files = [p for scan, truth in files for p in (*channel_files(scan, channels), truth)]
+    digests = sorted(hashlib.sha256(p.read_bytes()).hexdigest() for p in all_files)
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

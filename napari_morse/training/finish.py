@@ -36,6 +36,22 @@ class Purpose:
     data_name: str
     licence: str
     attribution: str
+    channels: tuple[str, ...] = ()
+    """Names of the images that the model reads; empty: ``image``, or ``image 0``, ``image 1``, …"""
+
+    def check_channels(self, channels: int) -> None:
+        """Raise InputError when names are given, and not one for each of the recipe's channels."""
+        if self.channels and len(set(self.channels)) != channels:
+            raise InputError(
+                f"{', '.join(self.channels)!r} does not name {channels} channels.",
+                "Give a name for each, and backbone.in_channels as many.",
+            )
+
+    def channel_names(self, channels: int) -> tuple[str, ...]:
+        """A name for each channel."""
+        if self.channels:
+            return self.channels
+        return ("image",) if channels == 1 else tuple(f"image {number}" for number in range(channels))
 
 
 def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ...]:
@@ -81,6 +97,7 @@ def card_fields(
         "summary": purpose.summary,
         "recipe": recipe,
         "labels": labels,
+        "channels": purpose.channel_names(recipe.backbone.in_channels),
         "spacing": spacing,
         "slice_axis": slice_axis,
         "intensity": Intensity(skewness=(float(skewness[0]), float(skewness[1]))),

@@ -65,10 +65,11 @@ def dice(mask: Array, truth: Array) -> float:
 def run_case(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Rendering:
     """Both masks of a case, as stacks."""
     if slice_axis is None:
-        return segment(net, case.image[None], case.spacing, spacing)
+        return segment(net, case.pixels[None], case.spacing, spacing)
     axis = AXES[slice_axis]
     plane = tuple(s for a, s in enumerate(case.spacing) if a != axis)
-    return segment(net, np.moveaxis(case.image, axis, 0), plane, spacing)
+    # Counted from the end: a stack of several channels holds them behind its slices.
+    return segment(net, np.moveaxis(case.pixels, axis - 3, 0), plane, spacing)
 
 
 def from_stack(stack: Array, slice_axis: str | None) -> Array:

@@ -180,8 +180,6 @@ def _shown(value: Any) -> str:
 def _check_network(recipe: Recipe) -> None:
     """Refuse knobs that are possible one by one and not together."""
     backbone, window = recipe.backbone, recipe.train.window
-    if backbone.in_channels != 1:
-        raise InputError("Scans have one channel; backbone.in_channels cannot be another.", "Leave it as it is.")
     if len(window) != backbone.spatial_dims:
         raise InputError(
             f"train.window has {len(window)} lengths for a {backbone.spatial_dims}-D network.", "Give one per axis."

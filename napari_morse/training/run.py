@@ -68,19 +68,21 @@ class TrainingRun:
             raise WeightsError(
                 f"{self.state} holds a run that was not finished.", "Add --resume, or delete that folder to begin anew."
             )
-        split = split_cases(pair_files(*self.pairs), self.splits, self.seed)
+        channels = self.recipe.backbone.in_channels
+        self.purpose.check_channels(channels)
+        split = split_cases(pair_files(*self.pairs, channels), self.splits, self.seed)
         ids = label_ids(split.train)
         self.labels = parse_labels(self.names, ids)
         self.train, self.val = (
-            [load_case(*pair, ids, Intensity()) for pair in part] for part in (split.train, split.val)
+            [load_case(*pair, ids, Intensity(), channels) for pair in part] for part in (split.train, split.val)
         )
-        self.digest = files_digest(split.train)
+        self.digest = files_digest(split.train, channels)
         backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
         train = self.recipe.train.model_copy(update={"mirror": mirrored(self.recipe, self.slice_axis)})
         self.recipe = self.recipe.model_copy(update={"backbone": backbone, "train": train})
         self.spacing = self.spacing or self._median_spacing()
         settings = {
-            "data": [self.digest, files_digest(split.val)],
+            "data": [self.digest, files_digest(split.val, channels)],
             "spacing": list(self.spacing),
             "slice_axis": self.slice_axis,
         }
