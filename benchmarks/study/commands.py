@@ -38,3 +38,31 @@ def table(given: argparse.Namespace) -> int:
     from benchmarks.study.tables import write_tables
 
     return write_tables(load_results(given.runs), given.out, given.structures)
+
+
+def degrade(given: argparse.Namespace) -> int:
+    """Worse scans."""
+    from benchmarks.study.degrade import degrade as command
+
+    return command(given)
+
+
+def native(given: argparse.Namespace) -> int:
+    """Coarse pass against a finer backbone."""
+    from benchmarks.study.native import native as command
+
+    return command(given)
+
+
+def rough(given: argparse.Namespace) -> int:
+    """Damaged masks."""
+    from benchmarks.study.rough import rough as command
+
+    return command(given)
+
+
+def tiling(given: argparse.Namespace) -> int:
+    """Other windows."""
+    from benchmarks.study.tiling import tiling as command
+
+    return command(given)
