@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a model may be named: safe as a folder on every system."""
+BACKBONE = r"[a-z0-9][a-z0-9._-]{0,63}"
+"""What a backbone may be named."""
 
 
 class _Frozen(BaseModel):
@@ -21,8 +23,11 @@ class _Frozen(BaseModel):
 class BackboneConfig(_Frozen):
     """The network that makes the coarse mask."""
 
-    name: Literal["dynunet", "segresnet", "basicunet"] = "dynunet"
-    """MONAI network behind the adapter."""
+    name: str = Field("dynunet", pattern=f"^{BACKBONE}$")
+    """Network behind the adapter: dynunet, segresnet, basicunet, unet, unetr, swinunetr, transunet, or one that an
+    installed package offers or the user's own code registered (see ``docs/backbones.md``)."""
+    package: str = Field("", max_length=200)
+    """The installed package that offered the network; training fills it in. It is named when the network is missing."""
     spatial_dims: Literal[2, 3] = 3
     in_channels: int = Field(1, ge=1)
     classes: int = Field(3, ge=2)
@@ -34,6 +39,15 @@ class BackboneConfig(_Frozen):
     stem_stride: int = Field(2, ge=1)
     """Voxels of the working grid per voxel of the coarse logits: 2 makes the pass cheaper; the
     renderer then works at full resolution."""
+    deep_supervision: bool = False
+    """dynunet: deeper decoder maps have heads of their own while training, as in nnU-Net; half the weight per level."""
+    image_size: tuple[int, ...] = ()
+    """Voxels for which a ViT's position embedding is made (unetr, transunet); empty: the training window."""
+    vit_width: int = Field(768, ge=1)
+    """Numbers per token of the ViT in unetr and transunet; this and the next three are ViT-B's."""
+    vit_mlp: int = Field(3072, ge=1)
+    vit_heads: int = Field(12, ge=1)
+    vit_blocks: int = Field(12, ge=1)
 
 
 class RenderConfig(_Frozen):

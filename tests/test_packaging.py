@@ -110,7 +110,7 @@ def test_what_is_declared_is_imported_and_the_other_way_round():
     declared = {normal(re.match(r"[\w.-]+", line).group()) for line in project["dependencies"]}
     names = packages_distributions()
     found = {normal(names[name][0]) for name in imported()}
-    assert found == declared
+    assert found | {"einops"} == declared  # MONAI's transformers need it and do not declare it
 
 
 def test_every_test_that_the_readme_names_is_there():

@@ -328,7 +328,7 @@ def test_files_above_the_limit_are_not_read(folder, monkeypatch):
         (lambda c: c.update(spacing=[1.0, 1.0, 0.0]), "spacing"),
         (lambda c: c.update(spacing=[1.0, 1.0, float("nan")]), "spacing"),
         (lambda c: c.update(slice_axis="A"), "slice axis"),
-        (lambda c: c["recipe"]["backbone"].update(name="none"), "recipe.backbone.name"),
+        (lambda c: c["recipe"]["backbone"].update(name="no/such"), "recipe.backbone.name"),
         (lambda c: c.update(weights_sha256="x"), "weights_sha256"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from monai.inferers.utils import sliding_window_inference
@@ -52,6 +53,8 @@ def stitched_maps(
     total = image.shape[0] * window_count(size, window, net.backbone.divisor, overlap)
     done = 0
     strides, logit_stride = net.backbone.strides, net.backbone.logit_stride
+    # Finest first: MONAI shrinks its blending weights from one output to the next and cannot grow them back.
+    order = sorted(range(1 + len(strides)), key=(logit_stride, *strides).__getitem__)
 
     def one_pass(tile: Tensor) -> tuple[Tensor, ...]:
         nonlocal done
@@ -61,14 +64,14 @@ def stitched_maps(
         done += len(tile)
         if tick is not None:
             tick(min(done, total), total)
-        # Finest first: MONAI shrinks its blending weights from one output to the next and cannot grow them back.
-        return (maps.logits, *reversed(maps.features))
+        return tuple((maps.logits, *maps.features)[k] for k in order)
 
+    stitched: Any
     if size == tuple(window):
         parts = [one_pass(chunk) for chunk in image.split(batch)]
-        logits, *features = (torch.cat(maps) for maps in zip(*parts, strict=True))
+        stitched = tuple(torch.cat(maps) for maps in zip(*parts, strict=True))
     else:
-        logits, *features = sliding_window_inference(
+        stitched = sliding_window_inference(
             image,
             window,
             batch,
@@ -76,7 +79,8 @@ def stitched_maps(
             overlap=_overlaps(window, net.backbone.divisor, overlap),
             mode="gaussian",
         )
-    return CoarseMaps(logits, tuple(reversed(features)), strides, logit_stride, size)
+    logits, *features = (stitched[order.index(k)] for k in range(len(order)))
+    return CoarseMaps(logits, tuple(features), strides, logit_stride, size)
 
 
 def _interval(length: int, divisor: int, overlap: float) -> int:

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from monai.losses import DiceCELoss
 from torch import Tensor
 
+from napari_morse.model.backbones import CoarseMaps
+
 _dice_ce = DiceCELoss(
     to_onehot_y=True, softmax=True, include_background=False, batch=True, lambda_dice=0.5, lambda_ce=0.5
 )
@@ -15,6 +17,20 @@ def coarse_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """½(CE + Dice) of (B, C, *space) logits against (B, *space) labels; Dice over the batch, without background."""
     loss: Tensor = _dice_ce(logits, labels[:, None])
     return loss
+
+
+def supervised_loss(maps: CoarseMaps, labels: Tensor) -> Tensor:
+    """`coarse_loss` of the coarse map, and of the deeper heads of deep supervision where there are any.
+
+    As in nnU-Net each level down weighs half of the one above, and the weights sum to 1; unlike there, the deeper maps
+    are interpolated up to the labels, which keeps thin structures.
+    """
+    loss = coarse_loss(maps.full_logits(), labels)
+    weights = 1.0
+    for level, logits in enumerate(maps.full_deeper(), start=1):
+        loss = loss + coarse_loss(logits, labels) * 0.5**level
+        weights += 0.5**level
+    return loss / weights if maps.deeper else loss
 
 
 def point_loss(logits: Tensor, labels: Tensor, dice: float = 0.0) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_morse.config import Recipe
+from napari_morse.config import BackboneConfig, Recipe
 from napari_morse.model.backbones import CoarseMaps, make_backbone
 from napari_morse.model.dense import DenseMixture, MixedMaps
 from napari_morse.model.points import neighbourhood, ring_offsets, sample, to_cells
@@ -44,6 +44,12 @@ def first_read(scales: int, held: int) -> int:
     return held - scales if scales else 0
 
 
+def sized(recipe: Recipe) -> BackboneConfig:
+    """The recipe's backbone, made for its training window unless it names another size."""
+    backbone = recipe.backbone
+    return backbone if backbone.image_size else backbone.model_copy(update={"image_size": recipe.train.window})
+
+
 class Morse(nn.Module):
     """A backbone and a renderer.
 
@@ -62,7 +68,7 @@ class Morse(nn.Module):
         super().__init__()
         self.recipe = recipe
         backbone, render = recipe.backbone, recipe.render
-        self.backbone = make_backbone(backbone)
+        self.backbone = make_backbone(sized(recipe))
         first = first_read(render.scales, len(self.backbone.strides))
         self.read_strides = self.backbone.strides[first:]
         self.offsets: Tensor

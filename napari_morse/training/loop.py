@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_morse.config import Recipe
 from napari_morse.errors import MorseError
 from napari_morse.model.backbones import CoarseMaps
-from napari_morse.model.losses import coarse_loss, point_loss, point_weight
+from napari_morse.model.losses import point_loss, point_weight, supervised_loss
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.batches import Batches
@@ -145,7 +145,7 @@ class Trainer:
         config = self.recipe.train
         with torch.set_grad_enabled(not config.frozen):
             maps = self._coarse(images)
-        loss = images.new_zeros(()) if config.frozen else coarse_loss(maps.full_logits(), labels)
+        loss = images.new_zeros(()) if config.frozen else supervised_loss(maps, labels)
         weight = point_weight(
             round(share * 10_000), 10_000, round(config.stage_one * 10_000), config.point_weight, config.point_ramp
         )
@@ -175,10 +175,7 @@ class Trainer:
         half = self.recipe.train.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             maps = self.net.coarse(images)
-        if not half:
-            return maps
-        features = tuple(f.float() for f in maps.features)
-        return CoarseMaps(maps.logits.float(), features, maps.strides, maps.logit_stride, maps.size)
+        return maps.float() if half else maps
 
     def _point_loss(self, iteration: int, maps: CoarseMaps, images: Tensor, labels: Tensor) -> Tensor:
         config = self.recipe.render
@@ -221,7 +218,7 @@ class Trainer:
         for kept, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(new, 1 - decay)
-            else:
+            else:  # counters and index tables
                 kept.copy_(new)
 
     def _judge(self) -> tuple[Verdict, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from napari_morse.config import BackboneConfig, Recipe, RenderConfig, TrainConfig
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
-from napari_morse.model.backbones import make_backbone
+from napari_morse.model.backbones import make_backbone, package_of
+from napari_morse.model.morse import sized
 
 FILE_LIMIT = 100_000
 """Bytes of a recipe file; a recipe takes about two kB."""
@@ -122,7 +124,8 @@ def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
     except ValidationError as error:
         raise InputError(f"{_problem(error)}.", "Give another value.") from error
     _check_network(recipe)
-    return recipe
+    backbone = recipe.backbone.model_copy(update={"package": package_of(recipe.backbone.name)})
+    return recipe.model_copy(update={"backbone": backbone})
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -185,18 +188,23 @@ def _check_network(recipe: Recipe) -> None:
         )
     try:
         with torch.device("meta"):
-            network = make_backbone(backbone)
+            net = make_backbone(sized(recipe))
     except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:
         raise InputError(
-            f"The recipe's backbone cannot be built: {error}.", "Give other filters or strides."
+            f"The recipe's backbone cannot be built: {error}.", "Give other filters, strides or sizes."
         ) from error
-    if any(n < 1 or n % network.divisor for n in window):
+    if any(n < 1 or n % net.divisor for n in window):
         raise InputError(
-            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {network.divisor}."
+            f"train.window {list(window)} does not fit the network.", f"Give positive multiples of {net.divisor}."
         )
-    if recipe.render.scales > len(network.strides):
+    if math.prod(n // net.divisor for n in window) < net.least_cells:
         raise InputError(
-            f"render.scales is {recipe.render.scales}, and the decoder has {len(network.strides)} maps.",
+            f"train.window {list(window)} is a single cell of the network's deepest map.",
+            f"Give at least one length of {net.least_cells * net.divisor}.",
+        )
+    if recipe.render.scales > len(net.strides):
+        raise InputError(
+            f"render.scales is {recipe.render.scales}, and the decoder has {len(net.strides)} maps.",
             "Give fewer, or 0 for all.",
         )
 

@@ -45,7 +45,7 @@ def damage(truth: NDArray[np.integer], classes: int, rng: np.random.Generator) -
         damaged = _stairs(damaged, int(rng.integers(2, 5)))
     if rng.random() < 0.3:
         damaged = _holed(damaged, reach, rng)
-    return damaged.astype(np.int64)
+    return np.asarray(damaged, np.int64)
 
 
 def _waves(shape: tuple[int, ...], rng: np.random.Generator, reach: float) -> NDArray[np.float64]:
