@@ -20,6 +20,10 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in _listed(text)]
 
 
+def _lengths(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in _listed(text))
+
+
 def _data(parser: argparse.ArgumentParser) -> None:
     held = os.environ.get("NAPARI_MORSE_DATA")
     parser.add_argument("--data", type=Path, default=held, required=held is None, help="folder of the sets")
@@ -37,6 +41,7 @@ def _run(add: Any) -> None:
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="of --minutes")
     parser.add_argument("--cases", type=int, help="training cases, else all")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="part.knob=value, for every arm")
+    parser.add_argument("--spacing", type=_lengths, help="mm of the working grid, e.g. 0.625,0.625,0.625")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--threads", type=int, default=1, help="of each run")

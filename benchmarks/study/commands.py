@@ -17,7 +17,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"unknown: {', '.join(unknown)}. Sets: {', '.join(SETS)}. Arms: {', '.join(ARMS)}.")
         return 2
     budget = {"minutes": given.minutes, "iterations": given.iterations, "clock": given.clock}
-    specs = all_specs(given.sets, given.arms, given.seeds, budget, given.cases, tuple(given.changes))
+    specs = all_specs(given.sets, given.arms, given.seeds, budget, given.cases, tuple(given.changes), given.spacing)
     start = subprocess_start(given.data.resolve(), given.threads)
     ended = run_all(specs, given.out.resolve(), given.jobs, start)
     print(said(ended, given.out))
