@@ -151,16 +151,17 @@ def test_a_kept_coarse_pass_is_that_of_the_scan_that_is_set():
             assert np.array_equal(predictor.predict().coarse.data, plain.predict().coarse.data)
 
 
-def test_a_poor_coarse_pass_changes_what_the_backbone_reads_and_not_what_the_renderer_reads():
+@pytest.mark.parametrize(("spacing", "block"), [(1.0, 4), (0.5, 8)])
+def test_a_poor_coarse_pass_changes_what_the_backbone_reads_and_not_what_the_renderer_reads(spacing, block):
     predictor = degrade.PoorCoarse(model())
-    scan = scan_of(blob((20, 24, 16)))
+    scan = scan_of(blob((20, 24, 16)), np.diag([spacing] * 3 + [1]))
     predictor.set_scan(scan)
     ready = predictor._set
     plain = predictor._coarse(ready, None, None, None)
     predictor.factor = 4
     poor = predictor._coarse(ready, None, None, None)
     assert np.array_equal(poor.native.pixels, plain.native.pixels) and np.array_equal(poor.work, plain.work)
-    low = coarse_pass(predictor.net, coarser(ready.stack, {1: 4, 2: 4, 3: 4}), plain.frame)
+    low = coarse_pass(predictor.net, coarser(ready.stack, dict.fromkeys((1, 2, 3), block)), plain.frame)
     assert torch.equal(poor.logits, low.logits) and not torch.allclose(poor.logits, plain.logits, atol=1e-3)
 
 
