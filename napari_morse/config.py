@@ -146,6 +146,8 @@ class TrainConfig(_Frozen):
 
     window: tuple[int, ...] = (48, 64, 48)
     """Voxels of one training sample; also the tile of inference."""
+    overlap: float = Field(1 / 3, ge=0, lt=1)
+    """Share of a window that neighbouring windows have in common at inference, at least."""
     batch: int = Field(2, ge=1)
     iterations: int = Field(8000, ge=1)
     """Both stages together."""

@@ -90,6 +90,17 @@ def test_a_run_with_other_settings_is_neither_skipped_nor_written_over(tmp_path)
     assert ended["other"] == [other.name] and Spec.read(tmp_path / SPEC.name) == SPEC
 
 
+def test_a_working_grid_of_its_own_is_another_setting_and_older_runs_have_none(tmp_path):
+    fine = replace(SPEC, spacing=(0.625, 0.625, 0.625), changes=("train.batch=1",))
+    fine.write(tmp_path / "fine")
+    assert Spec.read(tmp_path / "fine") == fine != replace(fine, spacing=None)
+    SPEC.write(tmp_path / "old")
+    held = json.loads((tmp_path / "old/spec.json").read_text())
+    del held["spacing"]
+    (tmp_path / "old/spec.json").write_text(json.dumps(held))
+    assert Spec.read(tmp_path / "old") == SPEC
+
+
 def test_few_cases_have_their_own_folder():
     assert replace(SPEC, cases=10).name == "acdc/default-cases10/seed0"
 

@@ -217,20 +217,34 @@ def test_scans_unlike_the_training_data_are_named() -> None:
     assert "grey levels" in " ".join(predictor.set_scan(scan_of(other)))
 
 
-def test_windows_cover_the_image_and_are_counted() -> None:
+@pytest.mark.parametrize("overlap", [0.0, 1 / 3, 0.6])
+def test_windows_cover_the_image_and_are_counted(overlap: float) -> None:
     net = small_net()
     image = torch.from_numpy(blob((40, 56, 24)))[None, None]
     counted: list[tuple[int, int]] = []
     with torch.inference_mode():
-        maps = stitched_maps(net, image, (16, 24, 16), 1, lambda done, total: counted.append((done, total)))
-    total = window_count((40, 56, 24), (16, 24, 16), net.backbone.divisor)
+        maps = stitched_maps(net, image, (16, 24, 16), 1, lambda *told: counted.append(told), overlap=overlap)
+    total = window_count((40, 56, 24), (16, 24, 16), net.backbone.divisor, overlap)
     assert counted[-1] == (total, total) and len(counted) == total
     assert maps.logits.shape[2:] == (20, 28, 12)
     for features, stride in zip(maps.features, maps.strides, strict=True):
         assert tuple(features.shape[2:]) == tuple(n // stride for n in (40, 56, 24))
 
 
-def test_stitched_maps_lie_where_the_image_does() -> None:
+def test_a_recipes_overlap_is_the_one_of_its_windows() -> None:
+    net = small_net()
+    stack, counted = blob((40, 56, 24))[None], []
+    for overlap in (0.0, 0.6):
+        train = net.recipe.train.model_copy(update={"overlap": overlap})
+        net.recipe = net.recipe.model_copy(update={"train": train})
+        frame = frame_of(stack, (1.0,) * 3, (1.0,) * 3, net)
+        coarse_pass(net, stack, frame, lambda done, total: counted.append(total))
+        assert counted[-1] == window_count(frame.shape, train.window, net.backbone.divisor, overlap)
+    assert counted[0] < counted[-1]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 1 / 3, 0.6])
+def test_stitched_maps_lie_where_the_image_does(overlap: float) -> None:
     """A backbone whose maps are block means of the image: stitched, they must be the whole image's block means."""
     net = small_net()
     image = torch.from_numpy(blob((40, 56, 24)))[None, None]
@@ -241,7 +255,7 @@ def test_stitched_maps_lie_where_the_image_does() -> None:
 
     net.backbone.maps = means  # type: ignore[method-assign]
     with torch.inference_mode():
-        maps = stitched_maps(net, image, (16, 24, 16))
+        maps = stitched_maps(net, image, (16, 24, 16), overlap=overlap)
     assert torch.allclose(maps.logits[:, :1], pool(image, 2), atol=1e-5)
     for features, stride in zip(maps.features, maps.strides, strict=True):
         assert torch.allclose(features, pool(image, stride), atol=1e-5)

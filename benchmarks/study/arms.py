@@ -23,7 +23,7 @@ ARMS = {
     "alone": Arm("default", ("train.stage_one=1.0",), "the same backbone trained alone; its head stays zero"),
     "default": Arm("default", (), "ours"),
     "pointrend": Arm("pointrend", (), "one scale, no encoding, no mixture"),
-    "reference": Arm("reference", (), "the published set-up, shortened to this budget"),
+    "reference": Arm("reference", ("render.scales=0",), "the published set-up on our backbone, shortened"),
     "no-native": Arm("default", ("render.native=false",), "ours without the native image's neighbourhood"),
     "joint": Arm("default", ("train.stage_one=0.0", "render.detach=false"), "ours, one stage, coarse map unprotected"),
     "deterministic": Arm("default", ("render.stochastic=0.0",), "ours, no expert is ever silenced"),

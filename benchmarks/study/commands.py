@@ -17,7 +17,7 @@ def run(given: argparse.Namespace) -> int:
         print(f"unknown: {', '.join(unknown)}. Sets: {', '.join(SETS)}. Arms: {', '.join(ARMS)}.")
         return 2
     budget = {"minutes": given.minutes, "iterations": given.iterations, "clock": given.clock}
-    specs = all_specs(given.sets, given.arms, given.seeds, budget, given.cases, tuple(given.changes))
+    specs = all_specs(given.sets, given.arms, given.seeds, budget, given.cases, tuple(given.changes), given.spacing)
     start = subprocess_start(given.data.resolve(), given.threads)
     ended = run_all(specs, given.out.resolve(), given.jobs, start)
     print(said(ended, given.out))
@@ -38,3 +38,31 @@ def table(given: argparse.Namespace) -> int:
     from benchmarks.study.tables import write_tables
 
     return write_tables(load_results(given.runs), given.out, given.structures)
+
+
+def degrade(given: argparse.Namespace) -> int:
+    """Worse scans."""
+    from benchmarks.study.degrade import degrade as command
+
+    return command(given)
+
+
+def native(given: argparse.Namespace) -> int:
+    """Coarse pass against a finer backbone."""
+    from benchmarks.study.native import native as command
+
+    return command(given)
+
+
+def rough(given: argparse.Namespace) -> int:
+    """Damaged masks."""
+    from benchmarks.study.rough import rough as command
+
+    return command(given)
+
+
+def tiling(given: argparse.Namespace) -> int:
+    """Other windows."""
+    from benchmarks.study.tiling import tiling as command
+
+    return command(given)

@@ -96,7 +96,7 @@ def training_run(spec: Spec, folder: Path, data: Path) -> TrainingRun:
         recipe=recipe_with_budget(spec),
         seed=spec.seed,
         minutes=spec.minutes,
-        spacing=chosen.spacing,
+        spacing=spec.spacing or chosen.spacing,
         slice_axis=chosen.slice_axis,
         names=None,
         purpose=Purpose(spec.name.replace("/", "-"), "", spec.set, chosen.licence, chosen.attribution),

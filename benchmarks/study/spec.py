@@ -28,6 +28,8 @@ class Spec:
         Training cases, or None for all.
     changes
         ``part.knob=value`` beyond those of the set and the arm.
+    spacing
+        Of the working grid in mm, or None for the set's own.
     """
 
     set: str
@@ -38,6 +40,7 @@ class Spec:
     clock: str = "wall"
     cases: int | None = None
     changes: tuple[str, ...] = ()
+    spacing: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -54,7 +57,9 @@ class Spec:
     def read(cls, folder: Path) -> Spec:
         """As it was written."""
         fields: dict[str, Any] = json.loads((folder / SPEC).read_text(encoding="utf-8"))
-        return cls(**{**fields, "changes": tuple(fields["changes"])})
+        spacing = fields.get("spacing")
+        fields |= {"changes": tuple(fields["changes"]), "spacing": None if spacing is None else tuple(spacing)}
+        return cls(**fields)
 
 
 def standing(spec: Spec, out: Path) -> str:
@@ -69,11 +74,11 @@ def standing(spec: Spec, out: Path) -> str:
 
 def all_specs(
     sets: list[str], arms: list[str], seeds: list[int], budget: dict[str, Any], cases: int | None,
-    changes: tuple[str, ...],
+    changes: tuple[str, ...], spacing: tuple[float, ...] | None = None,
 ) -> list[Spec]:  # fmt: skip
     """Every run; the arms of one set and seed stand together, so that they meet the machine in one mood."""
     return [
-        Spec(set_name, arm, seed, cases=cases, changes=changes, **budget)
+        Spec(set_name, arm, seed, cases=cases, changes=changes, spacing=spacing, **budget)
         for set_name in sets
         for seed in seeds
         for arm in arms

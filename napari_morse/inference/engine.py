@@ -82,7 +82,8 @@ def coarse_pass(
     work = np.stack([np.stack([to_work_grid(channel, frame) for channel in image]) for image in images])
     batch = SLICES if dims == 2 else 1
     pixels = torch.from_numpy(work).to(device)
-    maps = stitched_maps(net, pixels, net.recipe.train.window, batch, tick, cancelled)
+    train = net.recipe.train
+    maps = stitched_maps(net, pixels, train.window, batch, tick, cancelled, train.overlap)
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
     native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:

@@ -129,7 +129,8 @@ def _looked_at(
 
 def _windows(net: Morse, view: View) -> int:
     slices = view.stop[0] - view.start[0]
-    return slices * window_count(view.frame.shape, net.recipe.train.window, net.backbone.divisor)
+    train = net.recipe.train
+    return slices * window_count(view.frame.shape, train.window, net.backbone.divisor, train.overlap)
 
 
 def _during(step: int, steps: int, tick: Tick | None) -> Tick | None:

@@ -16,6 +16,8 @@ from napari_morse.model.morse import Morse
 
 Tick = Callable[[int, int], None]
 """Called with (windows done, windows in all)."""
+OVERLAP = 1 / 3
+"""Of neighbouring windows, when a caller names none."""
 
 
 def stitched_maps(
@@ -25,6 +27,7 @@ def stitched_maps(
     batch: int = 1,
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
+    overlap: float = OVERLAP,
 ) -> CoarseMaps:
     """Coarse logits and decoder maps of a whole image.
 
@@ -33,12 +36,13 @@ def stitched_maps(
     image
         (B, channels, *size) on the network's device, every axis at least one window long and a multiple of the divisor.
     window
-        Voxels of a tile, multiples of the divisor; neighbours overlap by about a third and are blended with Gaussian
-        weights.
+        Voxels of a tile, multiples of the divisor; neighbours are blended with Gaussian weights.
     batch
         Windows per pass.
     tick, cancelled
         Told after each pass; asked before each pass.
+    overlap
+        Share of a window, 0 to below 1, that neighbours have in common at least; steps are multiples of the divisor.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def stitched_maps(
         When ``cancelled`` says so, within one pass.
     """
     size = tuple(image.shape[2:])
-    total = image.shape[0] * window_count(size, window, net.backbone.divisor)
+    total = image.shape[0] * window_count(size, window, net.backbone.divisor, overlap)
     done = 0
     strides, logit_stride = net.backbone.strides, net.backbone.logit_stride
     # Finest first: MONAI shrinks its blending weights from one output to the next and cannot grow them back.
@@ -72,23 +76,24 @@ def stitched_maps(
             window,
             batch,
             one_pass,
-            overlap=_overlaps(window, net.backbone.divisor),
+            overlap=_overlaps(window, net.backbone.divisor, overlap),
             mode="gaussian",
         )
     logits, *features = (stitched[order.index(k)] for k in range(len(order)))
     return CoarseMaps(logits, tuple(features), strides, logit_stride, size)
 
 
-def _interval(length: int, divisor: int) -> int:
-    return max(divisor, int(length * 2 / 3) // divisor * divisor)
+def _interval(length: int, divisor: int, overlap: float) -> int:
+    return max(divisor, int(length * (1 - overlap) + 1e-6) // divisor * divisor)
 
 
-def _overlaps(window: tuple[int, ...], divisor: int) -> list[float]:
+def _overlaps(window: tuple[int, ...], divisor: int, overlap: float) -> list[float]:
     # Half a voxel more: MONAI truncates window × (1 − overlap), and a shorter step would leave the maps' cells.
-    return [max(0.0, 1 - (_interval(n, divisor) + 0.5) / n) for n in window]
+    return [max(0.0, 1 - (_interval(n, divisor, overlap) + 0.5) / n) for n in window]
 
 
-def window_count(size: tuple[int, ...], window: tuple[int, ...], divisor: int) -> int:
+def window_count(size: tuple[int, ...], window: tuple[int, ...], divisor: int, overlap: float = OVERLAP) -> int:
     """Windows that cover one image."""
-    counts = [1 if n <= w else -(-(n - w) // _interval(w, divisor)) + 1 for n, w in zip(size, window, strict=True)]
+    steps = [_interval(length, divisor, overlap) for length in window]
+    counts = [1 if n <= w else -(-(n - w) // s) + 1 for n, w, s in zip(size, window, steps, strict=True)]
     return len(list(itertools.product(*(range(c) for c in counts))))
