@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from napari_morse.model.linear import linear, linear_into, mlp
+
 
 def draw_survivors(experts: int, protected: int | None, generator: torch.Generator | None) -> Tensor:
     """Silence r ~ U{0 … S−1} experts chosen at random.
@@ -62,10 +64,23 @@ class PointExperts(nn.Module):
 
         Weights of silenced experts are 0 and the others are renormalised, so that the mixture keeps its size at test.
         """
-        spoken = [expert(f) for expert, f in zip(self.experts, features, strict=True)]
-        weights = self.gate(torch.cat(spoken, dim=1)).softmax(dim=1)
+        spoken = self._speak(features)
+        weights = mlp(self.gate, spoken).float().softmax(dim=1)
         if self.training and float(torch.rand(1, generator=generator)) < self.stochastic:
-            speaks = draw_survivors(len(spoken), self.protected, generator).to(weights.device)
+            speaks = draw_survivors(len(features), self.protected, generator).to(weights.device)
             weights = weights * speaks
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        return (torch.stack(spoken, dim=1) * weights[..., None]).sum(dim=1), weights
+        share = weights.to(spoken.dtype)[..., None]
+        return (spoken.view(len(spoken), len(features), -1) * share).sum(dim=1), weights
+
+    def _speak(self, features: list[Tensor]) -> Tensor:
+        """What the experts say, side by side: (N, S·H)."""
+        if torch.is_grad_enabled():
+            return torch.cat([mlp(e, f) for e, f in zip(self.experts, features, strict=True)], dim=1)  # type: ignore[arg-type]
+        width = self.experts[0][-2].out_features  # type: ignore[index]
+        said = features[0].new_empty(len(features[0]), width * len(features))
+        for number, (expert, read) in enumerate(zip(self.experts, features, strict=True)):
+            first, _, second, _ = expert  # type: ignore[misc]
+            mine = said[:, number * width : (number + 1) * width]
+            linear_into(second, linear(first, read).relu_(), mine).relu_()
+        return said

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from napari_morse.config import RenderConfig
 from napari_morse.model.encoding import make_encoding
 from napari_morse.model.experts import PointExperts
+from napari_morse.model.linear import ROWS, linear, linear_into, mlp
 
 
 class RenderingHead(nn.Module):
@@ -30,11 +31,24 @@ class RenderingHead(nn.Module):
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
         """(N, inputs) features and (N, C) coarse logits → (N, C) logits."""
-        x = features
+        said = coarse.to(features.dtype)
+        rows = torch.cat([features, said], dim=1)
         for layer in self.layers:
-            x = layer(torch.cat([x, coarse], dim=1)).relu()
-        out: Tensor = self.last(torch.cat([x, coarse], dim=1))
+            if torch.is_grad_enabled():
+                rows = torch.cat([linear(layer, rows).relu(), said], dim=1)  # type: ignore[arg-type]
+            else:
+                rows = self._beside(layer, rows, said)  # type: ignore[arg-type]
+        out = linear(self.last, rows).to(coarse.dtype)
         return coarse + out if self.residual else out
+
+    @staticmethod
+    def _beside(layer: nn.Linear, rows: Tensor, said: Tensor) -> Tensor:
+        """A layer's answer with P(p) in the columns after it."""
+        width = layer.out_features
+        both = rows.new_empty(len(rows), width + said.shape[1])
+        linear_into(layer, rows, both[:, :width]).relu_()
+        both[:, width:] = said
+        return both
 
 
 class Renderer(nn.Module):
@@ -75,6 +89,9 @@ class Renderer(nn.Module):
             nn.Linear(config.width, config.width),
         )
         self.head = RenderingHead(self.encoding.width + config.width, classes, config.head_width, config.residual)
+        self.precision = torch.float32
+        """What the layers compute in where no gradient is asked for; weights, P(p) and what is added to it stay
+        float32."""
 
     def forward(
         self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
@@ -97,6 +114,20 @@ class Renderer(nn.Module):
         weights
             (N, S).
         """
+        if torch.is_grad_enabled() or self.training:
+            return self._of(features, voxel, size, coarse)
+        logits = coarse.new_empty(coarse.shape)
+        weights = coarse.new_empty(len(coarse), len(features))
+        for start in range(0, len(coarse), ROWS):
+            rows = slice(start, start + ROWS)
+            read = [f[rows].to(self.precision) for f in features]
+            logits[rows], weights[rows] = self._of(read, voxel[rows], size, coarse[rows])
+        return logits, weights
+
+    def _of(
+        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+    ) -> tuple[Tensor, Tensor]:
         mixed, weights = self.mixture(features)
-        encoded = self.encoding(voxel, size)
-        return self.head(torch.cat([encoded, self.fusion(mixed)], dim=1), coarse), weights
+        fused = mlp(self.fusion, mixed)
+        encoded = self.encoding(voxel, size).to(fused.dtype)
+        return self.head(torch.cat([encoded, fused], dim=1), coarse), weights
