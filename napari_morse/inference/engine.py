@@ -21,6 +21,8 @@ from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
 """Slices per pass of a 2-D model."""
+PLANES = 1 << 18
+"""Logits written at a time on the scan's grid: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +76,30 @@ def coarse_pass(
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
-    """Stitched logits → (C, B, *native), linear, one axis after the other."""
+    """Stitched logits → (C, B, *native), linear, one axis after the other, the largest step last and plane by plane."""
     logits = maps.logits.movedim(1, 0)
-    for axis, length in enumerate(frame.native):
-        cells = (frame.to_work(np.arange(length), axis) + 0.5) / maps.logit_stride - 0.5
-        inside = torch.from_numpy(np.clip(cells, 0, logits.shape[axis + 2] - 1)).to(logits.device)
-        low = inside.floor().long()
-        high = (low + 1).clamp(max=logits.shape[axis + 2] - 1)
-        part = (inside - low).to(logits.dtype).view([-1 if a == axis + 2 else 1 for a in range(logits.ndim)])
-        below = logits.index_select(axis + 2, low)
-        logits = below + (logits.index_select(axis + 2, high) - below) * part
-    return logits
+    for axis in range(len(frame.native) - 1, 0, -1):
+        logits = _between(logits, axis + 2, *_cells(maps, frame, axis))
+    low, high, part = _cells(maps, frame, 0)
+    whole = logits.new_empty((*logits.shape[:2], *frame.native))
+    planes = max(1, PLANES // max(1, logits[:, :, 0].numel()))
+    for start in range(0, len(low), planes):
+        some = slice(start, start + planes)
+        whole[:, :, some] = _between(logits, 2, low[some], high[some], part[some])
+    return whole
+
+
+def _cells(maps: CoarseMaps, frame: WorkFrame, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each native voxel along an axis the cells beside it, and the share of the second."""
+    last = maps.logits.shape[axis + 2] - 1
+    cells = (frame.to_work(np.arange(frame.native[axis]), axis) + 0.5) / maps.logit_stride - 0.5
+    inside = torch.from_numpy(np.clip(cells, 0, last))
+    low = inside.floor().long()
+    part = (inside - low).to(maps.logits.dtype)
+    device = maps.logits.device
+    return low.to(device), (low + 1).clamp(max=last).to(device), part.to(device)
+
+
+def _between(logits: Tensor, axis: int, low: Tensor, high: Tensor, part: Tensor) -> Tensor:
+    share = part.view([-1 if a == axis else 1 for a in range(logits.ndim)])
+    return torch.lerp(logits.index_select(axis, low), logits.index_select(axis, high), share)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
-from napari_morse.inference.devices import resolve_device
+from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import unlike
 from napari_morse.inference.normalise import Normalised, normalise
@@ -84,6 +83,7 @@ class Predictor:
         self.card = model.card
         self.device = resolve_device(device)
         self.net = model.net.to(self.device).eval()
+        self.net.renderer.precision = point_precision(self.device)
         self._set: _Set | None = None
 
     def set_scan(self, scan: Scan, roi: Roi | None = None) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ class Predictor:
             Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
             for m in (coarse, rendered)
         ]
-        doubt = self._place(ready, _doubt(rendering.logits, self.card.temperature, ready.look.flat))
+        doubt = self._place(ready, _doubt(rendering, self.card.temperature, ready.look.flat))
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         seconds["total"] = sum(seconds.values())
         return Prediction(
@@ -255,7 +255,7 @@ def _teller(stage: str, share: float, progress: Callable[[Progress], None] | Non
     return lambda done, total: progress(Progress(stage, done, total, share))
 
 
-def _blank_if(flat: bool, mask: NDArray[np.int64]) -> NDArray[np.int64]:
+def _blank_if(flat: bool, mask: NDArray[np.integer]) -> NDArray[np.integer]:
     return np.zeros_like(mask) if flat else mask
 
 
@@ -263,10 +263,5 @@ def _smallest(mask: Array) -> Array:
     return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
 
 
-def _doubt(logits: NDArray[np.float32], temperature: float, flat: bool) -> NDArray[np.float32]:
-    """(C, …) logits → 1 − (largest − second largest probability), 0 to 1."""
-    if flat:
-        return np.zeros(logits.shape[1:], np.float32)
-    probability = torch.from_numpy(logits / temperature).softmax(dim=0)
-    top = probability.topk(2, dim=0).values
-    return (1 - (top[0] - top[1])).numpy()
+def _doubt(rendering: Rendering, temperature: float, flat: bool) -> NDArray[np.float32]:
+    return np.zeros(rendering.margin.shape, np.float32) if flat else rendering.doubt(temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,12 +14,12 @@ from torch import Tensor
 from napari_morse.errors import CancelledError
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
+from napari_morse.inference.passes import doubts, labels_and_margins, smallest_below
 from napari_morse.inference.tiles import Tick, window_count
 from napari_morse.model.morse import Morse
-from napari_morse.model.points import uncertainty
 
 CHUNK = 16384
-"""Points per pass of the renderer: its buffers stay in the processor's cache."""
+"""Points per block: between two of them a run may be cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +29,39 @@ class Rendering:
     Parameters
     ----------
     coarse, rendered
-        (B, *space) int64 class indices (channel numbers, not label ids).
+        (B, *space) class indices (channel numbers, not label ids), uint8 or, above 256 classes, int16.
     margin
         (B, *space) float32 ≥ 0, largest minus second largest logit after rendering.
-    logits
-        (C, B, *space) float32 after rendering.
     voxel
         (N, 1 + d) int64 indices of the re-predicted voxels, most doubtful (in the coarse map) first.
     weights
         (N, S) float32 of the experts.
+    before
+        (C, B, *space) coarse logits.
+    again
+        (N, C) float32 logits of the re-predicted voxels.
     """
 
-    coarse: NDArray[np.int64]
-    rendered: NDArray[np.int64]
+    coarse: NDArray[np.integer]
+    rendered: NDArray[np.integer]
     margin: NDArray[np.float32]
-    logits: NDArray[np.float32]
     voxel: NDArray[np.int64]
     weights: NDArray[np.float32]
+    before: Tensor
+    again: NDArray[np.float32]
+
+    @cached_property
+    def logits(self) -> NDArray[np.float32]:
+        """(C, B, *space) float32 after rendering: as large as the coarse ones, and made when asked for."""
+        whole: NDArray[np.float32] = self.before.cpu().numpy().copy()
+        whole[(slice(None), *self.voxel.T)] = self.again.T
+        return whole
+
+    def doubt(self, temperature: float) -> NDArray[np.float32]:
+        """(B, *space) one minus the difference of the two largest probabilities after rendering, 0 to 1."""
+        found: NDArray[np.float32] = doubts(self.before, temperature).view(self.before.shape[1:]).cpu().numpy()
+        found[tuple(self.voxel.T)] = doubts(torch.from_numpy(self.again.T), temperature).numpy()
+        return found
 
 
 def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
@@ -52,10 +69,11 @@ def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
 
     At most a ``fraction`` of all voxels.
     """
-    doubt = uncertainty(logits, dim=0).flatten()
-    found = torch.nonzero(doubt > -below).squeeze(1)
-    order = doubt[found].argsort(descending=True, stable=True)
-    return found[order][: max(1, int(fraction * doubt.numel()))]
+    return _most_doubtful(labels_and_margins(logits)[1], below, fraction)
+
+
+def _most_doubtful(margins: Tensor, bound: float, fraction: float) -> Tensor:
+    return smallest_below(margins, bound, max(1, int(fraction * len(margins))))
 
 
 @torch.inference_mode()
@@ -71,20 +89,22 @@ def render(
     """
     config = net.recipe.render
     shape = tuple(done.logits.shape[1:])
-    chosen = doubtful(done.logits, config.uncertain_below, config.fraction)
-    logits, weights = _looked_at(net, done, chosen, tick, cancelled)
-    flat = done.logits.flatten(1).clone()
-    coarse = flat.argmax(dim=0).view(shape)
-    flat[:, chosen] = logits.T
-    margin = -uncertainty(flat, dim=0).view(shape)
+    coarse, margins = labels_and_margins(done.logits)
+    chosen = _most_doubtful(margins, config.uncertain_below, config.fraction)
+    # Neighbours one after the other: what they read lies together.
+    place = chosen.argsort()
+    logits, weights = (rows[place.argsort()] for rows in _looked_at(net, done, chosen[place], tick, cancelled))
+    rendered = coarse.clone()
+    rendered[chosen], margins[chosen] = labels_and_margins(logits.T)
     voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
     return Rendering(
-        coarse.cpu().numpy(),
-        flat.argmax(dim=0).view(shape).cpu().numpy(),
-        margin.cpu().numpy(),
-        flat.view(done.logits.shape).cpu().numpy(),
+        coarse.view(shape).cpu().numpy(),
+        rendered.view(shape).cpu().numpy(),
+        margins.view(shape).cpu().numpy(),
         voxel.cpu().numpy(),
         weights.cpu().numpy(),
+        done.logits,
+        logits.cpu().numpy(),
     )
 
 

@@ -80,7 +80,7 @@ class PointExperts(nn.Module):
         width = self.experts[0][-2].out_features  # type: ignore[index]
         said = features[0].new_empty(len(features[0]), width * len(features))
         for number, (expert, read) in enumerate(zip(self.experts, features, strict=True)):
-            first, _, second, _ = expert  # type: ignore[misc]
+            first, second = expert[0], expert[2]  # type: ignore[index]
             mine = said[:, number * width : (number + 1) * width]
             linear_into(second, linear(first, read).relu_(), mine).relu_()
         return said

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 NEAR = 8
 """A box of a map is turned into a table where it holds at most so many cells per cell that is read."""
 SMALL = 2**31
