@@ -37,9 +37,7 @@ def machine(rounds: int, clock: str) -> dict[str, float]:
     a = torch.randn(1536, 1536)
     source = torch.randn(1 << 25)
     target = torch.empty_like(source)
-    times = alternate(
-        {"gemm": lambda: a @ a, "read": lambda: source.sum(), "copy": lambda: target.copy_(source)}, rounds, clock
-    )
+    times = alternate({"gemm": lambda: a @ a, "read": source.sum, "copy": lambda: target.copy_(source)}, rounds, clock)
     return {
         "gemm_gflops": 2 * 1536**3 / times["gemm"]["min"] / 1e6,
         "read_gb_s": 4 * source.numel() / times["read"]["min"] / 1e6,

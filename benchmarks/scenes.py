@@ -1,4 +1,4 @@
-"""Coarse passes made up for `benchmarks.speed`: balls whose margin rises by two per voxel, so four voxels are in doubt."""
+"""Coarse passes made up for `benchmarks.speed`: balls whose margin rises by two per voxel."""
 
 from __future__ import annotations
 

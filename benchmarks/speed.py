@@ -22,7 +22,7 @@ from benchmarks.scenes import ball, band, default_net, discs, scene, voxels
 from benchmarks.textbook import agreement, make_case, ours, textbook
 from napari_morse.inference.devices import has_bfloat16
 from napari_morse.inference.engine import CoarsePass, _on_native
-from napari_morse.inference.passes import labels_and_margins, smallest_below
+from napari_morse.inference.passes import doubts, labels_and_margins, read_once
 from napari_morse.inference.rendering import render, render_voxels
 from napari_morse.model.morse import Morse
 
@@ -54,15 +54,11 @@ def _textbook(settings: Settings, target: float, **case_fields: Any) -> Table:
 
 
 def textbook_2d(settings: Settings) -> Table:
-    return _textbook(
-        settings, 1.9, space=(512, 512), classes=4, width=256, stride=4, steps=2, points=8192, knots=24
-    )
+    return _textbook(settings, 1.9, space=(512, 512), classes=4, width=256, stride=4, steps=2, points=8192, knots=24)
 
 
 def textbook_3d(settings: Settings) -> Table:
-    return _textbook(
-        settings, 5.0, space=(128,) * 3, classes=4, width=64, stride=4, steps=1, points=32768, knots=6
-    )
+    return _textbook(settings, 5.0, space=(128,) * 3, classes=4, width=64, stride=4, steps=1, points=32768, knots=6)
 
 
 def _dynunet(dims: int) -> torch.nn.Module:
@@ -97,7 +93,7 @@ def networks_2d(settings: Settings) -> Table:
 
 
 def networks_3d(settings: Settings) -> Table:
-    size = 48 if settings.quick else 96
+    size = 64 if settings.quick else 96
     net = default_net(3)
     done = scene(net, size, *ball(size, 3, size * 0.3))
     return _against_networks(settings, size, 3, done, net, {"dynunet": "<= 0.05", "unet": "<= 0.5"})
@@ -121,7 +117,12 @@ def dense(settings: Settings) -> Table:
         "dense / rendering": (ratio(times, "dense", "render"), ">= 20"),
         "equal voxels within 3 of the boundary": (share, ">= 0.999"),
     }
-    return {"times": times, "points": len(rendered.voxel), "share": len(rendered.voxel) / voxels(done), "ratios": ratios}
+    return {
+        "times": times,
+        "points": len(rendered.voxel),
+        "share": len(rendered.voxel) / voxels(done),
+        "ratios": ratios,
+    }
 
 
 def growth(settings: Settings) -> Table:
@@ -142,19 +143,19 @@ def growth(settings: Settings) -> Table:
 def _growth_row(settings: Settings, net: Morse, size: int) -> Table:
     done = scene(net, size, *ball(size, 3, 20))
     bound = net.recipe.render.uncertain_below
-    labels, margins = labels_and_margins(done.logits)
-    chosen = smallest_below(margins, bound, len(margins)).sort().values
+    reading = read_once(done.logits, bound)
+    chosen = reading.places
     times = settings.alternate(
         {
             "points": lambda: render_voxels(net, done, chosen),
-            "labels and margins": lambda: labels_and_margins(done.logits),
-            "choice": lambda: smallest_below(margins, bound, len(margins)),
-            "write-back": labels.clone,
-            "one read": lambda: done.logits.sum(),
+            "labels and choice": lambda: read_once(done.logits, bound),
+            "write-back": reading.labels.clone,
+            "one read": done.logits.sum,
             "interpolation (coarse pass)": lambda: _on_native(done.maps, done.frame),
+            "doubt map (shown, not rendered)": lambda: doubts(done.logits, 2.0),
         }
     )
-    passes = sum(times[name]["min"] for name in ("labels and margins", "choice", "write-back"))
+    passes = times["labels and choice"]["min"] + times["write-back"]["min"]
     return {
         "times": times,
         "points": len(chosen),
@@ -181,7 +182,10 @@ def show(name: str, table: Table) -> None:
         if key in table:
             print(f"{'':12} {key}: {table[key]}")
     for size, row in table.get("rows", {}).items():
-        print(f"{'':12} {size:>4}^3 points {row['points_ms']:.1f} ms, passes {row['passes_per_read']:.2f} reads", flush=True)
+        print(
+            f"{'':12} {size:>4}^3 points {row['points_ms']:.1f} ms, passes {row['passes_per_read']:.2f} reads",
+            flush=True,
+        )
     for contender, time in table.get("times", {}).items():
         print(f"{'':12} {contender:16} min {time['min']:9.2f} ms  median {time['median']:9.2f} ms")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_morse.inference.passes import labels_and_margins, smallest
 from napari_morse.model.linear import ROWS
-from napari_morse.model.points import sample, to_cells
+from napari_morse.model.points import channels_last, sample, to_cells
 from napari_morse.model.renderer import RenderingHead
 
 
@@ -91,14 +91,14 @@ def ours(case: Case, precision: torch.dtype = torch.float32) -> tuple[Tensor, Te
     before = case.logits[0].flatten(1)
     space, features = tuple(case.logits.shape[2:]), case.features
     if case.steps > 1:
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = channels_last(features)
     labels, margins = labels_and_margins(before)
     chosen = torch.empty(0, dtype=torch.long)
     for _ in range(case.steps):
         chosen = smallest(margins, case.points)
         cells = to_cells(torch.stack(torch.unravel_index(chosen, space), dim=1).float(), case.stride)
         read = sample(features, torch.zeros_like(chosen), cells)
-        chunks = zip(read.split(ROWS), before[:, chosen].T.split(ROWS), strict=True)
+        chunks = zip(read.split(ROWS), before.index_select(1, chosen).T.split(ROWS), strict=True)
         logits = torch.cat([case.head(f.to(precision), coarse) for f, coarse in chunks])
         labels[chosen], margins[chosen] = labels_and_margins(logits.T)
     return labels, chosen

@@ -21,7 +21,7 @@ from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
 """Slices per pass of a 2-D model."""
-PLANES = 1 << 18
+BLOCK = 1 << 21
 """Logits written at a time on the scan's grid: they stay in the processor's cache."""
 
 
@@ -76,16 +76,19 @@ def coarse_pass(
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
-    """Stitched logits → (C, B, *native), linear, one axis after the other, the largest step last and plane by plane."""
+    """Stitched logits → (C, B, *native), linear, one axis after the other, some planes at a time."""
     logits = maps.logits.movedim(1, 0)
-    for axis in range(len(frame.native) - 1, 0, -1):
-        logits = _between(logits, axis + 2, *_cells(maps, frame, axis))
     low, high, part = _cells(maps, frame, 0)
+    others = [(axis + 2, *_cells(maps, frame, axis)) for axis in range(len(frame.native) - 1, 0, -1)]
     whole = logits.new_empty((*logits.shape[:2], *frame.native))
-    planes = max(1, PLANES // max(1, logits[:, :, 0].numel()))
+    planes = max(1, BLOCK // max(1, whole[:, :, 0].numel()))
     for start in range(0, len(low), planes):
         some = slice(start, start + planes)
-        whole[:, :, some] = _between(logits, 2, low[some], high[some], part[some])
+        first, last = int(low[some][0]), int(high[some][-1]) + 1
+        read = logits[:, :, first:last]
+        for axis in others:
+            read = _between(read, *axis)
+        whole[:, :, some] = _between(read, 2, low[some] - first, high[some] - first, part[some])
     return whole
 
 

@@ -177,7 +177,7 @@ class Predictor:
         done = self._coarse(ready, _teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
         rendering = render(self.net, done, _teller("render", share, progress), cancelled)
-        if not np.isfinite(rendering.margin).all():
+        if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
         return self._collect(ready, rendering, seconds)
@@ -225,7 +225,7 @@ class Predictor:
 
     def _points(self, ready: _Set, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
-        margin = rendering.margin[tuple(rendering.voxel.T)]
+        margin = rendering.point_margin
         order = np.argsort(margin, kind="stable")
         if ready.look.flat:
             order = order[:0]
@@ -264,4 +264,4 @@ def _smallest(mask: Array) -> Array:
 
 
 def _doubt(rendering: Rendering, temperature: float, flat: bool) -> NDArray[np.float32]:
-    return np.zeros(rendering.margin.shape, np.float32) if flat else rendering.doubt(temperature)
+    return np.zeros(rendering.coarse.shape, np.float32) if flat else rendering.doubt(temperature)

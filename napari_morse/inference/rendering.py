@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_morse.errors import CancelledError
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
-from napari_morse.inference.passes import doubts, labels_and_margins, smallest_below
+from napari_morse.inference.passes import doubts, labels_and_margins, read_once
 from napari_morse.inference.tiles import Tick, window_count
 from napari_morse.model.morse import Morse
 
@@ -30,8 +30,6 @@ class Rendering:
     ----------
     coarse, rendered
         (B, *space) class indices (channel numbers, not label ids), uint8 or, above 256 classes, int16.
-    margin
-        (B, *space) float32 ≥ 0, largest minus second largest logit after rendering.
     voxel
         (N, 1 + d) int64 indices of the re-predicted voxels, most doubtful (in the coarse map) first.
     weights
@@ -40,15 +38,17 @@ class Rendering:
         (C, B, *space) coarse logits.
     again
         (N, C) float32 logits of the re-predicted voxels.
+    finite
+        Whether all logits are finite numbers.
     """
 
     coarse: NDArray[np.integer]
     rendered: NDArray[np.integer]
-    margin: NDArray[np.float32]
     voxel: NDArray[np.int64]
     weights: NDArray[np.float32]
     before: Tensor
     again: NDArray[np.float32]
+    finite: bool
 
     @cached_property
     def logits(self) -> NDArray[np.float32]:
@@ -56,6 +56,19 @@ class Rendering:
         whole: NDArray[np.float32] = self.before.cpu().numpy().copy()
         whole[(slice(None), *self.voxel.T)] = self.again.T
         return whole
+
+    @cached_property
+    def margin(self) -> NDArray[np.float32]:
+        """(B, *space) float32 ≥ 0, largest minus second largest logit after rendering; made when asked for."""
+        whole: NDArray[np.float32] = labels_and_margins(self.before)[1].view(self.before.shape[1:]).cpu().numpy()
+        whole[tuple(self.voxel.T)] = self.point_margin
+        return whole
+
+    @cached_property
+    def point_margin(self) -> NDArray[np.float32]:
+        """(N,) the margin at the re-predicted voxels."""
+        found: NDArray[np.float32] = labels_and_margins(torch.from_numpy(self.again.T))[1].numpy()
+        return found
 
     def doubt(self, temperature: float) -> NDArray[np.float32]:
         """(B, *space) one minus the difference of the two largest probabilities after rendering, 0 to 1."""
@@ -69,11 +82,11 @@ def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
 
     At most a ``fraction`` of all voxels.
     """
-    return _most_doubtful(labels_and_margins(logits)[1], below, fraction)
+    return read_once(logits, below).doubtful(_most(logits[0].numel(), fraction))
 
 
-def _most_doubtful(margins: Tensor, bound: float, fraction: float) -> Tensor:
-    return smallest_below(margins, bound, max(1, int(fraction * len(margins))))
+def _most(voxels: int, fraction: float) -> int:
+    return max(1, int(fraction * voxels))
 
 
 @torch.inference_mode()
@@ -89,22 +102,22 @@ def render(
     """
     config = net.recipe.render
     shape = tuple(done.logits.shape[1:])
-    coarse, margins = labels_and_margins(done.logits)
-    chosen = _most_doubtful(margins, config.uncertain_below, config.fraction)
+    reading = read_once(done.logits, config.uncertain_below)
+    chosen = reading.doubtful(_most(len(reading.labels), config.fraction))
     # Neighbours one after the other: what they read lies together.
     place = chosen.argsort()
     logits, weights = (rows[place.argsort()] for rows in _looked_at(net, done, chosen[place], tick, cancelled))
-    rendered = coarse.clone()
-    rendered[chosen], margins[chosen] = labels_and_margins(logits.T)
+    rendered = reading.labels.clone()
+    rendered[chosen] = labels_and_margins(logits.T)[0]
     voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
     return Rendering(
-        coarse.view(shape).cpu().numpy(),
+        reading.labels.view(shape).cpu().numpy(),
         rendered.view(shape).cpu().numpy(),
-        margins.view(shape).cpu().numpy(),
         voxel.cpu().numpy(),
         weights.cpu().numpy(),
         done.logits,
         logits.cpu().numpy(),
+        reading.finite and bool(torch.isfinite(logits).all()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_morse.model.linear import linear, linear_into, mlp
@@ -70,8 +71,7 @@ class PointExperts(nn.Module):
             speaks = draw_survivors(len(features), self.protected, generator).to(weights.device)
             weights = weights * speaks
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        share = weights.to(spoken.dtype)[..., None]
-        return (spoken.view(len(spoken), len(features), -1) * share).sum(dim=1), weights
+        return _mixed(spoken, weights.to(spoken.dtype)), weights
 
     def _speak(self, features: list[Tensor]) -> Tensor:
         """What the experts say, side by side: (N, S·H)."""
@@ -84,3 +84,12 @@ class PointExperts(nn.Module):
             mine = said[:, number * width : (number + 1) * width]
             linear_into(second, linear(first, read).relu_(), mine).relu_()
         return said
+
+
+def _mixed(spoken: Tensor, weights: Tensor) -> Tensor:
+    """(N, S·H) and (N, S) → (N, H). A gather weighs and adds in one reading."""
+    points, experts = weights.shape
+    if torch.is_grad_enabled() or weights.device.type != "cpu" or not points:
+        return (spoken.view(points, experts, -1) * weights[..., None]).sum(dim=1)
+    rows = torch.arange(points * experts).view(points, experts)
+    return F.embedding_bag(rows, spoken.view(points * experts, -1), mode="sum", per_sample_weights=weights)

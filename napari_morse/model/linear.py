@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS = 4096
+ROWS = 2048
 """Points that go through all layers together: what one layer writes is still in the cache when the next reads it."""
 
 

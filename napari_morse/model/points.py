@@ -70,6 +70,17 @@ def _flat_corners(low: Tensor, high: Tensor, part: Tensor, size: tuple[int, ...]
     return index, weight
 
 
+def channels_last(maps: Tensor) -> Tensor:
+    """(B, F, *space) maps with the channels of a cell side by side in memory.
+
+    torch's own conversion takes three times as long: it does not go in blocks, as a plain transposition does.
+    """
+    batch, channels, *space = maps.shape
+    cells = maps.reshape(batch, channels, -1)
+    rows = torch.stack([one.t().contiguous() for one in cells]) if batch > 1 else cells[0].t().contiguous()
+    return rows.view(batch, *space, channels).movedim(-1, 1)
+
+
 def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
     """Read maps at points by linear interpolation, border padding, ``align_corners=False``.
 
@@ -102,7 +113,8 @@ def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
         box = tuple(b - a for a, b in zip(start, stop, strict=True))
         if math.prod(box) <= NEAR * len(voxel) * 2 ** (len(size) - 1):
             origin = low.new_tensor(start)
-            rows, size = rows[tuple(map(slice, start, stop))].contiguous(), box
+            within = tuple(map(slice, start, stop))
+            rows, size = channels_last(maps[(within[0], slice(None), *within[1:])]).movedim(1, -1), box
             low, high = low - origin, high - origin
     first, low, high = low[:, :1], low[:, 1:], high[:, 1:]
     index, weight = _flat_corners(low, high, part, size[1:])
