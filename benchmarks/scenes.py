@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from napari_morse.geometry.resampling import work_frame
@@ -13,6 +12,7 @@ from napari_morse.inference.engine import CoarsePass
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.training.recipes import recipe_named
+from napari_morse.types import Array
 
 SLOPE = 2.0
 """Logits per voxel across the boundary: with the default bound of 4 it is re-predicted two voxels to each side."""
@@ -73,10 +73,10 @@ def discs(size: int) -> tuple[tuple[tuple[float, ...], ...], float]:
     return tuple((a, b) for a in places for b in places), size / 7
 
 
-def band(done: CoarsePass, within: float) -> Tensor:
-    """(V,) voxels within so many voxels of the coarse boundary."""
-    return done.logits[1].flatten().abs() <= within * SLOPE / 2
-
-
-def voxels(done: CoarsePass) -> int:
-    return int(np.prod(done.frame.native)) if done.frame.native else math.prod(done.frame.shape)
+def near_boundary(mask: Array, within: float) -> Array:
+    """Voxels no further than ``within`` voxels from one of another class."""
+    edge = np.zeros(mask.shape, bool)
+    for number in np.unique(mask):
+        one = mask == number
+        edge |= one & ~ndimage.binary_erosion(one, border_value=1)
+    return np.asarray(ndimage.distance_transform_edt(~edge) <= within) if edge.any() else edge
