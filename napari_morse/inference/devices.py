@@ -44,3 +44,11 @@ def has_bfloat16(device: str) -> bool:
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     # The names are the processors' own: AVX-512 BF16 and AMX on x86, BF16 on Arm.
     return any(bool(able.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def point_precision(device: str) -> torch.dtype:
+    """What the renderer's layers compute in: bfloat16 on a processor that multiplies it, float32 elsewhere.
+
+    A card is left at float32: there the points take no time worth saving.
+    """
+    return torch.bfloat16 if device == "cpu" and has_bfloat16(device) else torch.float32

@@ -23,6 +23,8 @@ from napari_morse.model.morse import Morse, NativeImage
 
 SLICES = 8
 """Slices per pass of a 2-D model."""
+BLOCK = 1 << 21
+"""Logits written at a time on the scan's grid: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +96,36 @@ def coarse_pass(
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
-    """Stitched logits → (C, B, *native), linear."""
+    """Stitched logits → (C, B, *native), linear, one axis after the other, some planes at a time."""
+    logits = maps.logits.movedim(1, 0)
+    low, high, part = _cells(maps, frame, 0)
+    others = [(axis + 2, *_cells(maps, frame, axis)) for axis in range(len(frame.native) - 1, 0, -1)]
+    whole = logits.new_empty((*logits.shape[:2], *frame.native))
+    planes = max(1, BLOCK // max(1, whole[:, :, 0].numel()))
+    for start in range(0, len(low), planes):
+        some = slice(start, start + planes)
+        first, last = int(low[some][0]), int(high[some][-1]) + 1
+        read = logits[:, :, first:last]
+        for axis in others:
+            read = _between(read, *axis)
+        whole[:, :, some] = _between(read, 2, low[some] - first, high[some] - first, part[some])
+    return whole
+
+
+def _cells(maps: CoarseMaps, frame: WorkFrame, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each native voxel along an axis the cells beside it, and the share of the second."""
+    last = maps.logits.shape[axis + 2] - 1
+    cells = (frame.to_work(np.arange(frame.native[axis]), axis) + 0.5) / maps.logit_stride - 0.5
+    inside = torch.from_numpy(np.clip(cells, 0, last))
+    low = inside.floor().long()
+    part = (inside - low).to(maps.logits.dtype)
     device = maps.logits.device
-    work = [torch.from_numpy(frame.to_work(np.arange(n), axis)) for axis, n in enumerate(frame.native)]
-    return interpolated(maps.logits, [(w.to(device) + 0.5) / maps.logit_stride - 0.5 for w in work]).movedim(1, 0)
+    return low.to(device), (low + 1).clamp(max=last).to(device), part.to(device)
+
+
+def _between(logits: Tensor, axis: int, low: Tensor, high: Tensor, part: Tensor) -> Tensor:
+    share = part.view([-1 if a == axis else 1 for a in range(logits.ndim)])
+    return torch.lerp(logits.index_select(axis, low), logits.index_select(axis, high), share)
 
 
 def _on_work(logits: Tensor, frame: WorkFrame) -> Tensor:

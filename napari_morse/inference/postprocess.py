@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_morse.config import ModelCard
 
 
-def clean(mask: NDArray[np.int64], voxel_mm3: float, card: ModelCard) -> NDArray[np.int64]:
+def clean(mask: NDArray[np.integer], voxel_mm3: float, card: ModelCard) -> NDArray[np.integer]:
     """Remove islands from a (B, *space) stack of class indices.
 
     With ``largest_component`` only the largest connected piece of the union of all classes stays (26-connected in

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
-from napari_morse.inference.devices import resolve_device
+from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import further, unlike
 from napari_morse.inference.masks import mask_logits
@@ -87,6 +87,7 @@ class Predictor:
         self.card = model.card
         self.device = resolve_device(device)
         self.net = model.net.to(self.device).eval()
+        self.net.renderer.precision = point_precision(self.device)
         self._set: _Set | None = None
 
     def set_scan(self, scan: Scan, roi: Roi | None = None) -> tuple[str, ...]:
@@ -201,7 +202,7 @@ class Predictor:
         done = self._coarse(ready, given, _teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
         rendering = render(self.net, done, _teller("render", share, progress), cancelled)
-        if not np.isfinite(rendering.margin).all():
+        if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
         return self._collect(ready, rendering, seconds)
@@ -255,7 +256,7 @@ class Predictor:
             Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
             for m in (coarse, rendered)
         ]
-        doubt = self._place(ready, _doubt(rendering.logits, self.card.temperature, ready.look.flat))
+        doubt = self._place(ready, _doubt(rendering, self.card.temperature, ready.look.flat))
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         seconds["total"] = sum(seconds.values())
         return Prediction(
@@ -274,7 +275,7 @@ class Predictor:
 
     def _points(self, ready: _Set, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
-        margin = rendering.margin[tuple(rendering.voxel.T)]
+        margin = rendering.point_margin
         order = np.argsort(margin, kind="stable")
         if ready.look.flat:
             order = order[:0]
@@ -304,7 +305,7 @@ def _teller(stage: str, share: float, progress: Callable[[Progress], None] | Non
     return lambda done, total: progress(Progress(stage, done, total, share))
 
 
-def _blank_if(flat: bool, mask: NDArray[np.int64]) -> NDArray[np.int64]:
+def _blank_if(flat: bool, mask: NDArray[np.integer]) -> NDArray[np.integer]:
     return np.zeros_like(mask) if flat else mask
 
 
@@ -312,10 +313,5 @@ def _smallest(mask: Array) -> Array:
     return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
 
 
-def _doubt(logits: NDArray[np.float32], temperature: float, flat: bool) -> NDArray[np.float32]:
-    """(C, …) logits → 1 − (largest − second largest probability), 0 to 1."""
-    if flat:
-        return np.zeros(logits.shape[1:], np.float32)
-    probability = torch.from_numpy(logits / temperature).softmax(dim=0)
-    top = probability.topk(2, dim=0).values
-    return (1 - (top[0] - top[1])).numpy()
+def _doubt(rendering: Rendering, temperature: float, flat: bool) -> NDArray[np.float32]:
+    return np.zeros(rendering.coarse.shape, np.float32) if flat else rendering.doubt(temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,13 +17,13 @@ from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
+from napari_morse.inference.passes import Reading, doubts, labels_and_margins, read_once
 from napari_morse.inference.selection import count_of, most_uncertain
 from napari_morse.inference.tiles import Tick, window_count
 from napari_morse.model.morse import Morse
-from napari_morse.model.points import uncertainty
 
 CHUNK = 16384
-"""Points per pass of the renderer: its buffers stay in the processor's cache."""
+"""Points per block: between two of them a run may be cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +33,53 @@ class Rendering:
     Parameters
     ----------
     coarse, rendered
-        (B, *space) int64 class indices (channel numbers, not label ids).
-    margin
-        (B, *space) float32 ≥ 0, largest minus second largest logit after rendering.
-    logits
-        (C, B, *space) float32 after rendering.
+        (B, *space) class indices (channel numbers, not label ids), uint8 or, above 256 classes, int16.
     voxel
         (N, 1 + d) int64 indices of the re-predicted voxels: step after step, most doubtful (in the map that the step
         found) first.
     weights
         (N, S) float32 of the experts.
+    before
+        (C, B, *space) coarse logits.
+    again
+        (N, C) float32 logits of the re-predicted voxels.
+    finite
+        Whether all logits are finite numbers.
     """
 
-    coarse: NDArray[np.int64]
-    rendered: NDArray[np.int64]
-    margin: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    coarse: NDArray[np.integer]
+    rendered: NDArray[np.integer]
     voxel: NDArray[np.int64]
     weights: NDArray[np.float32]
+    before: Tensor
+    again: NDArray[np.float32]
+    finite: bool
+
+    @cached_property
+    def logits(self) -> NDArray[np.float32]:
+        """(C, B, *space) float32 after rendering: as large as the coarse ones, and made when asked for."""
+        whole: NDArray[np.float32] = self.before.cpu().numpy().copy()
+        whole[(slice(None), *self.voxel.T)] = self.again.T
+        return whole
+
+    @cached_property
+    def margin(self) -> NDArray[np.float32]:
+        """(B, *space) float32 ≥ 0, largest minus second largest logit after rendering; made when asked for."""
+        whole: NDArray[np.float32] = labels_and_margins(self.before)[1].view(self.before.shape[1:]).cpu().numpy()
+        whole[tuple(self.voxel.T)] = self.point_margin
+        return whole
+
+    @cached_property
+    def point_margin(self) -> NDArray[np.float32]:
+        """(N,) the margin at the re-predicted voxels."""
+        found: NDArray[np.float32] = labels_and_margins(torch.from_numpy(self.again.T))[1].numpy()
+        return found
+
+    def doubt(self, temperature: float) -> NDArray[np.float32]:
+        """(B, *space) one minus the difference of the two largest probabilities after rendering, 0 to 1."""
+        found: NDArray[np.float32] = doubts(self.before, temperature).view(self.before.shape[1:]).cpu().numpy()
+        found[tuple(self.voxel.T)] = doubts(torch.from_numpy(self.again.T), temperature).numpy()
+        return found
 
 
 def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
@@ -57,17 +87,11 @@ def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
 
     At most a ``fraction`` of all voxels.
     """
-    doubt = uncertainty(logits, dim=0).flatten()
-    found = torch.nonzero(doubt > -below).squeeze(1)
-    order = doubt[found].argsort(descending=True, stable=True)
-    return found[order][: max(1, int(fraction * doubt.numel()))]
+    return read_once(logits, below).doubtful(_most(logits[0].numel(), fraction))
 
 
-def selected(logits: Tensor, config: RenderConfig) -> Tensor:
-    """Flat indices into (B, *space) of what a recipe predicts again in the map (C, B, *space)."""
-    if config.selection == "count":
-        return most_uncertain(logits, count_of(config, logits[0, 0].numel()))
-    return doubtful(logits, config.uncertain_below, config.fraction)
+def _most(voxels: int, fraction: float) -> int:
+    return max(1, int(fraction * voxels))
 
 
 @torch.inference_mode()
@@ -85,27 +109,53 @@ def render(
     """
     config = net.recipe.render
     shape = tuple(done.logits.shape[1:])
-    flat = done.logits.flatten(1).clone()
-    coarse = flat.argmax(dim=0).view(shape)
-    fresh = torch.ones(flat.shape[1], dtype=torch.bool, device=flat.device)
-    parts: list[tuple[Tensor, Tensor]] = []
-    for step in range(config.steps):
-        found = selected(flat.view(done.logits.shape), config)
-        found = found[fresh[found]]
-        logits, weights = _looked_at(net, done, found, _during(step, config.steps, tick), cancelled)
-        flat[:, found], fresh[found] = logits.T, False
-        parts.append((found, weights))
-    chosen, weights = (torch.cat(p) for p in zip(*parts, strict=True))
-    margin = -uncertainty(flat, dim=0).view(shape)
+    reading = read_once(done.logits, config.uncertain_below)
+    chosen, logits, weights = _steps(net, done, reading, tick, cancelled)
+    rendered = reading.labels.clone()
+    rendered[chosen] = labels_and_margins(logits.T)[0]
     voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
     return Rendering(
-        coarse.cpu().numpy(),
-        flat.argmax(dim=0).view(shape).cpu().numpy(),
-        margin.cpu().numpy(),
-        flat.view(done.logits.shape).cpu().numpy(),
+        reading.labels.view(shape).cpu().numpy(),
+        rendered.view(shape).cpu().numpy(),
         voxel.cpu().numpy(),
         weights.cpu().numpy(),
+        done.logits,
+        logits.cpu().numpy(),
+        reading.finite and bool(torch.isfinite(logits).all()),
     )
+
+
+def _steps(
+    net: Morse, done: CoarsePass, reading: Reading, tick: Tick | None, cancelled: Callable[[], bool] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Step after step: flat indices of what was chosen, its logits (N, C) and weights (N, S)."""
+    config = net.recipe.render
+    whole = done.logits
+    fresh = None
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for step in range(config.steps):
+        if step:
+            whole = done.logits.clone() if step == 1 else whole
+            fresh = torch.ones(len(reading.labels), dtype=torch.bool, device=whole.device) if fresh is None else fresh
+            found, logits, _ = parts[-1]
+            whole.flatten(1)[:, found], fresh[found] = logits.T, False
+            reading = read_once(whole, config.uncertain_below)
+        chosen = _selected(whole, reading, config)
+        chosen = chosen if fresh is None else chosen[fresh[chosen]]
+        # Neighbours one after the other: what they read lies together.
+        place = chosen.argsort()
+        rows = _looked_at(net, done, chosen[place], _during(step, config.steps, tick), cancelled)
+        logits, weights = (part[place.argsort()] for part in rows)
+        parts.append((chosen, logits, weights))
+    chosen, logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
+    return chosen, logits, weights
+
+
+def _selected(whole: Tensor, reading: Reading, config: RenderConfig) -> Tensor:
+    """Flat indices of what a recipe predicts again in a map (C, B, *space), most doubtful first."""
+    if config.selection == "count":
+        return most_uncertain(whole, count_of(config, whole[0, 0].numel()))
+    return reading.doubtful(_most(len(reading.labels), config.fraction))
 
 
 def _looked_at(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_morse.config import RenderConfig
-from napari_morse.model.points import uncertainty
+from napari_morse.inference.passes import labels_and_margins, smallest
 
 
 def most_uncertain(logits: Tensor, count: int) -> Tensor:
@@ -24,11 +24,10 @@ def most_uncertain(logits: Tensor, count: int) -> Tensor:
     Tensor
         (B · min(M, voxels),) int64.
     """
-    doubt = uncertainty(logits, dim=0).flatten(1)
-    images, voxels = doubt.shape
-    value, place = doubt.topk(min(count, voxels), dim=1)
-    flat = place + voxels * torch.arange(images, device=logits.device)[:, None]
-    return flat.flatten()[value.flatten().argsort(descending=True, stable=True)]
+    voxels = logits[0, 0].numel()
+    margins = labels_and_margins(logits)[1].view(-1, voxels)
+    flat = torch.cat([smallest(one, min(count, voxels)) + voxels * number for number, one in enumerate(margins)])
+    return flat[margins.flatten()[flat].argsort(stable=True)]
 
 
 def count_of(config: RenderConfig, voxels: int) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from napari_morse.model.linear import linear, linear_into, mlp
 
 
 def draw_survivors(experts: int, protected: int | None, generator: torch.Generator | None) -> Tensor:
@@ -99,8 +102,29 @@ class PointExperts(nn.Module):
 
         Rows sum to 1, but where experts are silenced in training without ``renorm``.
         """
-        spoken = [expert(f) for expert, f in zip(self.experts, features, strict=True)]
-        weights = self.gate(torch.cat(spoken, dim=1)).softmax(dim=1)
+        spoken = self._speak(features)
+        weights = mlp(self.gate, spoken).float().softmax(dim=1)
         if self.training:
             weights = silence(weights, self.stochastic, self.protected, self.rescale, generator)
-        return (torch.stack(spoken, dim=1) * weights[..., None]).sum(dim=1), weights
+        return _mixed(spoken, weights.to(spoken.dtype)), weights
+
+    def _speak(self, features: list[Tensor]) -> Tensor:
+        """What the experts say, side by side: (N, S·H)."""
+        if torch.is_grad_enabled():
+            return torch.cat([mlp(e, f) for e, f in zip(self.experts, features, strict=True)], dim=1)  # type: ignore[arg-type]
+        width = self.experts[0][-2].out_features  # type: ignore[index]
+        said = features[0].new_empty(len(features[0]), width * len(features))
+        for number, (expert, read) in enumerate(zip(self.experts, features, strict=True)):
+            first, second = expert[0], expert[2]  # type: ignore[index]
+            mine = said[:, number * width : (number + 1) * width]
+            linear_into(second, linear(first, read).relu_(), mine).relu_()
+        return said
+
+
+def _mixed(spoken: Tensor, weights: Tensor) -> Tensor:
+    """(N, S·H) and (N, S) → (N, H). A gather weighs and adds in one reading."""
+    points, experts = weights.shape
+    if torch.is_grad_enabled() or weights.device.type != "cpu" or not points:
+        return (spoken.view(points, experts, spoken.shape[1] // experts) * weights[..., None]).sum(dim=1)
+    rows = torch.arange(points * experts).view(points, experts)
+    return F.embedding_bag(rows, spoken.view(points * experts, -1), mode="sum", per_sample_weights=weights)

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NEAR = 8
+"""A box of a map is turned into a table where it holds at most so many cells per cell that is read."""
+SMALL = 2**31
+"""Fewer cells than this are counted in 32 bits, which halves what a gather reads beside the map itself."""
+
+
+def two_largest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """(C, …) logits with C ≥ 2 → the largest and the second largest, element by element: no sort, one reading."""
+    high, low = torch.maximum(logits[0], logits[1]), torch.minimum(logits[0], logits[1])
+    for other in logits[2:]:
+        low = torch.maximum(low, torch.minimum(high, other))
+        high = torch.maximum(high, other)
+    return high, low
+
 
 def uncertainty(logits: Tensor, dim: int = 1) -> Tensor:
     """Second largest minus largest logit along ``dim``: ≤ 0, larger is more uncertain."""
-    top = logits.topk(2, dim=dim).values
-    return top.select(dim, 1) - top.select(dim, 0)
+    high, low = two_largest(logits.movedim(dim, 0))
+    return low - high
 
 
 def corners(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -26,28 +41,51 @@ def corners(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     Returns
     -------
     index
-        (N, 2^d) int64, flat indices (last axis fastest).
+        (N, 2^d) int32 or int64, flat indices (last axis fastest).
     weight
         (N, 2^d), summing to 1 in each row.
     """
+    low, high, part = _brackets(voxel, size)
+    return _flat_corners(low, high, part, size)
+
+
+def _brackets(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """(…, d) points → the cells below and above them, and the share of the one above."""
+    kind = torch.int32 if math.prod(size) < SMALL else torch.int64
     limit = torch.tensor([n - 1 for n in size], dtype=voxel.dtype, device=voxel.device)
     inside = torch.minimum(voxel.clamp(min=0), limit)
-    low = inside.floor()
-    part = inside - low
-    low_index = low.long()
-    high_index = torch.minimum(low_index + 1, limit.long())
-    index = torch.zeros(len(voxel), 1, dtype=torch.long, device=voxel.device)
-    weight = torch.ones(len(voxel), 1, dtype=voxel.dtype, device=voxel.device)
+    floor = inside.floor()
+    low = floor.to(kind)
+    return low, torch.minimum(low + 1, limit.to(kind)), inside - floor
+
+
+def _flat_corners(low: Tensor, high: Tensor, part: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    index = torch.zeros(len(low), 1, dtype=low.dtype, device=low.device)
+    weight = torch.ones(len(low), 1, dtype=part.dtype, device=low.device)
     for axis, length in enumerate(size):
-        pair = torch.stack([low_index[:, axis], high_index[:, axis]], dim=1)
+        pair = torch.stack([low[:, axis], high[:, axis]], dim=1)
         share = torch.stack([1 - part[:, axis], part[:, axis]], dim=1)
         index = (index[:, :, None] * length + pair[:, None, :]).flatten(1)
         weight = (weight[:, :, None] * share[:, None, :]).flatten(1)
     return index, weight
 
 
+def channels_last(maps: Tensor) -> Tensor:
+    """(B, F, *space) maps with the channels of a cell side by side in memory.
+
+    torch's own conversion takes three times as long: it does not go in blocks, as a plain transposition does.
+    """
+    batch, channels, *space = maps.shape
+    cells = maps.reshape(batch, channels, -1)
+    rows = torch.stack([one.t().contiguous() for one in cells]) if batch > 1 else cells[0].t().contiguous()
+    return rows.view(batch, *space, channels).movedim(-1, 1)
+
+
 def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
     """Read maps at points by linear interpolation, border padding, ``align_corners=False``.
+
+    All channels of a cell are read at once, from a table of cells. Maps in torch's channels-last format are that table
+    already; of others the box around the points is copied, so points that lie together are read quickest together.
 
     Parameters
     ----------
@@ -63,13 +101,35 @@ def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
     Tensor
         (N, F). Differentiable in ``maps``, not in the points.
     """
-    size = tuple(maps.shape[2:])
-    cells = 1
-    for length in size:
-        cells *= length
-    index, weight = corners(voxel.detach(), size)
-    table = maps.movedim(1, -1).reshape(-1, maps.shape[1])
-    return F.embedding_bag(index + image[:, None] * cells, table, mode="sum", per_sample_weights=weight.to(table.dtype))
+    if not len(voxel):
+        return maps.new_zeros(0, maps.shape[1])
+    size = (maps.shape[0], *maps.shape[2:])
+    low, high, part = _brackets(voxel.detach(), size[1:])
+    at = image.to(low.dtype)[:, None]
+    low, high = torch.cat([at, low], dim=1), torch.cat([at, high], dim=1)
+    rows = maps.movedim(1, -1)
+    if not rows.is_contiguous():
+        start, stop = low.amin(dim=0).tolist(), (high.amax(dim=0) + 1).tolist()
+        box = tuple(b - a for a, b in zip(start, stop, strict=True))
+        if math.prod(box) <= NEAR * len(voxel) * 2 ** (len(size) - 1):
+            origin = low.new_tensor(start)
+            within = tuple(map(slice, start, stop))
+            rows, size = channels_last(maps[(within[0], slice(None), *within[1:])]).movedim(1, -1), box
+            low, high = low - origin, high - origin
+    first, low, high = low[:, :1], low[:, 1:], high[:, 1:]
+    index, weight = _flat_corners(low, high, part, size[1:])
+    index = index + first * math.prod(size[1:])
+    return _weighed(rows, index, weight.to(maps.dtype))
+
+
+def _weighed(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """(B, *space, F) cells → (N, F) sums of those at the flat (N, K) indices, weighed."""
+    if rows.is_contiguous():
+        kind = index if rows.device.type == "cpu" else index.long()
+        return F.embedding_bag(kind, rows.flatten(0, -2), mode="sum", per_sample_weights=weight)
+    # A few points far apart: their cells alone, where a table would copy all that lies between.
+    places = torch.unravel_index(index.long(), rows.shape[:-1])
+    return (rows[places] * weight[..., None]).sum(dim=1)
 
 
 def to_cells(voxel: Tensor, stride: int) -> Tensor:
@@ -169,12 +229,30 @@ def neighbourhood(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor)
     Tensor
         (N, K·F), border padding, linear between voxels.
     """
-    around = (voxel[:, None, :] + offsets[None]).flatten(0, 1)
-    which = image.repeat_interleave(len(offsets))
+    if torch.equal(offsets, offsets.round()) and torch.equal(voxel, voxel.round()):
+        return _read_whole(native, image, voxel.long(), offsets.long())
     size = tuple(native.shape[2:])
-    if torch.equal(around, around.round()):
-        at = snap(around, size).long()
-        read = native.movedim(1, -1)[(which, *at.unbind(1))]
-    else:
-        read = sample(native, which, around)
-    return read.view(len(voxel), len(offsets) * native.shape[1])
+    low, high, part = _brackets((voxel[:, None, :] + offsets[None]).flatten(0, 1), size)
+    index, weight = _flat_corners(low, high, part, size)
+    pages = image.repeat_interleave(len(offsets))
+    read = [(page[pages[:, None], index.long()] * weight).sum(dim=1) for page in native.flatten(2).unbind(1)]
+    return torch.stack(read, dim=1).view(len(voxel), len(offsets) * native.shape[1])
+
+
+def _read_whole(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor) -> Tensor:
+    """`neighbourhood` of whole voxels at whole steps: one index each, clipped only where the border is near."""
+    size, channels = tuple(native.shape[2:]), native.shape[1]
+    cells = math.prod(size)
+    kind = torch.int32 if native.numel() < SMALL else torch.int64
+    limit = torch.tensor(size, device=voxel.device) - 1
+    strides = torch.tensor([math.prod(size[axis + 1 :]) for axis in range(len(size))], device=voxel.device)
+    page = image * (channels * cells)
+    index = (page + (voxel * strides).sum(dim=1)).to(kind)[:, None] + (offsets * strides).sum(dim=1).to(kind)
+    reach_down, reach_up = offsets.amin(dim=0), offsets.amax(dim=0)
+    edge = ((voxel + reach_down < 0) | (voxel + reach_up > limit)).any(dim=1).nonzero().squeeze(1)
+    if len(edge):
+        around = torch.minimum((voxel[edge, None] + offsets).clamp(min=0), limit)
+        index[edge] = (page[edge, None] + (around * strides).sum(dim=2)).to(kind)
+    flat, places = native.flatten(), index.flatten()
+    read = [flat.index_select(0, places + c * cells if c else places) for c in range(channels)]
+    return torch.stack(read, dim=1).view(len(voxel), len(offsets) * native.shape[1])

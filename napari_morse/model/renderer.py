@@ -11,6 +11,7 @@ from napari_morse.config import RenderConfig
 from napari_morse.model.dense import DenseMixture
 from napari_morse.model.encoding import make_encoding
 from napari_morse.model.experts import PointExperts
+from napari_morse.model.linear import ROWS, linear, linear_into, mlp
 
 
 class RenderingHead(nn.Module):
@@ -31,11 +32,24 @@ class RenderingHead(nn.Module):
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
         """(N, inputs) features and (N, C) coarse logits → (N, C) logits."""
-        x = features
+        said = coarse.to(features.dtype)
+        rows = torch.cat([features, said], dim=1)
         for layer in self.layers:
-            x = layer(torch.cat([x, coarse], dim=1)).relu()
-        out: Tensor = self.last(torch.cat([x, coarse], dim=1))
+            if torch.is_grad_enabled():
+                rows = torch.cat([linear(layer, rows).relu(), said], dim=1)  # type: ignore[arg-type]
+            else:
+                rows = self._beside(layer, rows, said)  # type: ignore[arg-type]
+        out = linear(self.last, rows).to(coarse.dtype)
         return coarse + out if self.residual else out
+
+    @staticmethod
+    def _beside(layer: nn.Linear, rows: Tensor, said: Tensor) -> Tensor:
+        """A layer's answer with P(p) in the columns after it."""
+        width = layer.out_features
+        both = rows.new_empty(len(rows), width + said.shape[1])
+        linear_into(layer, rows, both[:, :width]).relu_()
+        both[:, width:] = said
+        return both
 
 
 class Renderer(nn.Module):
@@ -74,6 +88,9 @@ class Renderer(nn.Module):
             self.fusion = _fusion(config)
         width = sum(inputs) if self.mixture is None else config.width
         self.head = RenderingHead(self.encoding.width + width, classes, config.head_width, config.residual)
+        self.precision = torch.float32
+        """What the layers compute in where no gradient is asked for; weights, P(p) and what is added to it stay
+        float32."""
 
     def _mixed(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Features at the points, as the recipe's form reads them → what the head sees (N, ·) and weights (N, S)."""
@@ -83,7 +100,7 @@ class Renderer(nn.Module):
         if self.mixture is None:
             return torch.cat(features, dim=1), features[0].new_ones(len(features[0]), 1)
         mixed, weights = self.mixture(features)
-        return self.fusion(mixed), weights
+        return mlp(self.fusion, mixed), weights
 
     def forward(
         self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
@@ -106,9 +123,22 @@ class Renderer(nn.Module):
         weights
             (N, S); a column of ones without a mixture.
         """
+        if torch.is_grad_enabled() or self.training:
+            return self._of(features, voxel, size, coarse)
+        parts = []
+        for start in range(0, max(1, len(coarse)), ROWS):
+            rows = slice(start, start + ROWS)
+            read = [f[rows].to(self.precision) for f in features]
+            parts.append(self._of(read, voxel[rows], size, coarse[rows]))
+        logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
+        return logits, weights
+
+    def _of(
+        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+    ) -> tuple[Tensor, Tensor]:
         mixed, weights = self._mixed(features)
-        encoded = self.encoding(voxel, size)
-        return self.head(torch.cat([encoded, mixed], dim=1), coarse), weights
+        encoded = self.encoding(voxel, size).to(mixed.dtype)
+        return self.head(torch.cat([encoded, mixed], dim=1), coarse), weights.float()
 
 
 def _fusion(config: RenderConfig) -> nn.Sequential:
