@@ -222,6 +222,62 @@ class Points:
 
 
 @dataclass(frozen=True, eq=False)
+class Patches:
+    """Stretches of the rendered mask's boundary, N of them, the most doubtful first; see ``metrics.patches``.
+
+    Parameters
+    ----------
+    centre
+        (N, 3) int64, storage order: the patch's boundary voxel nearest to its middle.
+    mm
+        (N, 3) float64, RAS+, of ``centre``.
+    worst
+        (N, 3) int64, the voxel most probably wrong.
+    length
+        (N,) float64, mm of contour in the slices.
+    probability, highest
+        (N,) float64 in [0, 1]: mean and largest probability that a boundary voxel of the patch is wrongly labelled.
+    label, other
+        (N,) label ids on the two sides, where most of the patch lies; ``label`` is never the background.
+    voxels
+        (N,) int64, boundary voxels.
+    voxel
+        (M, 3) int64, all boundary voxels, those of the first patch first.
+    error
+        (M,) float64, the probability of error of each.
+    slice_axis
+        Storage axis across the slices in which ``length`` is measured.
+    """
+
+    centre: NDArray[np.int64]
+    mm: NDArray[np.float64]
+    worst: NDArray[np.int64]
+    length: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    highest: NDArray[np.float64]
+    label: NDArray[np.int64]
+    other: NDArray[np.int64]
+    voxels: NDArray[np.int64]
+    voxel: NDArray[np.int64]
+    error: NDArray[np.float64]
+    slice_axis: int = 2
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def of(self, rank: int) -> NDArray[np.int64]:
+        """(n, 3) boundary voxels of the patch at place ``rank`` (from 0) of the list."""
+        start = int(self.voxels[:rank].sum())
+        return self.voxel[start : start + int(self.voxels[rank])]
+
+
+def no_patches() -> Patches:
+    """An empty list, as of an empty mask."""
+    places, numbers, counts = np.zeros((0, 3), np.int64), np.zeros(0), np.zeros(0, np.int64)
+    return Patches(places, np.zeros((0, 3)), places, numbers, numbers, numbers, counts, counts, counts, places, numbers)
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of a scan; masks lie on the scan's own grid, outside the region of interest they are 0.
 
@@ -238,9 +294,11 @@ class Prediction:
     roi
         The region that was read, or None for the whole scan.
     seconds
-        Wall-clock time by stage: ``prepare``, ``coarse``, ``render``, ``total``.
+        Wall-clock time by stage: ``prepare``, ``coarse``, ``render``, ``patches``, ``total``.
     warnings
         Plain sentences: how the scan differs from what the model was trained on, voxels that were not finite, …
+    patches
+        The boundary of ``rendered`` in patches, the most doubtful first.
     """
 
     coarse: Mask
@@ -252,3 +310,4 @@ class Prediction:
     roi: Roi | None = None
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()
+    patches: Patches = field(default_factory=no_patches)

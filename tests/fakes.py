@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_morse.config import BackboneConfig, LabelEntry, ModelCard, Recipe, TrainingData
 from napari_morse.errors import CancelledError
+from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Grid, Label, Mask, Points, Prediction, Scan
 from napari_morse.zoo import ModelInfo
 
@@ -62,7 +63,8 @@ def make_prediction(scan, radius=(4.0, 5.0)):
         ("boundary", "native", "wide"),
     )
     doubt = np.exp(-np.abs(distance - radius[1])).astype(np.float32)
-    return Prediction(coarse, rendered, doubt, points, "fake-3d", "0" * 64, None, {"total": 0.1}, ())
+    patches = doubtful_patches(rendered.data, doubt / 2, scan.grid)
+    return Prediction(coarse, rendered, doubt, points, "fake-3d", "0" * 64, None, {"total": 0.1}, (), patches)
 
 
 class FakePredictor:

@@ -73,7 +73,7 @@ def test_masks_lie_on_the_scan_and_the_table_on_the_masks(
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out",
                "--json", tmp_path / "run.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    names = {f"{c}_{k}" for c in "ab" for k in ("coarse.nii.gz", "rendered.nii.gz", "points.csv")}
+    names = {f"{c}_{k}" for c in "ab" for k in ("coarse.nii.gz", "rendered.nii.gz", "points.csv", "patches.csv")}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     scan, mask = (nibabel.load(p) for p in (tmp_path / "in/a.nii.gz", tmp_path / "out/a_rendered.nii.gz"))
     assert mask.shape == scan.shape and np.array_equal(mask.affine, scan.affine)
@@ -142,7 +142,7 @@ def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, models: Path, cli
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
     assert done.returncode == 2 and "bad.nii.gz" in done.stderr and "._good" not in done.stderr
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv"}  # fmt: skip
+        "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv", "good_patches.csv"}  # fmt: skip
 
 
 def test_a_tampered_model_is_refused(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:

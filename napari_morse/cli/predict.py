@@ -38,7 +38,7 @@ def predict(
         Path | None, typer.Option("--json", help="Write sizes, times and warnings to this file.")
     ] = None,
 ) -> None:
-    """Write <case>_coarse, <case>_rendered (on the scan's own grid) and <case>_points.csv for each input.
+    """Write <case>_coarse, <case>_rendered (on the scan's own grid), <case>_points.csv and <case>_patches.csv.
 
     A case that cannot be used is named and the others go on; the exit code is then 2.
     """
@@ -183,6 +183,7 @@ def _summary(prediction: Prediction, scan: Scan, files: list[Path]) -> dict[str,
         "frame": scan.frame,
         "points": len(prediction.points),
         "changed": int(prediction.points.changed.sum()),
+        "patches": len(prediction.patches),
         "seconds": {k: round(v, 4) for k, v in prediction.seconds.items()},
         "warnings": [*scan.notices, *prediction.warnings],
         "structures": [

@@ -129,6 +129,17 @@ def doubts(logits: Tensor, temperature: float) -> Tensor:
     return out
 
 
+def errors(logits: Tensor, given: Tensor, temperature: float) -> Tensor:
+    """(C, …) logits and (V,) int64 classes → (V,) one minus the probability of the class given."""
+    flat = logits.flatten(1)
+    out = torch.empty(flat.shape[1], dtype=flat.dtype, device=flat.device)
+    for slab in _slabs(flat.shape[1]):
+        part = flat[:, slab] / temperature
+        part = part.sub_(two_largest(part)[0]).exp_()
+        out[slab] = 1 - part.gather(0, given[slab][None])[0] / part.sum(dim=0)
+    return out
+
+
 def smallest(values: Tensor, count: int) -> Tensor:
     """Indices, rising, of the ``count`` smallest of (V,) values; of equal ones the first.
 

@@ -21,6 +21,7 @@ from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
 from napari_morse.inference.rendering import Rendering, render
 from napari_morse.io.guards import MEMORY_VARIABLE, memory_budget
+from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
@@ -256,12 +257,16 @@ class Predictor:
             Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
             for m in (coarse, rendered)
         ]
-        doubt = self._place(ready, _doubt(rendering, self.card.temperature, ready.look.flat))
+        doubt, error = _doubt(rendering, rendered, self.card.temperature, ready.look.flat)
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
+        begun = time.perf_counter()
+        sliced = None if ready.moved is None else int(ready.axes.order[ready.moved])
+        patches = doubtful_patches(masks[1].data, self._place(ready, error), ready.scan.grid, sliced, ready.roi)
+        seconds["patches"] = time.perf_counter() - begun
         seconds["total"] = sum(seconds.values())
         return Prediction(
-            masks[0], masks[1], doubt, points, self.card.name, self.model.digest, ready.roi,
-            MappingProxyType(seconds), ready.warnings,
+            masks[0], masks[1], self._place(ready, doubt), points, self.card.name, self.model.digest, ready.roi,
+            MappingProxyType(seconds), ready.warnings, patches,
         )  # fmt: skip
 
     def _place(self, ready: _Set, stack: Array) -> Array:
@@ -313,5 +318,11 @@ def _smallest(mask: Array) -> Array:
     return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
 
 
-def _doubt(rendering: Rendering, temperature: float, flat: bool) -> NDArray[np.float32]:
-    return np.zeros(rendering.coarse.shape, np.float32) if flat else rendering.doubt(temperature)
+def _doubt(
+    rendering: Rendering, given: NDArray[np.integer], temperature: float, flat: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """1 − (largest − second largest probability), and 1 − that of the class given."""
+    if flat:
+        nothing = np.zeros(given.shape, np.float32)
+        return nothing, nothing
+    return rendering.doubt(temperature), rendering.error(given, temperature)

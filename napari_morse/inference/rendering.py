@@ -17,7 +17,7 @@ from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of
-from napari_morse.inference.passes import Reading, doubts, labels_and_margins, read_once
+from napari_morse.inference.passes import Reading, doubts, errors, labels_and_margins, read_once
 from napari_morse.inference.selection import count_of, most_uncertain
 from napari_morse.inference.tiles import Tick, window_count
 from napari_morse.model.morse import Morse
@@ -79,6 +79,15 @@ class Rendering:
         """(B, *space) one minus the difference of the two largest probabilities after rendering, 0 to 1."""
         found: NDArray[np.float32] = doubts(self.before, temperature).view(self.before.shape[1:]).cpu().numpy()
         found[tuple(self.voxel.T)] = doubts(torch.from_numpy(self.again.T), temperature).numpy()
+        return found
+
+    def error(self, given: NDArray[np.integer], temperature: float) -> NDArray[np.float32]:
+        """(B, *space) classes → one minus their probabilities after rendering, 0 to 1."""
+        classes = torch.from_numpy(given.astype(np.int64))
+        whole = errors(self.before, classes.flatten().to(self.before.device), temperature)
+        found: NDArray[np.float32] = whole.view(self.before.shape[1:]).cpu().numpy()
+        at = tuple(self.voxel.T)
+        found[at] = errors(torch.from_numpy(self.again.T), classes[at], temperature).numpy()
         return found
 
 

@@ -1,10 +1,11 @@
-"""Probabilities that can be believed: temperature scaling."""
+"""Probabilities that can be believed, and how far they can: temperature scaling and the figures that judge doubt."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.stats import rankdata
 
 from napari_morse.types import Array
 
@@ -41,3 +42,70 @@ def fit_temperature(logits: NDArray[np.floating], truth: Array) -> float:
 
     found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return round(float(np.exp(found.x)), 4)
+
+
+def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Expected calibration error: mean over voxels of |confidence − share that is correct| of the voxel's bin.
+
+    Parameters
+    ----------
+    confidence
+        (N,) in [0, 1], probability of the label that was given.
+    correct
+        (N,) whether that label is the true one.
+    bins
+        Of equal width over [0, 1]; a value on an edge belongs to the upper bin, 1 to the last.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for no voxel.
+    """
+    if not len(confidence):
+        return 0.0
+    place = np.minimum((np.asarray(confidence, np.float64) * bins).astype(np.int64), bins - 1)
+    claimed = np.bincount(place, confidence, minlength=bins)
+    held = np.bincount(place, correct, minlength=bins)
+    return float(np.abs(claimed - held).sum() / len(confidence))
+
+
+def auroc(score: NDArray[np.floating], wrong: NDArray[np.bool_]) -> float | None:
+    """Probability that a wrong voxel scores higher than a right one, ties counting half; None without both kinds.
+
+    Parameters
+    ----------
+    score
+        (N,), larger is more doubtful.
+    wrong
+        (N,).
+    """
+    bad = int(np.count_nonzero(wrong))
+    good = len(wrong) - bad
+    if not bad or not good:
+        return None
+    ranks = rankdata(score)[np.asarray(wrong, bool)].sum()
+    return float((ranks - bad * (bad + 1) / 2) / (bad * good))
+
+
+def captured(length: NDArray[np.floating], wrong: NDArray[np.integer], share: float) -> float | None:
+    """Share of the wrong boundary voxels that lie in the patches making up the first ``share`` of the listed length.
+
+    Parameters
+    ----------
+    length
+        (N,) of the patches in the order of the list.
+    wrong
+        (N,) wrongly labelled boundary voxels in each.
+    share
+        In [0, 1]; only patches that end within it count.
+
+    Returns
+    -------
+    float or None
+        None when nothing is wrong.
+    """
+    total = int(np.sum(wrong))
+    if not total:
+        return None
+    within = np.cumsum(length) <= share * np.sum(length) * (1 + 1e-9)
+    return float(np.sum(wrong[within]) / total)

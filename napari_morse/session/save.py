@@ -26,7 +26,7 @@ class WouldReplaceError(InputError):
 
 
 def save_result(prediction: Prediction, scan: Scan, folder: Path, *, replace: bool = False) -> list[Path]:
-    """Write both masks and the points into ``folder``; see `inference.save_prediction`. Not for a window's thread.
+    """Write both masks, points and patches into ``folder``; see `inference.save_prediction`. Not for a window's thread.
 
     Parameters
     ----------

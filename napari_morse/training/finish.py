@@ -13,6 +13,7 @@ from napari_morse.config import Intensity, LabelEntry, Recipe, TrainingData
 from napari_morse.errors import InputError
 from napari_morse.inference.rendering import Rendering
 from napari_morse.metrics.doubt import fit_temperature
+from napari_morse.metrics.patches import boundary
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case
@@ -126,22 +127,4 @@ def temperature(net: Morse, val: list[Case], spacing: tuple[float, ...], slice_a
 
 def _near(result: Rendering) -> Array:
     """Voxels within ``BAND`` of a boundary of the rendered mask."""
-    mask = result.rendered
-    edge = np.zeros(mask.shape, bool)
-    for axis in range(1, mask.ndim):
-        differs = np.diff(mask, axis=axis) != 0
-        low = [slice(None)] * mask.ndim
-        high = [slice(None)] * mask.ndim
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        edge[tuple(low)] |= differs
-        edge[tuple(high)] |= differs
-    for _ in range(BAND - 1):
-        wider = edge.copy()
-        for axis in range(1, mask.ndim):
-            low = [slice(None)] * mask.ndim
-            high = [slice(None)] * mask.ndim
-            low[axis], high[axis] = slice(None, -1), slice(1, None)
-            wider[tuple(low)] |= edge[tuple(high)]
-            wider[tuple(high)] |= edge[tuple(low)]
-        edge = wider
-    return edge
+    return boundary(result.rendered, range(1, result.rendered.ndim), BAND)

@@ -17,6 +17,8 @@ KEY = "napari_morse"
 """Where the `Carrier` lies in a layer's metadata."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 """Colour-blind-safe (Okabe and Ito), for structures without a colour of their own."""
+MARK = "#ff00ff"
+"""Colour of the patch that is looked at: in no scan, and in no palette of masks."""
 UNNAMED = "#bbbbbb"
 """Colour of ids that are in no list of structures: visible, so that a stroke with a new id is seen."""
 CONTRAST = (0.5, 99.5)
@@ -28,7 +30,7 @@ WEIGHT = "weight: "
 """Before an expert's name: the feature of a point that holds how much the expert had to say."""
 
 LayerData = tuple[Any, dict[str, Any], str]
-Role = Literal["scan", "mask", "coarse", "rendered", "uncertainty", "points", "roi"]
+Role = Literal["scan", "mask", "coarse", "rendered", "uncertainty", "points", "patches", "roi"]
 Colouring = Literal["margin", "expert", "changed"]
 
 
@@ -114,6 +116,17 @@ def points_layer_data(prediction: Prediction, scan: Scan, name: str = "boundary 
     if len(points):
         attributes |= _margin_colours(features["margin"])
     return display_axes(scan).index_there(points.voxel).astype(float).reshape(-1, 3), attributes, "points"
+
+
+def patch_attributes(scan: Scan) -> dict[str, Any]:
+    """How the voxels of one doubtful patch are shown: a points layer of squares, one a voxel, that hide no pixel."""
+    return _attributes(scan, f"doubtful patch · {scan.stem}", Carrier(scan, "patches")) | {
+        "size": 1.0,
+        "symbol": "square",
+        "face_color": "transparent",
+        "border_color": MARK,
+        "border_width": 0.12,
+    }
 
 
 def colour_points(layer: Points, by: Colouring) -> None:

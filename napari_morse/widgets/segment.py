@@ -25,6 +25,7 @@ from napari_morse.widgets.parts.result_box import ResultBox
 from napari_morse.widgets.parts.run_bar import RunBar
 from napari_morse.widgets.parts.scan_picker import ScanPicker
 from napari_morse.widgets.parts.text import Banner
+from napari_morse.widgets.patch_view import PatchView
 from napari_morse.widgets.present import Presentation, Presenter, prepare
 from napari_morse.widgets.workers import JobRunner, Tell
 
@@ -66,6 +67,7 @@ class SegmentTab(EndingWidget):
         self._runner = JobRunner("morse-segment", self)
         self._asker = JobRunner("morse-devices", self)
         self._presenter = Presenter(viewer, self)
+        self._patch_view = PatchView(viewer)
         self._asked = False
         self._job: SegmentJob | None = None
         self._job_layer: Image | None = None
@@ -124,6 +126,7 @@ class SegmentTab(EndingWidget):
         self.region.changed.connect(self._on_region)
         self.run_bar.run.clicked.connect(self.run)
         self.run_bar.cancel.clicked.connect(self.cancel)
+        self.results.patches.chosen.connect(self._on_patch)
         self._runner.progressed.connect(self._on_progress)
         self._runner.succeeded.connect(self._on_success)
         self._runner.failed.connect(self._on_failure)
@@ -182,6 +185,13 @@ class SegmentTab(EndingWidget):
         """Numbers of another scan than the chosen one would be read as its own."""
         scan = self._session.result_scan
         self.results.setVisible(scan is not None and scan is self._session.scan)
+        if scan is not self._session.scan:
+            self._patch_view.clear()
+
+    def _on_patch(self, rank: int) -> None:
+        prediction, scan = self._session.result, self._session.result_scan
+        if prediction is not None and scan is not None:
+            self._patch_view.show(prediction.patches, rank, scan)
 
     def _current_result(self) -> tuple[Prediction, Scan] | None:
         """The last result; its masks as they are in the viewer, corrections by hand included."""
@@ -287,6 +297,7 @@ class SegmentTab(EndingWidget):
             return
         self.run_bar.busy("showing the masks")
         self._comparison.close()
+        self._patch_view.clear()
 
         def shown(result: ResultLayers) -> None:
             self._session.finish(job, ready.prediction)
@@ -343,6 +354,7 @@ class SegmentTab(EndingWidget):
         self.stop_work()
         self._presenter.stop()
         self._comparison.close()
+        self._patch_view.clear()
         self.scans.close_down()
         self.region.close_down()
 

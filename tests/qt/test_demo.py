@@ -49,7 +49,15 @@ def test_leaves_masks_points_table_and_picture(tmp_path):
     done = run("--headless", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     names = {path.name.removeprefix("colin27_left_hippocampus_") for path in tmp_path.iterdir()}
-    assert names == {"coarse.nii.gz", "rendered.nii.gz", "points.csv", "table.csv", "side_by_side.png", "contour.png"}
+    assert names == {
+        "coarse.nii.gz",
+        "rendered.nii.gz",
+        "points.csv",
+        "patches.csv",
+        "table.csv",
+        "side_by_side.png",
+        "contour.png",
+    }
     scan = open_scan("sample_data/colin27_left_hippocampus.nii.gz")
     for kind in ("coarse", "rendered"):
         mask = open_mask(tmp_path / f"colin27_left_hippocampus_{kind}.nii.gz")

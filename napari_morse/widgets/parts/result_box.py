@@ -11,16 +11,17 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, Q
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import Row, WouldReplaceError, save_result, size_unit
 from napari_morse.types import Prediction, Scan
+from napari_morse.widgets.parts.patch_table import PatchTable
 from napari_morse.widgets.parts.result_table import ResultTable
 from napari_morse.widgets.parts.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.workers import JobRunner, Work
 
-SAVE_TIP = "Save both masks as NIfTI on the scan's own grid, and the boundary points as a table, in a folder."
+SAVE_TIP = "Save both masks as NIfTI on the scan's own grid, and points and patches as tables."
 Result = tuple[Prediction, Scan]
 
 
 class ResultBox(QWidget):
-    """Caption, table and “Save masks…”; hidden until there is a result.
+    """Caption, table, doubtful patches and “Save masks…”; hidden until there is a result.
 
     Parameters
     ----------
@@ -37,12 +38,13 @@ class ResultBox(QWidget):
         self._pending: tuple[Result, Path] | None = None
         self.caption = Elided(parent=self)
         self.table = ResultTable(self)
+        self.patches = PatchTable(self)
         self.save = QPushButton("Save masks…", self)
         self.save.setToolTip(SAVE_TIP)
         self.saved = Note(parent=self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.caption, self.table, self.save, self.saved, Note(RESEARCH_ONLY, self)):
+        for widget in (self.caption, self.table, self.patches, self.save, self.saved, Note(RESEARCH_ONLY, self)):
             layout.addWidget(widget)
         self.save.clicked.connect(self._on_save)
         self.runner.succeeded.connect(self._on_saved)
@@ -53,6 +55,7 @@ class ResultBox(QWidget):
         """Show the numbers of a result."""
         self.caption.say(f"{scan.stem}, by {prediction.model}")
         self.table.fill(rows, size_unit(scan))
+        self.patches.fill(prediction.patches, prediction.rendered.labels)
         self.saved.say("")
         self.show()
 
