@@ -1,6 +1,7 @@
 """How long rendering takes, against everything it could be compared with, by turns in one process.
 
-    python -m benchmarks.speed [--quick] [--only NAME ...] [--threads 2] [--clock wall|cpu] [--json FILE]
+    python -m benchmarks.speed [--quick] [--only NAME ...] [--threads 2] [--clock wall|cpu]
+        [--rounds N] [--json FILE]
 
 Prints a table of ratios with their targets, and writes all times as JSON. Close what else runs, or use one thread and
 ``--clock cpu``; absolute times mean little in either case.
@@ -35,9 +36,9 @@ Table = dict[str, Any]
 
 
 class Settings:
-    def __init__(self, quick: bool, clock: str) -> None:
+    def __init__(self, quick: bool, clock: str, rounds: int | None) -> None:
         self.quick, self.clock = quick, clock
-        self.rounds = 3 if quick else 9
+        self.rounds = rounds or (3 if quick else 9)
 
     def alternate(self, contenders: dict[str, Callable[[], object]], rounds: int | None = None) -> Any:
         return alternate(contenders, rounds or self.rounds, self.clock)
@@ -211,10 +212,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--rounds", type=int, help="per contender; 9 unless told, 3 for the dense evaluation")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    settings = Settings(asked.quick, asked.clock)
+    settings = Settings(asked.quick, asked.clock, asked.rounds)
     found: Table = {"threads": asked.threads, "clock": asked.clock, "quick": asked.quick}
     found["bfloat16"] = has_bfloat16("cpu")
     found["machine"] = machine(settings.rounds, asked.clock)

@@ -79,10 +79,9 @@ def read_once(logits: Tensor, bound: float) -> Reading:
     found = [(torch.empty(0, dtype=torch.long, device=flat.device), flat.new_empty(0))]
     for slab in _slabs(flat.shape[1]):
         part = flat[:, slab]
-        least, most = zip(*((float(a), float(b)) for a, b in (torch.aminmax(one) for one in part)), strict=True)
-        finite = finite and all(map(math.isfinite, least + most))
-        best = least.index(max(least))
-        if all(least[best] - top >= bound for number, top in enumerate(most) if number != best):
+        best, usable = _leader(part, bound)
+        finite = finite and usable
+        if best is not None:
             labels[slab] = best
             continue
         high, low = _winners(part, labels[slab])
@@ -91,6 +90,14 @@ def read_once(logits: Tensor, bound: float) -> Reading:
         found.append((near + slab.start, margins.index_select(0, near)))
     places, margins = (torch.cat(part) for part in zip(*found, strict=True))
     return Reading(labels, places, margins, finite)
+
+
+def _leader(part: Tensor, bound: float) -> tuple[int | None, bool]:
+    """The class of (C, n) logits that leads by a bound throughout, or None; and whether all are finite numbers."""
+    least, most = zip(*((float(a), float(b)) for a, b in (torch.aminmax(one) for one in part)), strict=True)
+    best = least.index(max(least))
+    leads = all(least[best] - top >= bound for number, top in enumerate(most) if number != best)
+    return best if leads else None, all(map(math.isfinite, least + most))
 
 
 def _empty_labels(flat: Tensor) -> Tensor:
@@ -120,12 +127,16 @@ def _above(one: Tensor, other: Tensor) -> Tensor:
 def doubts(logits: Tensor, temperature: float) -> Tensor:
     """(C, …) logits → (V,) one minus the difference of the two largest probabilities, 0 to 1."""
     flat = logits.flatten(1)
-    out = torch.empty(flat.shape[1], dtype=flat.dtype, device=flat.device)
+    # Ahead by so much, and the doubt is less than half the step between two float32 below 1.
+    sure = temperature * (25 * math.log(2) + math.log(2 * (len(flat) - 1)))
+    out = torch.zeros(flat.shape[1], dtype=flat.dtype, device=flat.device)
     for slab in _slabs(flat.shape[1]):
+        if _leader(flat[:, slab], sure)[0] is not None:
+            continue
         part = flat[:, slab] / temperature
         high, low = two_largest(part)
         total = part.sub_(high).exp_().sum(dim=0)
-        out[slab] = 1 - (1 - (low - high).exp_()) / total
+        out[slab] = 1 - (1 - low.sub_(high).exp_()) / total
     return out
 
 
