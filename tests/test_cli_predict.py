@@ -223,7 +223,7 @@ def test_nothing_of_the_header_and_nothing_over_the_network(
                "--json", tmp_path / "out.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     written = [*(tmp_path / "out").iterdir(), tmp_path / "out.json"]
-    assert len(written) == 4 and not [p for p in written if "DOE" in p.name]
+    assert len(written) == 5 and not [p for p in written if "DOE" in p.name]
     contents = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in written]
     assert not [p.name for p, c in zip(written, contents, strict=True) if b"DOE" in c]
     assert "DOE" not in done.stdout + done.stderr
