@@ -15,6 +15,7 @@ from napari_morse.inference import Predictor, Progress, available_devices, resol
 from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.normalise import normalise
 from napari_morse.inference.tiles import stitched_maps, window_count
+from napari_morse.metrics import boundary
 from napari_morse.types import Grid, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel, ModelInfo
 from tests.nets import awake, blob, small_net
@@ -83,6 +84,25 @@ def test_points_lie_on_the_voxels_that_they_describe() -> None:
     untouched = np.ones(scan.grid.shape, bool)
     untouched[at] = False
     assert np.array_equal(found.coarse.data[untouched], found.rendered.data[untouched])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("roi", [None, Roi((2, 3, 1), (17, 21, 10))])
+def test_patches_are_those_of_the_rendered_mask(dims: int, roi: Roi | None) -> None:
+    affine = np.array([[0, -0.8, 0, 5], [1.1, 0, 0, -7], [0, 0, 2, 9], [0, 0, 0, 1.0]])
+    found = run(scan_of(blob((19, 23, 11)), affine), roi, dims)
+    patches = found.patches
+    box = roi.slices if roi is not None else (slice(None),) * 3
+    axes = [a for a in range(3) if dims == 3 or a != 0]  # the coronal slices of a 2-D model lie along the first axis
+    listed = np.zeros((19, 23, 11), bool)
+    listed[tuple(patches.voxel.T)] = True
+    assert np.array_equal(listed[box], boundary(found.rendered.data[box], axes)) and listed.sum() == listed[box].sum()
+    assert set(np.unique(patches.label)) <= {1, 300} and set(np.unique(patches.other)) <= {0, 1, 300}
+    assert patches.slice_axis == (0 if dims == 2 else 2)
+    # The less the two likeliest labels differ, the more probable an error: at least half of that, at most two thirds.
+    doubt = found.uncertainty[tuple(patches.voxel.T)]
+    assert (patches.error <= 2 / 3 + 1e-6).all() and (patches.error >= doubt / 2 - 1e-6).all()
+    assert np.allclose(patches.mm, patches.centre @ affine[:3, :3].T + affine[:3, 3])
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 50), (40, 40, 1), (9, 9, 9), (33, 50, 41)])

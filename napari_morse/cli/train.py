@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_morse.config import Recipe
     from napari_morse.training.loop import Report, Trainer
     from napari_morse.training.run import TrainingRun
+    from napari_morse.zoo import LoadedModel
 
 
 def train(
@@ -28,6 +29,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget instead of iterations.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was begun for this model.")] = False,
+    backbone_of: Annotated[
+        str | None, typer.Option(help="Begin with the backbone of this model (with train.frozen=true: and keep it).")
+    ] = None,
     spacing: Annotated[str | None, typer.Option(help="Working voxel in mm, e.g. 1,1,1; else the median.")] = None,
     slice_axis: Annotated[str, typer.Option(help="2-D: R (sagittal), A (coronal), S (axial).")] = "A",
     names: Annotated[str | None, typer.Option(help="Names of the labels: 1=anterior,2=posterior.")] = None,
@@ -43,6 +47,8 @@ def train(
     from napari_morse.training.run import TrainingRun
 
     chosen = _precise(recipe, tuple(change or ()), precision)
+    if chosen.train.frozen and backbone_of is None and not resume:
+        raise InputError("A frozen backbone that was never trained finds nothing.", "Name one with --backbone-of.")
     _check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
@@ -59,9 +65,20 @@ def train(
         names=names,
         purpose=Purpose(out.name, summary, data_name, licence, attribution, _words(channels)),
         state=out.with_name(f"{out.name}.run"),
+        start=None if backbone_of is None else _start(backbone_of, chosen),
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)
+
+
+def _start(name: str, recipe: Recipe) -> LoadedModel:
+    from napari_morse import zoo
+
+    model = zoo.load(name)
+    dims = model.card.recipe.backbone.spatial_dims
+    if dims != recipe.backbone.spatial_dims:
+        raise InputError(f"The backbone of {name!r} is {dims}-D, the recipe is not.", "Choose another recipe.")
+    return model
 
 
 def _words(text: str | None) -> tuple[str, ...]:

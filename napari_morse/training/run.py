@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_morse.config import Intensity, ModelCard, Recipe
-from napari_morse.errors import WeightsError
+from napari_morse.errors import InputError, WeightsError
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES, mirrored
@@ -16,6 +16,26 @@ from napari_morse.training.cases import Case, files_digest, label_ids, load_case
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, parse_labels
 from napari_morse.training.loop import Trainer
+from napari_morse.zoo import LoadedModel
+
+
+def begin_with(trainer: Trainer, start: LoadedModel) -> None:
+    """Give a trainer that has not begun the backbone of a model.
+
+    Raises
+    ------
+    InputError
+        When the model has other classes.
+    """
+    backbone = start.net.backbone.state_dict()
+    for net in (trainer.net, trainer.average):
+        try:
+            net.backbone.load_state_dict(backbone)
+        except RuntimeError as error:
+            raise InputError(
+                f"The backbone of {start.card.name!r} tells other structures apart than these labels.",
+                "Start from a model that has as many labels.",
+            ) from error
 
 
 @dataclass
@@ -38,6 +58,8 @@ class TrainingRun:
         For the card.
     state
         Folder in which the run keeps itself, for resuming.
+    start
+        A model whose backbone this run begins with, or None.
     """
 
     pairs: tuple[Path, Path]
@@ -50,6 +72,7 @@ class TrainingRun:
     names: str | None
     purpose: Purpose
     state: Path
+    start: LoadedModel | None = None
     train: list[Case] = field(default_factory=list, init=False)
     val: list[Case] = field(default_factory=list, init=False)
 
@@ -77,7 +100,8 @@ class TrainingRun:
             [load_case(*pair, ids, Intensity(), channels) for pair in part] for part in (split.train, split.val)
         )
         self.digest = files_digest(split.train, channels)
-        backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
+        backbone = self.recipe.backbone if self.start is None else self.start.card.recipe.backbone
+        backbone = backbone.model_copy(update={"classes": len(ids) + 1})
         train = self.recipe.train.model_copy(update={"mirror": mirrored(self.recipe, self.slice_axis)})
         self.recipe = self.recipe.model_copy(update={"backbone": backbone, "train": train})
         self.spacing = self.spacing or self._median_spacing()
@@ -85,11 +109,14 @@ class TrainingRun:
             "data": [self.digest, files_digest(split.val, channels)],
             "spacing": list(self.spacing),
             "slice_axis": self.slice_axis,
+            "start": None if self.start is None else self.start.digest,
         }
         trainer = Trainer(
             self.recipe, self._at_spacing(self.train), self.val, self.spacing, self.slice_axis,
             self.seed, self.state, self.minutes, settings,
         )  # fmt: skip
+        if self.start is not None:
+            begin_with(trainer, self.start)
         if resume:
             trainer.resume()
         return trainer
@@ -115,6 +142,8 @@ class TrainingRun:
             self.purpose, self.recipe, net, self.labels, self.spacing or (), self.slice_axis,
             self.train, self.val, self.digest,
         )  # fmt: skip
+        if self.start is not None:
+            fields["lineage"] = (*self.start.card.lineage, self.start.digest)
         out.parent.mkdir(parents=True, exist_ok=True)
         card = save_model(out, fields, net.tensors())
         clear_checkpoint(self.state)

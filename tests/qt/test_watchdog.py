@@ -158,6 +158,8 @@ def everything_by_hand(viewer, dock, qtbot):
         lambda: bar.point_size.setValue(bar.point_size.maximum()),
         bar.show_points.click,
         bar.show_points.click,
+        lambda: dock.segment.results.patches.chosen.emit(0),
+        lambda: dock.segment.results.patches.chosen.emit(1),
         lambda: viewer.dims.set_current_step(0, 3),
         dock.segment.region.draw.click,
         dock.segment.region.clear.click,
