@@ -81,6 +81,7 @@ def test_masks_lie_on_the_scan_and_the_table_on_the_masks(
     rows = list(csv.DictReader((tmp_path / "out/a_points.csv").read_text().splitlines()))
     told = json.loads((tmp_path / "run.json").read_text())
     assert len(rows) == told["cases"][0]["points"] > 0 and told["failed"] == []
+    assert told["postprocessing"] == {"largest_component": False, "minimum_volume_mm3": 0.0}
     for row in rows[::50]:
         voxel = tuple(int(row[c]) for c in "ijk")
         assert coarse[voxel] == int(row["before"]) and rendered[voxel] == int(row["after"])

@@ -275,10 +275,11 @@ def test_from_folders_to_a_model_that_predicts(tmp_path: Path) -> None:
         write_pair(tmp_path, f"p{n}", n)
     run = TrainingRun(
         (tmp_path / "images", tmp_path / "labels"), None, small_recipe(), 0, None, None, None, "7=front,14=back",
-        Purpose("tiny", "A test.", "blobs", "CC0-1.0", ""), tmp_path / "tiny.run",
+        Purpose("tiny", "A test.", "blobs", "CC0-1.0", "", (), True, 2.5), tmp_path / "tiny.run",
     )  # fmt: skip
     card = run.finish(run.trainer(resume=False).run(), tmp_path / "tiny")
     assert [(e.id, e.name) for e in card.labels] == [(7, "front"), (14, "back")]
+    assert card.largest_component and card.minimum_volume_mm3 == 2.5
     assert card.spacing == (1.0, 1.0, 1.0) and card.data.cases == 4 and len(card.data.digest) == 64
     assert not (tmp_path / "tiny.run").exists()
     model = load(tmp_path / "tiny")

@@ -99,7 +99,9 @@ def training_run(spec: Spec, folder: Path, data: Path) -> TrainingRun:
         spacing=spec.spacing or chosen.spacing,
         slice_axis=chosen.slice_axis,
         names=None,
-        purpose=Purpose(spec.name.replace("/", "-"), "", spec.set, chosen.licence, chosen.attribution),
+        purpose=Purpose(
+            spec.name.replace("/", "-"), "", spec.set, chosen.licence, chosen.attribution, (), chosen.one_piece
+        ),
         state=folder / STATE,
     )
 

@@ -36,6 +36,8 @@ class Set:
         Whether a case is named ``patient_something``; otherwise each case is a patient.
     val
         Validation cases that choose the checkpoint, the first of the set's list: all of them would eat the budget.
+    one_piece
+        Whether models keep the largest connected piece: there is one heart in a scan.
     licence, attribution
         For the models' cards.
     """
@@ -48,6 +50,7 @@ class Set:
     unit: str = "mm"
     patient_is_prefix: bool = False
     val: int = 100
+    one_piece: bool = False
     licence: str = "benchmark only"
     attribution: str = ""
 
@@ -78,6 +81,7 @@ SETS = {
             ),
             spacing=(1.25, 1.25, 1.25),
             val=3,
+            one_piece=True,
         ),
         Set(
             "acdc",
@@ -93,6 +97,7 @@ SETS = {
             unit="voxel",
             patient_is_prefix=True,
             val=4,
+            one_piece=True,
         ),
         # A thin ring on 64 x 64 pixels: a coarse pass on every second pixel cannot resolve it.
         Set(

@@ -60,7 +60,10 @@ def predict(
             sys.stderr.write(f"Error: {error}\n")
     if json_file is not None:
         _write_json(json_file, {"model": predictor.card.name, "digest": predictor.model.digest,
-                                "device": predictor.device, "cases": done, "failed": failed})  # fmt: skip
+                                "device": predictor.device,
+                                "postprocessing": {"largest_component": predictor.card.largest_component,
+                                                   "minimum_volume_mm3": predictor.card.minimum_volume_mm3},
+                                "cases": done, "failed": failed})  # fmt: skip
     if failed:
         raise typer.Exit(2)
 

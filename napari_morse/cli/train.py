@@ -40,6 +40,10 @@ def train(
     data_name: Annotated[str, typer.Option(help="Training data, for the card.")] = "own cases",
     licence: Annotated[str, typer.Option(help="Licence of the training data, for the card.")] = "not stated",
     attribution: Annotated[str, typer.Option(help="Whom the data's licence asks to name.")] = "",
+    largest_component: Annotated[
+        bool, typer.Option("--largest-component", help="The model keeps only the largest connected piece.")
+    ] = False,
+    minimum_volume: Annotated[float, typer.Option(help="The model removes pieces below so many mm³.", min=0)] = 0.0,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto: whichever is faster.")] = None,
 ) -> None:  # fmt: skip
     """Train on scans and labels; the best weights, judged by their rendered masks, become a model folder."""
@@ -63,7 +67,9 @@ def train(
         spacing=_numbers(spacing, chosen),
         slice_axis=slice_axis if chosen.backbone.spatial_dims == 2 else None,
         names=names,
-        purpose=Purpose(out.name, summary, data_name, licence, attribution, _words(channels)),
+        purpose=Purpose(
+            out.name, summary, data_name, licence, attribution, _words(channels), largest_component, minimum_volume
+        ),
         state=out.with_name(f"{out.name}.run"),
         start=None if backbone_of is None else _start(backbone_of, chosen),
     )

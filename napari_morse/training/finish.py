@@ -39,6 +39,11 @@ class Purpose:
     attribution: str
     channels: tuple[str, ...] = ()
     """Names of the images that the model reads; empty: ``image``, or ``image 0``, ``image 1``, …"""
+    largest_component: bool = False
+    """Keep only the largest connected piece of what the model finds; goes on its card, and runs after every prediction
+    (not in validation)."""
+    minimum_volume_mm3: float = 0.0
+    """Remove smaller pieces, in the same way."""
 
     def check_channels(self, channels: int) -> None:
         """Raise InputError when names are given, and not one for each of the recipe's channels."""
@@ -103,6 +108,8 @@ def card_fields(
         "slice_axis": slice_axis,
         "intensity": Intensity(skewness=(float(skewness[0]), float(skewness[1]))),
         "field_of_view": field_of_view,
+        "largest_component": purpose.largest_component,
+        "minimum_volume_mm3": purpose.minimum_volume_mm3,
         "temperature": temperature(net, val, spacing, slice_axis),
         "data": TrainingData(
             name=purpose.data_name, cases=len(train), licence=purpose.licence, attribution=purpose.attribution,
