@@ -110,8 +110,8 @@ class RenderConfig(_Frozen):
     """Its residual layers after the first; it sees 2 · (2 + their number) voxels to each side."""
     stem_outputs: int = Field(16, ge=1)
     """What it says of a voxel."""
-    stem_window: int = Field(32, ge=2)
-    """In training, voxels per axis of the box of a sample in which the stem runs and points are drawn."""
+    stem_window: int = Field(24, ge=2)
+    """In training, voxels per axis of the box in which points are drawn; the stem reads its reach besides."""
     stochastic: float = Field(0.25, ge=0, le=1)
     """Share of the training batches in which r ~ U{0..S−1} experts are silenced; the published form silences in all."""
     residual: bool = True
@@ -174,13 +174,19 @@ class TrainConfig(_Frozen):
     """Share of the samples of stage two whose coarse map is replaced, for the renderer alone, by a damaged truth: the
     head then also sharpens a mask that was painted or that another program made."""
     frozen: bool = False
-    """Leave the backbone as it is and train the renderer alone; for a run that starts from a model."""
+    """Leave the backbone as it is and train the renderer alone, from the first iteration; for a run that begins with a
+    model's backbone."""
     mirror: bool = True
     """Half of the samples are mirrored left to right, and looks may be. Not for structures that are told apart by their
     side."""
     validate_every: int = Field(500, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16`` runs the backbone's convolutions in bfloat16 while training; masters stay float32."""
+
+    @property
+    def second_stage(self) -> float:
+        """Share of the run at which the renderer begins to train."""
+        return 0.0 if self.frozen else self.stage_one
 
 
 class Recipe(_Frozen):

@@ -184,3 +184,8 @@ def test_names_must_be_as_many_as_channels(folder: Path) -> None:
     with pytest.raises(InputError, match="does not name 2 channels"):
         run_of(folder, 3, ("T1",)).trainer(resume=False)
     assert not (folder / "two.run").exists()
+
+
+def test_a_side_car_beside_the_channels_is_none_of_them(folder: Path) -> None:
+    (folder / "images" / "p0_0000.json").write_text("{}")
+    assert len(open_case(folder / "images" / "p0_0000.nii.gz", 2).channels) == 2

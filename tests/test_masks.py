@@ -10,7 +10,7 @@ from napari_morse.errors import GeometryError, InputError
 from napari_morse.inference import Predictor
 from napari_morse.inference.masks import FAR, mask_logits
 from napari_morse.training.rough import REACH, damage, rough_logits
-from napari_morse.types import Grid, Mask, Roi
+from napari_morse.types import Grid, Mask, Roi, Scan
 from napari_morse.zoo import LoadedModel
 from tests.nets import blob
 from tests.test_inference import model as make_model
@@ -111,3 +111,46 @@ def test_a_mask_that_does_not_fit_is_refused(model: LoadedModel) -> None:
         predictor.predict(coarse=Mask(np.zeros(scan.grid.shape, np.uint8), Grid(scan.grid.shape, moved)))
     with pytest.raises(InputError, match="holds the label 77"):
         predictor.predict(coarse=Mask(np.full(scan.grid.shape, 77, np.uint8), scan.grid))
+
+
+def test_a_border_between_thick_slices_lies_half_a_slice_away() -> None:
+    mask = np.zeros((6, 5), np.int64)
+    mask[3:] = 1
+    margin = np.abs(np.diff(mask_logits(mask, 2, (5.0, 1.0)).numpy(), axis=0)[0])
+    assert margin[2:4] == pytest.approx(2.5)
+    assert (margin[[0, 1, 4, 5]] > 4).all()
+
+
+def test_a_mask_of_the_same_voxels_in_another_order_is_the_same_mask(model: LoadedModel) -> None:
+    predictor = Predictor(model)
+    scan = scan_of(blob((19, 23, 17)))
+    predictor.set_scan(scan)
+    data = (ball((19, 23, 17), 6.0) * model.card.labels[0].id).astype(np.uint16)
+    data[3, 4, 5] = model.card.labels[1].id
+    affine = np.eye(4)[:, [1, 0, 2, 3]]
+    affine[:, 2] *= -1
+    affine[2, 3] = 16
+    turned = Mask(np.ascontiguousarray(data.transpose(1, 0, 2)[:, :, ::-1]), Grid((23, 19, 17), affine))
+    straight, other = (predictor.predict(coarse=m) for m in (Mask(data, scan.grid), turned))
+    assert (straight.coarse.data == data).all() and (other.coarse.data == data).all()
+    assert (straight.rendered.data == other.rendered.data).all()
+
+
+def test_a_picture_takes_a_mask_that_does_not_say_how_large_its_pixels_are() -> None:
+    predictor = Predictor(make_model(2))
+    image = blob((24, 30, 1))
+    scan = Scan(image, Grid(image.shape, np.diag([0.8, 0.8, 1, 1])), "p", is_picture=True)
+    predictor.set_scan(scan)
+    data = (ball((24, 30), 6.0)[..., None]).astype(np.uint8)
+    assert (predictor.predict(coarse=Mask(data, Grid(data.shape, np.eye(4)))).coarse.data == data).all()
+
+
+def test_nothing_is_taken_out_of_a_mask_that_was_given() -> None:
+    predictor = Predictor(make_model(largest_component=True, minimum_volume_mm3=50.0))
+    data = (ball((19, 23, 17), 5.0)).astype(np.uint16)
+    data[1, 1, 1] = 300
+    for image in (blob((19, 23, 17)), np.zeros((19, 23, 17), np.float32)):
+        scan = scan_of(image)
+        predictor.set_scan(scan)
+        assert (predictor.predict(coarse=Mask(data, scan.grid)).coarse.data == data).all()
+    assert (predictor.predict(coarse=Mask(data, scan.grid)).rendered.data == data).all()  # nothing to see: as it was

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from napari_morse.errors import InputError
+from napari_morse.io import save_image, save_mask
 from napari_morse.io.weights import save_model
+from napari_morse.training.finish import Purpose
 from napari_morse.training.loop import Trainer
-from napari_morse.training.run import begin_with
+from napari_morse.training.run import TrainingRun, begin_with
+from napari_morse.types import Grid, Mask
 from napari_morse.zoo import LoadedModel, load
 from tests.nets import small_recipe
 from tests.test_inference import model
@@ -74,3 +77,49 @@ def test_the_stem_learns(tmp_path: Path) -> None:
     for iteration in range(3):
         assert np.isfinite(run.step(iteration, 0.1, *run.batches.at(iteration)))
     assert all(not torch.equal(v, before[k]) for k, v in run.net.stem.state_dict().items())
+
+
+def folders(tmp_path: Path, ids: tuple[int, int] = (1, 300)) -> TrainingRun:
+    """Two cases of 2 mm voxels, and a run of the head alone on them."""
+    start = model()
+    save_model(tmp_path / "small", start.card, start.net.tensors())
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    for n in range(2):
+        one = case(n)
+        for part, data in (("images", one.image), ("labels", np.array([0, *ids], np.uint16)[one.labels])):
+            (tmp_path / part).mkdir(exist_ok=True)
+            grid = Grid(data.shape, affine)
+            save = save_image if part == "images" else lambda d, g, p: save_mask(Mask(d, g), p)
+            save(data, grid, tmp_path / part / f"p{n}.nii.gz")
+    recipe = small_recipe()
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"frozen": True, "iterations": 2})})
+    return TrainingRun(
+        (tmp_path / "images", tmp_path / "labels"), None, recipe, 0, None, None, "A", None,
+        Purpose("head", "", "blobs", "CC0-1.0", ""), tmp_path / "head.run", load(tmp_path / "small"),
+    )  # fmt: skip
+
+
+def test_a_frozen_backbone_keeps_its_spacing_slices_and_labels(tmp_path: Path) -> None:
+    run = folders(tmp_path)
+    card = run.finish(run.trainer(resume=False).run(), tmp_path / "head")
+    assert card.spacing == (1.0, 1.0, 1.0) and card.slice_axis is None
+    assert card.lineage == (load(tmp_path / "small").digest,)
+    assert card.recipe.backbone.filters == load(tmp_path / "small").card.recipe.backbone.filters
+
+
+def test_other_labels_than_the_frozen_backbones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="The labels are 1, 2"):
+        folders(tmp_path, (1, 2)).trainer(resume=False)
+
+
+def test_a_window_that_does_not_fit_the_other_backbone_is_refused(tmp_path: Path) -> None:
+    run = folders(tmp_path)
+    run.recipe = run.recipe.model_copy(update={"train": run.recipe.train.model_copy(update={"window": (12, 24, 16)})})
+    with pytest.raises(InputError, match="does not fit the network"):
+        run.trainer(resume=False)
+
+
+def test_a_frozen_backbone_stays_in_evaluation(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run", frozen=True)
+    run.step(0, 0.5, *run.batches.at(0))
+    assert not run.net.backbone.training and run.net.renderer.training

@@ -48,7 +48,7 @@ def predict(
     channels = zoo.find(model).card.recipe.backbone.in_channels
     files = gather(inputs, channels)
     masks = coarse_masks(files, coarse, channels)
-    _spare_inputs([*files, *masks.values()], out, json_file, channels)
+    _spare_inputs([*files, *(m for named in masks.values() for m in named)], out, json_file, channels)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
     done, failed = [], []
@@ -101,13 +101,13 @@ def _scans_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
-def coarse_masks(files: list[Path], coarse: Path | None, channels: int = 1) -> dict[Path, Path]:
-    """The mask that is to be rendered for each scan; empty when the model makes its own.
+def coarse_masks(files: list[Path], coarse: Path | None, channels: int = 1) -> dict[Path, list[Path]]:
+    """The masks that are named as each scan: one, if all is well; empty when the model makes its own.
 
     Raises
     ------
     InputError
-        When it is missing, one mask is given for several scans, or a folder holds none, or two, of a scan's name.
+        When it is missing, or one mask is given for several scans.
     """
     from napari_morse.io import case_stem
     from napari_morse.io.channels import case_name
@@ -119,16 +119,17 @@ def coarse_masks(files: list[Path], coarse: Path | None, channels: int = 1) -> d
     if not coarse.is_dir():
         if len(files) > 1:
             raise InputError(f"{coarse.name} is one mask for {len(files)} scans.", "Give a folder of masks.")
-        return {files[0]: coarse}
+        return {files[0]: [coarse]}
     names = {path: case_name(path, channels) for path in files}
-    found = {path: [m for m in _scans_in(coarse) if case_stem(m) == name] for path, name in names.items()}
-    for path, masks in found.items():
-        if len(masks) != 1:
-            what = "no mask" if not masks else f"{len(masks)} masks"
-            raise InputError(
-                f"The folder {coarse} holds {what} named {names[path]!r}.", "Name each mask as its scan, once."
-            )
-    return {path: masks[0] for path, masks in found.items()}
+    return {path: [m for m in _scans_in(coarse) if case_stem(m) == name] for path, name in names.items()}
+
+
+def _only(masks: list[Path], case: str) -> Path:
+    """The one mask of a case."""
+    if len(masks) != 1:
+        what = "no mask" if not masks else f"{len(masks)} masks"
+        raise InputError(f"The folder of coarse masks holds {what} named {case!r}.", "Name each as its scan, once.")
+    return masks[0]
 
 
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
@@ -162,12 +163,14 @@ def parse_roi(text: str) -> Roi:
 
 
 def _one(
-    predictor: Predictor, path: Path, mask: Path | None, box: Roi | None, frame: int | None, out: Path
+    predictor: Predictor, path: Path, masks: list[Path] | None, box: Roi | None, frame: int | None, out: Path
 ) -> dict[str, Any]:
     from napari_morse.inference import save_prediction
     from napari_morse.io import open_mask
-    from napari_morse.io.channels import open_case
+    from napari_morse.io.channels import case_name, open_case
 
+    case = case_name(path, len(predictor.card.channels))
+    mask = None if masks is None else _only(masks, case)
     scan = open_case(path, len(predictor.card.channels), frame=frame)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")

@@ -51,7 +51,15 @@ def train(
     from napari_morse.training.run import TrainingRun
 
     chosen = _precise(recipe, tuple(change or ()), precision)
-    if chosen.train.frozen and backbone_of is None and not resume:
+    if backbone_of is not None and any(knob.strip().startswith("backbone.") for knob in change or ()):
+        raise InputError(
+            "--backbone-of brings its own backbone; its knobs cannot be set.", "Leave --set backbone.… out."
+        )
+    if chosen.train.frozen and chosen.train.point_weight == 0:
+        raise InputError(
+            "With a frozen backbone and train.point_weight=0 nothing is trained.", "Give a weight above 0."
+        )
+    if chosen.train.frozen and backbone_of is None:
         raise InputError("A frozen backbone that was never trained finds nothing.", "Name one with --backbone-of.")
     _check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:

@@ -49,15 +49,18 @@ def frame_of(
     return work_frame(stack.shape[-len(spacing) :], spacing, target, net.recipe.train.window, net.backbone.divisor)
 
 
-def coarse_bytes(net: Morse, frame: WorkFrame, images: int) -> int:
+def coarse_bytes(net: Morse, frame: WorkFrame, images: int, given: bool = False) -> int:
     """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself and dense experts.
 
-    A further look holds its own beside those of the first.
+    With the logits on the scan's own grid, and those of a mask that is ``given``. A further look holds its own beside
+    those of the first.
     """
     backbone, dims = net.backbone, len(frame.shape)
     per_voxel = net.recipe.backbone.in_channels + net.recipe.backbone.classes / backbone.logit_stride**dims
     per_voxel += sum(c / s**dims for c, s in zip(backbone.channels, backbone.strides, strict=True))
     per_voxel = images * per_voxel + dense_floats(net.recipe.render, len(net.read_strides), images)
+    classes = net.recipe.backbone.classes
+    per_voxel += images * classes * (math.prod(frame.native) / math.prod(frame.shape) + given)
     return int(4 * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
 
 

@@ -43,7 +43,18 @@ def signed_distances(classes: NDArray[np.integer], count: int, steps: tuple[floa
 def _signed(inside: NDArray[np.bool_], steps: tuple[float, ...]) -> NDArray[np.float32]:
     if inside.all() or not inside.any():
         return np.full(inside.shape, np.inf if inside.all() else -np.inf, np.float32)
-    half = min(steps) / 2
     within, beyond = (edt.edt(part, anisotropy=steps, black_border=False, parallel=1) for part in (inside, ~inside))
+    half = min(steps) / 2
     signed: NDArray[np.float32] = np.where(inside, within - half, half - beyond)
+    for axis, step in enumerate(steps):
+        _halve(signed, inside, axis, step)
     return signed
+
+
+def _halve(signed: NDArray[np.float32], inside: NDArray[np.bool_], axis: int, step: float) -> None:
+    """Voxels on both sides of a face of the border along an axis lie half of that axis's step from it, or nearer."""
+    low, high = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+    border = inside[low] != inside[high]
+    for side in (low, high):
+        part = signed[side]
+        part[border] = np.clip(part[border], -step / 2, step / 2)

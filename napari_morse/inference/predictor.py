@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -121,7 +121,7 @@ class Predictor:
         axes = axes_to(scan.grid, RAS)
         box = (...,) if roi is None else axes.roi_there(roi).slices
         looks = [normalise(axes.there(channel)[box], self.card.intensity) for channel in scan.channels]
-        look = looks[0]
+        look = replace(looks[0], flat=all(each.flat for each in looks))
         moved = self._slice_axis(scan, look.pixels.shape)
         spacing = oriented(scan.grid, axes).spacing
         stacks = [each.pixels[None] if moved is None else np.moveaxis(each.pixels, moved, 0) for each in looks]
@@ -198,20 +198,18 @@ class Predictor:
         if ready is None:
             raise MorseError("No scan was set.", "Call set_scan first.")
         begun = time.perf_counter()
-        given = None if coarse is None else self._given(ready, coarse)
         share = COARSE_SHARE / self.net.recipe.render.looks
-        done = self._coarse(ready, given, _teller("coarse", share, progress), cancelled)
+        done = self._coarse(ready, coarse, _teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
         rendering = render(self.net, done, _teller("render", share, progress), cancelled)
         if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
-        return self._collect(ready, rendering, seconds)
+        return self._collect(ready, rendering, seconds, done.given)
 
     def _given(self, ready: _Set, mask: Mask) -> torch.Tensor:
         """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
-        if not mask.grid.same_as(ready.scan.grid):
-            raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
+        canonical = _like(ready.scan, mask)
         ids = [0, *(entry.id for entry in self.card.labels)]
         stray = sorted(set(np.unique(mask.data).tolist()) - set(ids))
         if stray:
@@ -219,7 +217,6 @@ class Predictor:
                 f"The coarse mask holds the label {stray[0]}, which the model {self.card.name!r} does not know.",
                 f"Its labels are {', '.join(map(str, ids[1:]))}.",
             )
-        canonical = ready.axes.there(mask.data)
         if ready.roi is not None:
             canonical = canonical[ready.axes.roi_there(ready.roi).slices]
         classes = np.zeros(canonical.shape, np.int64)
@@ -232,25 +229,31 @@ class Predictor:
     def _coarse(
         self,
         ready: _Set,
-        given: torch.Tensor | None,
+        mask: Mask | None,
         tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> CoarsePass:
         frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
-        needed, budget = coarse_bytes(self.net, frame, len(ready.stack)), memory_budget()
+        needed, budget = coarse_bytes(self.net, frame, len(ready.stack), mask is not None), memory_budget()
         if needed > budget:
             raise MemoryBudgetError(
                 f"At the model's spacing the scan needs {needed / 1e9:.3g} GB of memory; the budget is "
                 f"{budget / 1e9:.3g} GB.",
                 f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
             )
+        given = None if mask is None else self._given(ready, mask)
         return coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
 
-    def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float]) -> Prediction:
-        voxel_mm3 = ready.scan.grid.voxel_volume
-        coarse, rendered = (
-            clean(_blank_if(ready.look.flat, m), voxel_mm3, self.card) for m in (rendering.coarse, rendering.rendered)
-        )
+    def _finished(self, ready: _Set, rendering: Rendering, given: bool) -> tuple[NDArray[np.integer], ...]:
+        """Both masks, post-processed; a mask that was given is its maker's, and nothing is taken out of it."""
+        masks = rendering.coarse, rendering.rendered
+        if given:
+            return masks if not ready.look.flat else masks[:1] * 2
+        volume = ready.scan.grid.voxel_volume
+        return tuple(clean(_blank_if(ready.look.flat, mask), volume, self.card) for mask in masks)
+
+    def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float], given: bool) -> Prediction:
+        coarse, rendered = self._finished(ready, rendering, given)
         labels = tuple(Label(e.id, e.name, e.color, e.code) for e in self.card.labels)
         ids = np.array([0, *(label.id for label in labels)])
         masks = [
@@ -302,6 +305,17 @@ class Predictor:
             rendering.weights[order].astype(np.float32),
             self.net.experts,
         )
+
+
+def _like(scan: Scan, mask: Mask) -> Array:
+    """A mask in RAS order, when it lies on a scan's voxels; a painted picture seldom says how large its pixels are."""
+    axes = axes_to(scan.grid if scan.is_picture else mask.grid, RAS)
+    same = mask.data.shape == scan.data.shape
+    if not scan.is_picture:
+        same = oriented(mask.grid, axes).same_as(oriented(scan.grid, axes_to(scan.grid, RAS)))
+    if not same:
+        raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
+    return axes.there(mask.data)
 
 
 def _teller(stage: str, share: float, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:

@@ -12,6 +12,8 @@ from napari_morse.io import case_stem, open_scan
 from napari_morse.types import Scan
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
+ENDINGS = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Of images; what lies beside them, such as a side-car, is none."""
 _WAY_OUT = "Put them beside each other as {case}_0000.nii.gz to {case}_{last:04d}.nii.gz, or into one 4-D NIfTI."
 
 
@@ -44,7 +46,8 @@ def channel_files(path: Path, channels: int) -> tuple[Path, ...]:
     if channels == 1 or not _is_numbered(path):
         return (path,)
     case = case_name(path, channels)
-    beside = [p for p in sorted(path.parent.iterdir()) if not p.name.startswith(".")] if path.parent.is_dir() else []
+    files = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    beside = [p for p in files if not p.name.startswith(".") and p.name.lower().endswith(ENDINGS)]
     found = []
     for number in range(channels):
         stem = f"{case}_{number:04d}"

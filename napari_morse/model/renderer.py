@@ -129,6 +129,8 @@ class Renderer(nn.Module):
         for start in range(0, max(1, len(coarse)), ROWS):
             rows = slice(start, start + ROWS)
             read = [f[rows].to(self.precision) for f in features]
+            if isinstance(self.mixture, DenseMixture):
+                read[1] = features[1][rows]  # weights that sum to 1
             parts.append(self._of(read, voxel[rows], size, coarse[rows]))
         logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
         return logits, weights

@@ -26,11 +26,15 @@ class Boxes:
     start
         (B, d) int64 first voxel, a multiple of the stem's block.
     size
-        Voxels.
+        Voxels that the stem reads.
+    inner_start, inner_size
+        The part in which points are drawn: around it the stem sees as far as it does at inference.
     """
 
     start: Tensor
     size: tuple[int, ...]
+    inner_start: Tensor
+    inner_size: tuple[int, ...]
 
     def of(self, maps: Tensor) -> Tensor:
         """(B, F, *space) → (B, F, *size)."""
@@ -42,9 +46,19 @@ class Boxes:
         return torch.stack(cut)
 
 
-def draw_box(maps: CoarseMaps, window: int) -> Boxes:
-    """Boxes of at most ``window`` voxels per axis around places that the coarse map doubts."""
-    size = tuple(min(n, window) // BLOCK * BLOCK or n for n in maps.size)
+def whole_image(maps: CoarseMaps) -> Boxes:
+    """All of every image, for a renderer without a stem."""
+    start = torch.zeros(len(maps.logits), len(maps.size), dtype=torch.long, device=maps.logits.device)
+    return Boxes(start, maps.size, start, maps.size)
+
+
+def draw_box(maps: CoarseMaps, window: int, reach: int) -> Boxes:
+    """Boxes around places that the coarse map doubts.
+
+    Points are drawn in ``window`` voxels per axis; the stem reads ``reach`` more to each side, or the whole axis where
+    that is shorter.
+    """
+    size = tuple(n if n <= window + 2 * reach else (window + 2 * reach) // BLOCK * BLOCK for n in maps.size)
     starts = []
     for logits in maps.full_logits().detach():
         doubt = uncertainty(logits, dim=0).flatten()
@@ -52,4 +66,7 @@ def draw_box(maps: CoarseMaps, window: int) -> Boxes:
         centre = torch.unravel_index(among[doubt[among].argmax()], maps.size)
         pairs = zip(centre, size, maps.size, strict=True)
         starts.append([max(0, min(int(c) - n // 2, whole - n)) // BLOCK * BLOCK for c, n, whole in pairs])
-    return Boxes(torch.tensor(starts, device=maps.logits.device), size)
+    start = torch.tensor(starts, device=maps.logits.device)
+    rim = [0 if n == whole else reach for n, whole in zip(size, maps.size, strict=True)]
+    inner = tuple(n - 2 * r for n, r in zip(size, rim, strict=True))
+    return Boxes(start, size, start + torch.tensor(rim, device=start.device), inner)

@@ -21,7 +21,7 @@ from napari_morse.model.losses import point_loss, point_weight, supervised_loss
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.batches import Batches
-from napari_morse.training.boxes import draw_box
+from napari_morse.training.boxes import draw_box, whole_image
 from napari_morse.training.cases import Case
 from napari_morse.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from napari_morse.training.judge import Verdict, judge
@@ -140,6 +140,8 @@ class Trainer:
         # Seeding by iteration makes a resumed run draw what the uninterrupted one would have drawn.
         torch.manual_seed((self.seed * 1_000_003 + iteration) % 2**63)
         self.net.train()
+        if self.recipe.train.frozen:
+            self.net.backbone.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(iteration, share)
         config = self.recipe.train
@@ -147,9 +149,9 @@ class Trainer:
             maps = self._coarse(images)
         loss = images.new_zeros(()) if config.frozen else supervised_loss(maps, labels)
         weight = point_weight(
-            round(share * 10_000), 10_000, round(config.stage_one * 10_000), config.point_weight, config.point_ramp
+            round(share * 10_000), 10_000, round(config.second_stage * 10_000), config.point_weight, config.point_ramp
         )
-        if weight > 0 or share >= config.stage_one < 1:
+        if weight > 0 or share >= config.second_stage < 1:
             loss = loss + weight * self._point_loss(iteration, maps, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):
@@ -181,14 +183,14 @@ class Trainer:
         config = self.recipe.render
         maps = self._roughened(iteration, maps, labels)
         seen = maps.detached() if config.detach else maps
-        box = None if self.net.stem is None else draw_box(maps, config.stem_window)
+        box = whole_image(maps) if self.net.stem is None else draw_box(maps, config.stem_window, self.net.stem.reach)
         image, voxel = training_points(
-            maps.logits, maps.logit_stride, maps.size if box is None else box.size, config.points, config.oversample,
-            config.importance, voxel_centres=config.voxel_centres, start=None if box is None else box.start,
+            maps.logits, maps.logit_stride, box.inner_size, config.points, config.oversample, config.importance,
+            voxel_centres=config.voxel_centres, start=box.inner_start,
         )  # fmt: skip
         native = NativeImage(images, torch.ones(len(maps.size), device=images.device))
         stem = None
-        if self.net.stem is not None and box is not None:
+        if self.net.stem is not None:
             said = self.net.stem(box.of(images), box.of(seen.full_logits()))
             stem = sample(said, image, voxel - box.start[image])
         logits, _ = self.net.render(seen, image, voxel, native, voxel, stem=stem)
@@ -237,7 +239,7 @@ class Trainer:
         total = (
             self.recipe.train.iterations if self.minutes is None else round(self.progress.iteration / max(share, 1e-6))
         )
-        stage = 1 if share < self.recipe.train.stage_one else 2
+        stage = 1 if share < self.recipe.train.second_stage else 2
         return Report(
             self.progress.iteration,
             total,

@@ -177,6 +177,19 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
+def on_backbone(recipe: Recipe, other: Recipe) -> Recipe:
+    """A recipe on the backbone of another one.
+
+    Raises
+    ------
+    InputError
+        When the recipe's window or scales do not fit that backbone.
+    """
+    changed = recipe.model_copy(update={"backbone": sized(other)})
+    _check_network(changed)
+    return changed
+
+
 def _check_network(recipe: Recipe) -> None:
     """Refuse knobs that are possible one by one and not together."""
     backbone, window = recipe.backbone, recipe.train.window

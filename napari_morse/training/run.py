@@ -16,6 +16,7 @@ from napari_morse.training.cases import Case, files_digest, label_ids, load_case
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, parse_labels
 from napari_morse.training.loop import Trainer
+from napari_morse.training.recipes import on_backbone
 from napari_morse.zoo import LoadedModel
 
 
@@ -91,6 +92,8 @@ class TrainingRun:
             raise WeightsError(
                 f"{self.state} holds a run that was not finished.", "Add --resume, or delete that folder to begin anew."
             )
+        if self.start is not None:
+            self.recipe = on_backbone(self.recipe, self.start.card.recipe)
         channels = self.recipe.backbone.in_channels
         self.purpose.check_channels(channels)
         split = split_cases(pair_files(*self.pairs, channels), self.splits, self.seed)
@@ -100,8 +103,8 @@ class TrainingRun:
             [load_case(*pair, ids, Intensity(), channels) for pair in part] for part in (split.train, split.val)
         )
         self.digest = files_digest(split.train, channels)
-        backbone = self.recipe.backbone if self.start is None else self.start.card.recipe.backbone
-        backbone = backbone.model_copy(update={"classes": len(ids) + 1})
+        self._keep_to_start(ids)
+        backbone = self.recipe.backbone.model_copy(update={"classes": len(ids) + 1})
         train = self.recipe.train.model_copy(update={"mirror": mirrored(self.recipe, self.slice_axis)})
         self.recipe = self.recipe.model_copy(update={"backbone": backbone, "train": train})
         self.spacing = self.spacing or self._median_spacing()
@@ -120,6 +123,20 @@ class TrainingRun:
         if resume:
             trainer.resume()
         return trainer
+
+    def _keep_to_start(self, ids: tuple[int, ...]) -> None:
+        """A frozen backbone goes on reading what it was trained on: its spacing, its slices, its labels."""
+        if self.start is None or not self.recipe.train.frozen:
+            return
+        card = self.start.card
+        known = tuple(entry.id for entry in card.labels)
+        if ids != known:
+            raise InputError(
+                f"The labels are {', '.join(map(str, ids))}; the frozen backbone of {card.name!r} tells "
+                f"{', '.join(map(str, known))} apart.",
+                "Give the same labels, or train without train.frozen.",
+            )
+        self.spacing, self.slice_axis = card.spacing, card.slice_axis
 
     def _kept(self) -> list[int]:
         return [a for a in range(3) if self.slice_axis is None or a != AXES[self.slice_axis]]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QSignalBlocker, QTimer
@@ -14,7 +15,7 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxL
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentJob, SegmentSession
-from napari_morse.types import Prediction, Roi, Scan
+from napari_morse.types import Prediction, Roi, Scan, no_patches
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.layers import carrier_of, mask_of
@@ -205,7 +206,10 @@ class SegmentTab(EndingWidget):
             except MorseError as error:
                 show_error(str(error))
                 return None
-            prediction = replace(prediction, coarse=coarse, rendered=rendered)
+            # The ranked patches are of the model's own boundary: of one that was corrected they would be untrue.
+            same = np.array_equal(rendered.data, prediction.rendered.data)
+            patches = prediction.patches if same else no_patches()
+            prediction = replace(prediction, coarse=coarse, rendered=rendered, patches=patches)
         return prediction, scan
 
     def _on_scan_removed(self, layer: Image) -> None:

@@ -12,7 +12,7 @@ from napari_morse.session import Row
 
 SWATCH = 10
 """Pixels of a colour square."""
-PADDING = 4
+PADDING = 3
 """Pixels at either side of a number."""
 MOST_ROWS = 8
 """Rows shown before the table scrolls."""
