@@ -47,7 +47,7 @@ def scene(net: Morse, size: int, balls: tuple[tuple[float, ...], ...], radius: f
     torch.neg(logits[0, 0], out=logits[1, 0])
     maps = _maps(net, frame.shape, logits)
     pixels = logits[1][:, None].clamp(-2, 2)
-    return CoarsePass(maps, frame, NativeImage(pixels, torch.ones(dims)), logits)
+    return CoarsePass(maps, frame, NativeImage(pixels, torch.ones(dims)), pixels, logits)
 
 
 def _maps(net: Morse, size: tuple[int, ...], logits: Tensor) -> CoarseMaps:
