@@ -61,11 +61,13 @@ class Band:
 def speaking(net: Morse, speaks: list[bool]) -> Iterator[None]:
     """Only these experts have weight."""
     silence = torch.tensor([0.0 if s else SILENT for s in speaks])
-    hook = net.renderer.mixture.gate.register_forward_hook(lambda _module, _given, out: out + silence.to(out))
+    bias = net.renderer.mixture.gate[-1].bias
+    kept = bias.detach().clone()
+    bias.data = kept + silence
     try:
         yield
     finally:
-        hook.remove()
+        bias.data = kept
 
 
 def stacked(case: Case, slice_axis: str | None) -> tuple[Array, Array, tuple[float, ...]]:

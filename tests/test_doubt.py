@@ -9,12 +9,17 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
+from benchmarks.doubt import speaking
+from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.export import patches_csv
+from napari_morse.inference.rendering import render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches, partition
 from napari_morse.metrics.patches import EXTENT, SMALL, contour_shares
 from napari_morse.types import Grid, Label, Roi, no_patches
+from tests.nets import awake, blob, small_net
 
 LABELS = (Label(7, "front", "#000000"), Label(9, "back", "#ffffff"))
 
@@ -232,3 +237,15 @@ def test_a_large_scan_takes_less_than_a_second():
         found = doubtful_patches(mask, error, grid)
         best = min(best, time.perf_counter() - begun)
     assert len(found.voxel) > 20_000 and best < 1.0, best
+
+
+def test_the_benchmark_lets_one_expert_speak_alone() -> None:
+    net = awake(small_net(3))
+    stack = blob((16, 24, 16))[None]
+    done = coarse_pass(net, stack, frame_of(stack, (1.0,) * 3, (1.0,) * 3, net))
+    chosen = torch.arange(0, 6144, 7)
+    before = render_voxels(net, done, chosen)
+    with speaking(net, [False, True, False, False]):
+        weights = render_voxels(net, done, chosen)[1]
+    assert torch.equal(weights, torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(len(chosen), -1))
+    assert torch.equal(render_voxels(net, done, chosen)[0], before[0])
