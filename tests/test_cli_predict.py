@@ -240,7 +240,8 @@ def test_masks_of_another_program_are_rendered(tmp_path: Path, models: Path, cli
         affine = nibabel.load(tmp_path / "scans" / f"{name}.nii.gz").affine
         nibabel.save(nibabel.Nifti1Image(given, affine), masks / f"{name}.nii.gz")
     words = ("predict", tmp_path / "scans", "--model", models / "small-3d", "--coarse", masks, "--out")
-    assert cli(*words, tmp_path / "out").returncode == 0
+    done = cli(*words, tmp_path / "out")
+    assert done.returncode == 0 and "never saw rough masks" in done.stderr
     for name in "ab":
         coarse = open_mask(tmp_path / "out" / f"{name}_coarse.nii.gz").data
         assert (coarse == given).all()

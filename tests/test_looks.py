@@ -9,7 +9,8 @@ import torch
 from napari_morse.errors import CancelledError
 from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.looks import Look, further_looks, view_of
-from napari_morse.inference.rendering import doubtful, render, render_voxels
+from napari_morse.inference.passes import read_once
+from napari_morse.inference.rendering import render, render_voxels
 from napari_morse.model.morse import Morse
 from tests.nets import awake, blob, small_net, small_recipe
 
@@ -31,7 +32,7 @@ def test_a_view_reads_the_voxels_that_were_chosen(dims: int, large: bool, spacin
     net = small_net(dims)
     stack = blob((LARGE if large else SHAPES)[dims])
     done = passed(net, stack, spacing)
-    chosen = doubtful(done.logits, 0.2, 0.02)
+    chosen = read_once(done.logits, 0.2).doubtful(int(0.02 * stack.size))
     view = view_of(net, done, chosen, look)
     box = view.of(done.native.pixels)
     assert np.array_equal(box.ravel()[view.index(chosen, stack.shape).numpy()], stack.ravel()[chosen.numpy()])

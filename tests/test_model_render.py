@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_morse.config import RenderConfig
 from napari_morse.inference.engine import coarse_pass, frame_of
-from napari_morse.inference.rendering import doubtful, render, render_voxels
+from napari_morse.inference.passes import read_once
+from napari_morse.inference.rendering import render, render_voxels, selected
 from napari_morse.model.experts import PointExperts, draw_survivors
 from napari_morse.model.losses import coarse_loss, point_loss
 from napari_morse.model.morse import Morse, NativeImage
@@ -137,10 +139,11 @@ def test_the_most_doubtful_voxels_are_taken_first_and_no_more_than_allowed() -> 
     logits = torch.randn(3, 1, 7, 8, 9, generator=torch.Generator().manual_seed(3))
     top = logits.sort(dim=0, descending=True).values
     margin = (top[0] - top[1]).flatten()
-    chosen = doubtful(logits, below=0.5, fraction=1.0)
+    reading = read_once(logits, 0.5)
+    chosen = selected(logits, reading, RenderConfig(uncertain_below=0.5, fraction=1.0))
     assert set(chosen.tolist()) == set(torch.nonzero(margin < 0.5).flatten().tolist())
     assert torch.equal(margin[chosen], margin[chosen].sort().values)
-    few = doubtful(logits, below=0.5, fraction=0.05)
+    few = selected(logits, reading, RenderConfig(uncertain_below=0.5, fraction=0.05))
     assert torch.equal(few, chosen[: int(0.05 * margin.numel())])
 
 

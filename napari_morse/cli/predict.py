@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from napari_morse.inference import Predictor
     from napari_morse.types import Prediction, Scan
 
-ENDINGS = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
 
 def predict(
     inputs: Annotated[
@@ -98,6 +96,8 @@ def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
 
 def _scans_in(folder: Path) -> list[Path]:
     """By their endings; hidden files, such as the ``._…`` that macOS leaves on other disks, are none."""
+    from napari_morse.io.channels import ENDINGS
+
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
 
 
@@ -174,6 +174,10 @@ def _one(
     scan = open_case(path, len(predictor.card.channels), frame=frame)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
+    if mask is not None and predictor.card.recipe.train.rough == 0:
+        sys.stderr.write(
+            f"{scan.stem}: {predictor.card.name!r} never saw rough masks; it changes them little.\n"
+        )
     prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))
     files = save_prediction(prediction, scan, out)
     summary = _summary(prediction, scan, files)

@@ -51,16 +51,7 @@ def train(
     from napari_morse.training.run import TrainingRun
 
     chosen = _precise(recipe, tuple(change or ()), precision)
-    if backbone_of is not None and any(knob.strip().startswith("backbone.") for knob in change or ()):
-        raise InputError(
-            "--backbone-of brings its own backbone; its knobs cannot be set.", "Leave --set backbone.… out."
-        )
-    if chosen.train.frozen and chosen.train.point_weight == 0:
-        raise InputError(
-            "With a frozen backbone and train.point_weight=0 nothing is trained.", "Give a weight above 0."
-        )
-    if chosen.train.frozen and backbone_of is None:
-        raise InputError("A frozen backbone that was never trained finds nothing.", "Name one with --backbone-of.")
+    _check_backbone_of(backbone_of, chosen, tuple(change or ()))
     _check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
@@ -93,6 +84,20 @@ def _start(name: str, recipe: Recipe) -> LoadedModel:
     if dims != recipe.backbone.spatial_dims:
         raise InputError(f"The backbone of {name!r} is {dims}-D, the recipe is not.", "Choose another recipe.")
     return model
+
+
+def _check_backbone_of(backbone_of: str | None, chosen: Recipe, changes: tuple[str, ...]) -> None:
+    """Refuse what a model's backbone, or a frozen one, cannot be told."""
+    if backbone_of is not None and any(knob.strip().startswith("backbone.") for knob in changes):
+        raise InputError(
+            "--backbone-of brings its own backbone; its knobs cannot be set.", "Leave --set backbone.… out."
+        )
+    if chosen.train.frozen and chosen.train.point_weight == 0:
+        raise InputError(
+            "With a frozen backbone and train.point_weight=0 nothing is trained.", "Give a weight above 0."
+        )
+    if chosen.train.frozen and backbone_of is None:
+        raise InputError("A frozen backbone that was never trained finds nothing.", "Name one with --backbone-of.")
 
 
 def _words(text: str | None) -> tuple[str, ...]:

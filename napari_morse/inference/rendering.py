@@ -91,14 +91,6 @@ class Rendering:
         return found
 
 
-def doubtful(logits: Tensor, below: float, fraction: float) -> Tensor:
-    """Flat indices of the voxels of (C, …) logits whose margin is below a bound, most doubtful first.
-
-    At most a ``fraction`` of all voxels.
-    """
-    return read_once(logits, below).doubtful(_most(logits[0].numel(), fraction))
-
-
 def _most(voxels: int, fraction: float) -> int:
     return max(1, int(fraction * voxels))
 
@@ -149,7 +141,7 @@ def _steps(
             found, logits, _ = parts[-1]
             whole.flatten(1)[:, found], fresh[found] = logits.T, False
             reading = read_once(whole, config.uncertain_below)
-        chosen = _selected(whole, reading, config)
+        chosen = selected(whole, reading, config)
         chosen = chosen if fresh is None else chosen[fresh[chosen]]
         # Neighbours one after the other: what they read lies together.
         place = chosen.argsort()
@@ -160,7 +152,7 @@ def _steps(
     return chosen, logits, weights
 
 
-def _selected(whole: Tensor, reading: Reading, config: RenderConfig) -> Tensor:
+def selected(whole: Tensor, reading: Reading, config: RenderConfig) -> Tensor:
     """Flat indices of what a recipe predicts again in a map (C, B, *space), most doubtful first."""
     if config.selection == "count":
         return most_uncertain(whole, count_of(config, whole[0, 0].numel()))
