@@ -175,9 +175,7 @@ def _one(
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
     if mask is not None and predictor.card.recipe.train.rough == 0:
-        sys.stderr.write(
-            f"{scan.stem}: {predictor.card.name!r} never saw rough masks; it changes them little.\n"
-        )
+        sys.stderr.write(f"{scan.stem}: {predictor.card.name!r} never saw rough masks; it changes them little.\n")
     prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))
     files = save_prediction(prediction, scan, out)
     summary = _summary(prediction, scan, files)
