@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 
 from benchmarks.doubt import speaking
+from napari_morse.errors import CancelledError
 from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.export import patches_csv
 from napari_morse.inference.rendering import render_voxels
@@ -180,6 +181,14 @@ def test_the_table_says_what_the_list_holds():
     np.testing.assert_allclose([float(r["probability"]) for r in rows], found.probability, atol=1e-4)
     names = {(r["label"], r["other"]): (r["structure"], r["beside"]) for r in rows}
     assert names[("7", "9")] == ("front", "back") and names[("9", "0")] == ("back", "background")
+
+
+def test_cutting_the_boundary_is_left_off_before_the_next_patch():
+    mask = (np.random.default_rng(0).random((30, 30, 30)) < 0.3).astype(np.uint8)
+    asked = []
+    with pytest.raises(CancelledError):
+        partition(mask, np.zeros(mask.shape), (1, 1, 1), 2, cancelled=lambda: len(asked) >= 6 or asked.append(0))
+    assert len(asked) == 6
 
 
 def test_known_errors_are_captured():

@@ -192,11 +192,21 @@ def test_progress_rises_to_one_and_cancel_ends_the_run() -> None:
     seen: list[Progress] = []
     predictor.predict(seen.append)
     fractions = [p.fraction for p in seen]
-    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len({p.stage for p in seen}) == 2
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert list(dict.fromkeys(p.stage for p in seen)) == ["coarse", "render", "patches"]
     told: list[Progress] = []
     with pytest.raises(CancelledError):
         predictor.predict(told.append, cancelled=lambda: len(told) >= 2)
     assert len(told) == 2
+
+
+def test_the_list_of_patches_can_be_cancelled_too() -> None:
+    predictor = Predictor(model())
+    predictor.set_scan(scan_of(blob((40, 50, 40))))
+    told: list[Progress] = []
+    with pytest.raises(CancelledError):
+        predictor.predict(told.append, cancelled=lambda: bool(told) and told[-1].stage == "patches")
+    assert told[-1].stage == "patches" and told[-1].done == 0
 
 
 def test_predict_without_a_scan_says_what_to_do() -> None:

@@ -28,11 +28,13 @@ from napari_morse.zoo import LoadedModel
 AXES = {"R": 0, "A": 1, "S": 2}
 COARSE_SHARE = 0.8
 """Of a run with one look, how much the coarse pass takes, for the progress bar."""
+PATCHES_FROM = 0.97
+"""Where the progress bar stands when the boundary is cut into patches."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points) of a stage.
+    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points, patches) of a stage.
 
     ``coarse_share`` is the share of the run that the stage ``coarse`` takes.
     """
@@ -45,7 +47,8 @@ class Progress:
     @property
     def fraction(self) -> float:
         """Share of the whole run, 0 to 1."""
-        start, stop = (0.0, self.coarse_share) if self.stage == "coarse" else (self.coarse_share, 1.0)
+        stages = {"coarse": (0.0, self.coarse_share), "render": (self.coarse_share, PATCHES_FROM)}
+        start, stop = stages.get(self.stage, (PATCHES_FROM, 1.0))
         return start + (stop - start) * self.done / max(self.total, 1)
 
 
@@ -169,9 +172,9 @@ class Predictor:
         Parameters
         ----------
         progress
-            Told after every window and block of points.
+            Told after every window and block of points, and before and after the boundary is cut into patches.
         cancelled
-            Asked before every window and block; True ends the run.
+            Asked before every window, block and patch; True ends the run.
         coarse
             A mask on the scan's grid, painted or of another program, that is rendered instead of the model's own
             coarse mask; its labels are the model's. Voxels up to 4 working voxels from its borders may change.
@@ -205,7 +208,7 @@ class Predictor:
         if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
-        return self._collect(ready, rendering, seconds, done.given)
+        return self._collect(ready, rendering, seconds, done.given, _teller("patches", share, progress), cancelled)
 
     def _given(self, ready: _Set, mask: Mask) -> torch.Tensor:
         """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
@@ -252,7 +255,15 @@ class Predictor:
         volume = ready.scan.grid.voxel_volume
         return tuple(clean(_blank_if(ready.look.flat, mask), volume, self.card) for mask in masks)
 
-    def _collect(self, ready: _Set, rendering: Rendering, seconds: dict[str, float], given: bool) -> Prediction:
+    def _collect(
+        self,
+        ready: _Set,
+        rendering: Rendering,
+        seconds: dict[str, float],
+        given: bool,
+        tick: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Prediction:
         coarse, rendered = self._finished(ready, rendering, given)
         labels = tuple(Label(e.id, e.name, e.color, e.code) for e in self.card.labels)
         ids = np.array([0, *(label.id for label in labels)])
@@ -264,7 +275,13 @@ class Predictor:
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         begun = time.perf_counter()
         sliced = None if ready.moved is None else int(ready.axes.order[ready.moved])
-        patches = doubtful_patches(masks[1].data, self._place(ready, error), ready.scan.grid, sliced, ready.roi)
+        if tick is not None:
+            tick(0, 1)
+        patches = doubtful_patches(
+            masks[1].data, self._place(ready, error), ready.scan.grid, sliced, ready.roi, cancelled
+        )
+        if tick is not None:
+            tick(1, 1)
         seconds["patches"] = time.perf_counter() - begun
         seconds["total"] = sum(seconds.values())
         return Prediction(

@@ -17,7 +17,7 @@ length
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cc3d
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_morse.errors import CancelledError
 from napari_morse.metrics.surface import Region, bounding_box, surfel_areas
 from napari_morse.types import Array
 
@@ -86,7 +87,13 @@ def boundary(mask: Array, axes: Iterable[int], reach: int = 1) -> Region:
 
 
 def partition(
-    mask: Array, error: Array, spacing: Sequence[float], slice_axis: int, planar: bool = False, extent: float = EXTENT
+    mask: Array,
+    error: Array,
+    spacing: Sequence[float],
+    slice_axis: int,
+    planar: bool = False,
+    extent: float = EXTENT,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Partition:
     """Cut the boundary of a mask into patches, the most doubtful first.
 
@@ -104,6 +111,13 @@ def partition(
         Whether each slice stands alone.
     extent
         mm, diagonal of the box around a patch; a patch of one voxel may be larger.
+    cancelled
+        Asked between steps, and before each piece is cut; True ends the work.
+
+    Raises
+    ------
+    CancelledError
+        When ``cancelled`` said so.
     """
     axes = [a for a in range(3) if not (planar and a == slice_axis)]
     edge = boundary(mask, axes)
@@ -115,10 +129,11 @@ def partition(
         return Partition(voxel, np.zeros(0, np.int64), np.zeros(0), np.zeros(0), mask[:0, 0, 0], 0)
     at = tuple(voxel.T)
     doubt = np.asarray(error[box][at], np.float64)
+    _leave_if(cancelled)
     length = contour_shares(part, spacing, slice_axis)[at]
     plane = [s for a, s in enumerate(spacing) if a != slice_axis]
     length[length == 0] = sum(plane) / 4
-    patch = _patches(voxel, part.shape, doubt, np.asarray(spacing, float), slice_axis, planar, extent)
+    patch = _patches(voxel, part.shape, doubt, np.asarray(spacing, float), slice_axis, planar, extent, cancelled)
     patch = _ranked(patch, doubt)
     return Partition(voxel + start, patch, doubt, length, _other(part, axes)[at], int(patch.max()) + 1)
 
@@ -185,18 +200,28 @@ def _patches(
     slice_axis: int,
     planar: bool,
     extent: float,
+    cancelled: Callable[[], bool] | None,
 ) -> NDArray[np.int64]:
     """(M,) which patch: voxels of one level that touch, small ones joined to what they touch, then cut to size."""
     # Neighbouring slices of a planar mask carry different values, so that nothing connects across them.
     apart = (len(LEVELS) + 1) * (voxel[:, slice_axis] % 2) if planar else 0
+    _leave_if(cancelled)
     piece = _connected(voxel, shape, 1 + np.digitize(doubt, LEVELS) + apart)
+    _leave_if(cancelled)
     piece = _joined(voxel * np.where(np.arange(3) == slice_axis, 2 if planar else 1, 1), piece)
     cut = np.zeros(len(voxel), np.int64)
-    for number, part in enumerate(p for whole in _groups(piece) for p in _split(whole, voxel, spacing, extent)):
+    parts = (p for whole in _groups(piece) for p in _split(whole, voxel, spacing, extent))
+    for number, part in enumerate(parts):
+        _leave_if(cancelled)
         cut[part] = number + 1
     if planar:
         cut = 2 * cut + voxel[:, slice_axis] % 2
     return _connected(voxel, shape, cut)
+
+
+def _leave_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise CancelledError
 
 
 def _connected(voxel: NDArray[np.int64], shape: tuple[int, ...], value: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -227,19 +252,18 @@ def _groups(number: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 def _split(
     part: NDArray[np.int64], voxel: NDArray[np.int64], spacing: NDArray[np.float64], extent: float
-) -> list[NDArray[np.int64]]:
+) -> Iterator[NDArray[np.int64]]:
     """Halve the longest side until the box's diagonal is short enough."""
-    todo, done = [part], []
+    todo = [part]
     while todo:
         now = todo.pop()
         low, high = voxel[now].min(axis=0), voxel[now].max(axis=0)
         if (low == high).all() or np.linalg.norm((high - low + 1) * spacing) <= extent:
-            done.append(now)
+            yield now
             continue
         axis = int(((high - low) * spacing).argmax())
         first = voxel[now, axis] <= (low[axis] + high[axis]) / 2
         todo += [now[~first], now[first]]
-    return done
 
 
 def _ranked(patch: NDArray[np.int64], doubt: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,12 @@ SUPERIOR = 2
 
 
 def doubtful_patches(
-    mask: Array, error: Array, grid: Grid, sliced: int | None = None, roi: Roi | None = None
+    mask: Array,
+    error: Array,
+    grid: Grid,
+    sliced: int | None = None,
+    roi: Roi | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Patches:
     """Rank the boundary of a mask by the probability that it is wrong.
 
@@ -31,10 +38,17 @@ def doubtful_patches(
         model: patches reach across slices.
     roi
         The region that was read; its own faces are no boundary.
+    cancelled
+        Asked between steps; True ends the work.
+
+    Raises
+    ------
+    CancelledError
+        When ``cancelled`` said so.
     """
     axis = _across(grid) if sliced is None else sliced
     box = roi.slices if roi is not None else (slice(None),) * 3
-    found = partition(mask[box], error[box], grid.spacing, axis, planar=sliced is not None)
+    found = partition(mask[box], error[box], grid.spacing, axis, planar=sliced is not None, cancelled=cancelled)
     if not found.count:
         return no_patches()
     start = np.array(roi.start if roi is not None else (0, 0, 0))

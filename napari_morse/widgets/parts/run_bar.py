@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QWidget
 
 from napari_morse.widgets.parts.text import Note
 
-STAGES = {"coarse": "coarse mask, tile", "render": "boundary, block"}
+STAGES = {"coarse": "coarse mask, tile", "render": "boundary, block", "patches": "doubtful patches"}
 """What the engine's stages are called on the screen."""
 RUN_TIP = "Segment the scan: coarse mask, then the boundary again, point by point."
 
