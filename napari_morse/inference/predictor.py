@@ -146,7 +146,7 @@ class Predictor:
             images = "one image" if len(wanted) == 1 else f"{len(wanted)} images ({', '.join(wanted)})"
             raise InputError(
                 f"The model {self.card.name!r} reads {images} per case, and {scan.stem!r} has {given}.",
-                "Give as many, on one grid, to `napari-morse predict`; the window offers one scan to a model."
+                "Choose a layer for each channel; to `napari-morse predict` give numbered files on one grid."
                 if len(wanted) > 1 else "Choose another model, or give one image.",
             )  # fmt: skip
 

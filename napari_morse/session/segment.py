@@ -5,13 +5,13 @@ The session belongs to one thread (the window's); a `SegmentJob` is a frozen cop
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from psygnal import Signal
 
-from napari_morse.errors import CancelledError, InputError
+from napari_morse.errors import CancelledError, GeometryError, InputError
 from napari_morse.session.engine import Engine, LocalEngine
 from napari_morse.types import Prediction, Roi, Scan
 
@@ -20,13 +20,14 @@ Status = Literal["idle", "running", "done", "cancelled", "failed"]
 
 @dataclass(frozen=True, eq=False)
 class SegmentJob:
-    """One run: its inputs cannot change under it."""
+    """One run: its inputs cannot change under it; ``others`` are the scans that are the model's further channels."""
 
     engine: Engine
     scan: Scan
     model: str
     device: str
     roi: Roi | None = None
+    others: tuple[Scan, ...] = ()
 
     def run(
         self,
@@ -55,12 +56,18 @@ class SegmentJob:
         stop = cancelled or _never
         predictor = self.engine.predictor(self.model, self.device)
         _leave_if(stop)
-        warnings = predictor.set_scan(self.scan, self.roi)
+        warnings = predictor.set_scan(self._read(), self.roi)
         if warned is not None and warnings:
             warned(warnings)
         _leave_if(stop)
         prediction = predictor.predict(progress, stop)
         return replace(prediction, warnings=tuple(dict.fromkeys((*warnings, *prediction.warnings))))
+
+    def _read(self) -> Scan:
+        """The scan with its further channels."""
+        if not self.others:
+            return self.scan
+        return replace(self.scan, others=tuple(scan.data for scan in self.others))
 
 
 def _never() -> bool:
@@ -92,6 +99,8 @@ class SegmentSession:
         self._model = ""
         self._device = "auto"
         self._roi: Roi | None = None
+        self._wanted: tuple[str, ...] = ()
+        self._others: dict[str, Scan] = {}
         self._status: Status = "idle"
         self.result: Prediction | None = None
         self.result_scan: Scan | None = None
@@ -120,6 +129,17 @@ class SegmentSession:
     def model(self, name: str) -> None:
         if name != self._model:
             self._model = name
+            self.setup_changed.emit()
+
+    @property
+    def others(self) -> Mapping[str, Scan]:
+        """What was chosen for the model's further channels, by name."""
+        return self._others
+
+    def set_channels(self, wanted: tuple[str, ...], chosen: Mapping[str, Scan]) -> None:
+        """Say which channels the model reads after the first, and which scans they are, as far as chosen."""
+        if wanted != self._wanted or dict(chosen) != self._others:
+            self._wanted, self._others = wanted, dict(chosen)
             self.setup_changed.emit()
 
     @property
@@ -168,6 +188,9 @@ class SegmentSession:
             return "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
         if not self._model:
             return "No model is chosen: choose one above."
+        missing = [name for name in self._wanted if name not in self._others]
+        if missing:
+            return f"The model also reads the channel “{missing[0]}”: choose its layer below the scan."
         return ""
 
     def begin(self) -> SegmentJob:
@@ -177,12 +200,21 @@ class SegmentSession:
         ------
         InputError
             When nothing can be run now (see `blocked`).
+        GeometryError
+            When a channel does not lie on the scan's grid.
         """
         if self.blocked or self._scan is None:
             raise InputError(self.blocked)
+        others = tuple(self._others[name] for name in self._wanted)
+        for name, other in zip(self._wanted, others, strict=True):
+            if not other.grid.same_as(self._scan.grid):
+                raise GeometryError(
+                    f"The channel “{name}” ({other.stem}) does not lie on the scan's grid.",
+                    "Resample it to the scan's grid, or choose another layer.",
+                )
         self.warnings, self.error = (), None
         self._move("running")
-        return SegmentJob(self.engine, self._scan, self._model, self._device, self._roi)
+        return SegmentJob(self.engine, self._scan, self._model, self._device, self._roi, others)
 
     def finish(self, job: SegmentJob, prediction: Prediction) -> None:
         """Keep what a job gave."""

@@ -20,6 +20,7 @@ from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.layers import carrier_of, mask_of
 from napari_morse.widgets.parts.card import CardDialog
+from napari_morse.widgets.parts.channel_box import ChannelBox
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.region import RegionBox
 from napari_morse.widgets.parts.result_box import ResultBox
@@ -84,6 +85,7 @@ class SegmentTab(EndingWidget):
 
     def _build(self) -> None:
         self.scans = ScanPicker(self._viewer, self)
+        self.channels = ChannelBox(self.scans, self)
         self.model = combo_box(self, "The model that segments.")
         self.card = QPushButton("i", self)
         self.card.setFixedWidth(28)
@@ -102,6 +104,7 @@ class SegmentTab(EndingWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Scan", self.scans.combo)
         form.addRow("", self.scans.about)
+        form.addRow(self.channels)
         form.addRow("Region", self.region.buttons)
         form.addRow("Slices", self.region.slices)
         form.addRow("", self.region.text)
@@ -121,6 +124,7 @@ class SegmentTab(EndingWidget):
     def _connect(self) -> None:
         self.scans.changed.connect(self._on_scan)
         self.scans.removed.connect(self._on_scan_removed)
+        self.channels.changed.connect(self._on_channels)
         self.model.currentTextChanged.connect(self._on_model_chosen)
         self.device.currentTextChanged.connect(self._on_device)
         self.card.clicked.connect(self._show_card)
@@ -243,6 +247,11 @@ class SegmentTab(EndingWidget):
         self.card.setEnabled(name in self._models)
         known = "What this model is, and what it was trained on."
         self.card.setToolTip(known if name in self._models else "There is no model.")
+        self.channels.set_channels(self._models[name].card.channels[1:] if name in self._models else ())
+        self._on_channels()
+
+    def _on_channels(self) -> None:
+        self._session.set_channels(tuple(self.channels.combos), self.channels.scans())
         self._refresh()
 
     def _on_device(self, name: str) -> None:
@@ -335,6 +344,7 @@ class SegmentTab(EndingWidget):
         for widget in (self.scans.combo, self.model, self.device):
             widget.setEnabled(not why)
             widget.setToolTip(why or str(widget.property("tip")))
+        self.channels.set_enabled(why)
         self.region.set_enabled(why)
 
     def _refresh(self) -> None:

@@ -36,6 +36,8 @@ class ScanPicker(QObject):
     """Another scan was chosen, or the chosen one was changed."""
     removed = Signal(object)
     """An image layer that was listed is gone."""
+    listed = Signal()
+    """The list has other layers, or other names."""
 
     def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
         super().__init__(parent)
@@ -57,6 +59,14 @@ class ScanPicker(QObject):
         layer: Image | None = self.combo.currentData()
         return layer
 
+    def layers(self) -> list[Image]:
+        """Those that can be chosen."""
+        return [self.combo.itemData(n) for n in range(self.combo.count())]
+
+    def scan_of(self, layer: Image | None) -> Scan | None:
+        """What a listed layer holds; None, after a warning, when it cannot be read."""
+        return self._read(layer) if layer is not None else None
+
     def close_down(self) -> None:
         """Let go of the viewer."""
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
@@ -74,10 +84,11 @@ class ScanPicker(QObject):
             elif found:
                 self.combo.setCurrentIndex(len(found) - 1)
         self._choose()
+        self.listed.emit()
 
     def _choose(self) -> None:
         layer = self.layer
-        self.scan = self._read(layer) if layer is not None else None
+        self.scan = self.scan_of(layer)
         self.about.say(_describe(self.scan))
         self.changed.emit()
 
@@ -112,11 +123,13 @@ class ScanPicker(QObject):
         place = self.combo.findData(event.source)
         if place >= 0:
             self.combo.setItemText(place, event.source.name)
+            self.listed.emit()
 
     def _on_changed(self, event: Any) -> None:
         self._scans.pop(event.source, None)
         if event.source is self.layer:
             QTimer.singleShot(0, self._choose)
+        QTimer.singleShot(0, self.listed.emit)
 
 
 def _can_be_scan(layer: Layer) -> bool:
