@@ -159,6 +159,11 @@ class TrainConfig(_Frozen):
     """How the learning rate falls: half a cosine, or (1 − t/T)^0.9."""
     floor: float = Field(0.01, ge=0, le=1)
     """Where it ends, as a share of where it began."""
+    restart: bool = False
+    """The renderer's learning rate begins anew when the renderer does, and falls over the second stage; else it takes
+    over what the backbone's has fallen to, as published: a head that begins at zero then ends half trained."""
+    renderer_rate: float = Field(1.0, gt=0)
+    """The renderer's learning rate, in multiples of the backbone's."""
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(100, ge=0)
     ema: float = Field(0.995, ge=0, lt=1)

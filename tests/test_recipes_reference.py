@@ -61,7 +61,8 @@ def test_lambda_is_nothing_for_half_of_the_time_then_rises_to_a_half_in_2d_and_i
 
 def test_the_learning_rate_falls_from_a_hundredth_to_a_thousandth_as_a_power(tmp_path: Path) -> None:
     run = trainer(tiny("reference-2d"), tmp_path)
-    assert [group["momentum"] for group in run.optimizer.param_groups] == [0.9]
+    assert [group["momentum"] for group in run.optimizer.param_groups] == [0.9, 0.9]
+    assert run.renderer_rate(4, 0.5) == run.learning_rate(4, 0.5), "one schedule for all, as published"
     assert run.learning_rate(0, 0.0) == pytest.approx(0.01) and run.learning_rate(9, 1.0) == pytest.approx(0.001)
     assert run.learning_rate(4, 0.5) == pytest.approx(0.001 + 0.009 * 0.5**0.9)
     ours = trainer(tiny("default-2d"), tmp_path)

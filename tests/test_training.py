@@ -91,6 +91,26 @@ def test_stage_one_leaves_the_head_at_zero_and_stage_two_moves_it(tmp_path: Path
     assert both.renderer.head.last.weight.any()
 
 
+def test_a_renderer_that_begins_anew_has_a_schedule_of_its_own(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "own", stage_one=0.6, warmup=0, restart=True, renderer_rate=3.0, learning_rate=1e-3)
+    assert run.renderer_rate(0, 0.6) == 0 and run.renderer_rate(0, 0.604) == pytest.approx(1.5e-3, rel=1e-3)
+    assert run.renderer_rate(0, 0.608) == pytest.approx(3e-3, rel=1e-2), "full when the second stage is 2 % old"
+    assert run.renderer_rate(0, 0.8) == pytest.approx(3 * run.learning_rate(0, 0.5)), "half way through that stage"
+    assert run.renderer_rate(0, 1.0) == pytest.approx(3 * run.learning_rate(0, 1.0))
+    shared = trainer(tmp_path / "shared", stage_one=0.6, warmup=0, renderer_rate=2.0)
+    assert shared.renderer_rate(0, 0.8) == pytest.approx(2 * shared.learning_rate(0, 0.8))
+    backbone, renderer = run.optimizer.param_groups
+    assert len(backbone["params"]) == len(list(run.net.backbone.parameters()))
+    assert len(backbone["params"]) + len(renderer["params"]) == len(list(run.net.parameters()))
+    run.step(0, 0.7, *batch_of(run))
+    assert renderer["lr"] == run.renderer_rate(0, 0.7) and backbone["lr"] == run.learning_rate(0, 0.7)
+
+
+def batch_of(run: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
+    _, images, labels = next(iter(run.batches.stream(0, 1)))
+    return images, labels
+
+
 def test_the_best_weights_by_rendered_dice_are_kept(tmp_path: Path) -> None:
     reports: list[Report] = []
     run = trainer(tmp_path, iterations=16)

@@ -46,6 +46,8 @@ SKIPS = 3
 """Steps in a row without a finite loss that end a run."""
 POWER = 0.9
 """Of the polynomial schedule, as published."""
+WARM = 0.02
+"""Share of the second stage over which the renderer's learning rate rises, where it begins anew."""
 Watcher = Callable[[Report], None]
 
 
@@ -94,11 +96,12 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         config = self.recipe.train
+        backbone = list(self.net.backbone.parameters())
+        known = set(map(id, backbone))
+        groups = [{"params": backbone}, {"params": [p for p in self.net.parameters() if id(p) not in known]}]
         if config.optimizer == "sgd":
-            return torch.optim.SGD(
-                self.net.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
-            )
-        return torch.optim.AdamW(self.net.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+            return torch.optim.SGD(groups, config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
 
     def resume(self) -> None:
         """Go on from the state in the folder."""
@@ -142,8 +145,9 @@ class Trainer:
         self.net.train()
         if self.recipe.train.frozen:
             self.net.backbone.eval()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(iteration, share)
+        backbone, renderer = self.optimizer.param_groups
+        backbone["lr"] = self.learning_rate(iteration, share)
+        renderer["lr"] = self.renderer_rate(iteration, share)
         config = self.recipe.train
         with torch.set_grad_enabled(not config.frozen):
             maps = self._coarse(images)
@@ -213,6 +217,14 @@ class Trainer:
         warm = min(1.0, (iteration + 1) / max(config.warmup, 1))
         fall = (1 - share) ** POWER if config.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * share))
         return config.learning_rate * warm * (config.floor + (1 - config.floor) * fall)
+
+    def renderer_rate(self, iteration: int, share: float) -> float:
+        """The renderer's learning rate: the backbone's, or with ``restart`` one of its own over the second stage."""
+        config = self.recipe.train
+        if not config.restart or config.second_stage >= 1:
+            return config.renderer_rate * self.learning_rate(iteration, share)
+        own = max(0.0, (share - config.second_stage) / (1 - config.second_stage))
+        return config.renderer_rate * min(1.0, own / WARM) * self.learning_rate(config.warmup, own)
 
     @torch.no_grad()
     def _average(self, iteration: int) -> None:
