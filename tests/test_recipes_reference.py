@@ -73,7 +73,7 @@ def test_the_learning_rate_falls_from_a_hundredth_to_a_thousandth_as_a_power(tmp
 def test_pointrend_shares_backbone_and_schedule_with_ours() -> None:
     for dims in ("2d", "3d"):
         peer, ours = RECIPES[f"pointrend-{dims}"], RECIPES[f"default-{dims}"]
-        same = {"stage_one": 0.0, "point_dice": 0.0, "rough": 0.0}
+        same = {"stage_one": 0.0, "point_dice": 0.0, "rough": 0.0, "restart": False, "renderer_rate": 1.0}
         assert peer.backbone == ours.backbone and peer.train == ours.train.model_copy(update=same)
         render = peer.render
         assert (render.scales, render.mixture, render.encoding, render.native) == (1, "none", "none", False)

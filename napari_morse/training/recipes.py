@@ -21,12 +21,16 @@ FILE_LIMIT = 100_000
 SHOWN = 80
 """Characters of a wrong value that are repeated."""
 
-DEFAULT_3D = Recipe(name="default-3d", render=RenderConfig(looks=2), train=TrainConfig(rough=0.25))
+DEFAULT_3D = Recipe(
+    name="default-3d",
+    render=RenderConfig(looks=2),
+    train=TrainConfig(rough=0.25, restart=True, renderer_rate=3.0),
+)
 DEFAULT_2D = Recipe(
     name="default-2d",
     backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
     render=RenderConfig(points=384, looks=2),
-    train=TrainConfig(window=(48, 48), batch=24, iterations=6000, rough=0.25),
+    train=TrainConfig(window=(48, 48), batch=24, iterations=6000, rough=0.25, restart=True, renderer_rate=3.0),
 )
 
 
@@ -46,7 +50,8 @@ def _pointrend(name: str, ours: Recipe) -> Recipe:
         residual=False,
         detach=False,
     )
-    train = ours.train.model_copy(update={"stage_one": 0.0, "point_weight": 1.0, "point_dice": 0.0, "rough": 0.0})
+    changed = {"stage_one": 0.0, "point_weight": 1.0, "point_dice": 0.0, "rough": 0.0, "restart": False}
+    train = ours.train.model_copy(update=changed | {"renderer_rate": 1.0})
     return Recipe(name=name, backbone=ours.backbone, render=render, train=train)
 
 
