@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -25,8 +25,8 @@ from napari_morse.io.atomic import atomic_path
 from napari_morse.io.guards import check_budget, enough_memory
 from napari_morse.types import Array
 
-FORMAT = "napari-morse-corrections"
-FORMAT_VERSION = 1
+FORMAT: Final = "napari-morse-corrections"
+FORMAT_VERSION: Final = 1
 ENDING = ".zarr.zip"
 _CHUNK = 128
 """Voxels per axis of a chunk: 2 MB of uint8."""

@@ -2,8 +2,9 @@
 
 Layout (numbers are those of `varints`): length and text of the kind; voxels; pairs; how places are written; then three
 streams, pairs, places and values, each as (raw length, stored length, content; compressed when the two differ).
-Places are sorted flat indices (C order of (I, J, K)), as gaps between voxels or as runs of (gap, length), whichever is
-shorter. Values are an index into the pairs, in 1, 2, 4, 8, 16 or 32 bits; one pair alone takes nothing.
+Places are sorted flat indices (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how many
+stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1, 2, 4,
+8, 16 or 32 bits; one pair alone takes nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse.errors import DamagedFileError
-from napari_morse.session.edits import varints
+from napari_morse.session.edits import bits, varints
 from napari_morse.types import Array, Roi
 
 Indices = NDArray[np.int64]
 
 _WIDTHS = (1, 2, 4, 8, 16, 32)
-_GAPS, _RUNS = 0, 1
+_GAPS, _RUNS, _BITS = 0, 1, 2
+_LONG = 1 << 16
+"""Bytes from which a stream is compressed fast rather than well: scattered voxels gain little from it."""
 KIND_LENGTH = 64
 """Characters that the name of an act may have."""
 
@@ -121,35 +124,27 @@ def _to_bits(values: Array) -> NDArray[np.uint64]:
     return values.view(f"u{values.itemsize}").astype(np.uint64)
 
 
-def _from_bits(bits: NDArray[np.uint64], dtype: np.dtype[Any]) -> Array:
-    if int(bits.max()) >> (8 * dtype.itemsize):
+def _from_bits(values: NDArray[np.uint64], dtype: np.dtype[Any]) -> Array:
+    if int(values.max()) >> (8 * dtype.itemsize):
         raise ValueError("a value beyond the mask's dtype")
-    narrow: Array = bits.astype(f"u{dtype.itemsize}")
+    narrow: Array = values.astype(f"u{dtype.itemsize}")
     return narrow.view(dtype)
 
 
 def _codes(codes: NDArray[np.int64], many: int) -> bytes:
     width = _width(many)
-    if width == 0:
-        return b""
-    if width >= 8:
-        return codes.astype(f"<u{width // 8}").tobytes()
-    bits = (codes[:, None] >> np.arange(width)) & 1
-    return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+    if width < 8:
+        return bits.pack(codes.astype(np.uint64), width)
+    return codes.astype(f"<u{width // 8}").tobytes()
 
 
 def _decode_codes(content: bytes, count: int, many: int) -> NDArray[np.int64]:
     width = _width(many)
-    if len(content) != -(-count * width // 8):
+    if width < 8:
+        return bits.unpack(content, width, count).astype(np.int64)
+    if len(content) != count * width // 8:
         raise ValueError("another number of values than of voxels")
-    if width == 0:
-        return np.zeros(count, np.int64)
-    if width >= 8:
-        return np.frombuffer(content, f"<u{width // 8}").astype(np.int64)
-    bits = np.unpackbits(np.frombuffer(content, np.uint8), count=count * width, bitorder="little")
-    weights = (1 << np.arange(width)).astype(np.int64)
-    found: NDArray[np.int64] = bits.reshape(count, width).astype(np.int64) @ weights
-    return found
+    return np.frombuffer(content, f"<u{width // 8}").astype(np.int64)
 
 
 def _width(many: int) -> int:
@@ -157,7 +152,7 @@ def _width(many: int) -> int:
 
 
 def _places(places: Indices) -> tuple[int, bytes]:
-    """Gaps or runs, whichever is shorter, and which it is."""
+    """The shortest form, and which it is."""
     breaks = np.flatnonzero(np.diff(places) > 1) + 1
     starts, stops = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(places)]])
     lengths = stops - starts
@@ -166,17 +161,23 @@ def _places(places: Indices) -> tuple[int, bytes]:
     runs = np.stack([gaps, lengths - 1], axis=1).ravel().astype(np.uint64)
     forms = [(_RUNS, _squeeze(varints.pack(runs)))]
     if 8 * len(starts) > len(places):  # with longer runs, gaps never win
-        single = np.diff(places, prepend=-1) - 1
-        forms.append((_GAPS, _squeeze(varints.pack(single.astype(np.uint64)))))
+        single = (np.diff(places, prepend=-1) - 1).astype(np.uint64)
+        width = int(single.max()).bit_length()
+        forms.append((_GAPS, _squeeze(varints.pack(single))))
+        forms.append((_BITS, _squeeze(varints.put(width) + bits.pack(single, width))))
     return min(forms, key=lambda form: len(form[1]))
 
 
 def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
-    numbers = varints.unpack(content)
+    if form == _BITS:
+        width, at = varints.one(content, 0)
+        numbers = bits.unpack(content[at:], width, count)
+    else:
+        numbers = varints.unpack(content)
     if len(numbers) and int(numbers.max()) >= size:
         raise ValueError("a voxel outside the mask")
     steps = numbers.astype(np.int64)
-    if form == _GAPS:
+    if form in (_GAPS, _BITS):
         places = np.cumsum(steps + 1) - 1
     elif form == _RUNS and len(steps) % 2 == 0:
         gaps, lengths = steps[0::2], steps[1::2] + 1
@@ -191,7 +192,7 @@ def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
 
 
 def _squeeze(stream: bytes) -> bytes:
-    small = zlib.compress(stream, 6)
+    small = zlib.compress(stream, 6 if len(stream) < _LONG else 1)
     stored = small if len(small) < len(stream) else stream
     return varints.put(len(stream), len(stored)) + stored
 

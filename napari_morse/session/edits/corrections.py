@@ -262,6 +262,8 @@ class Corrections:
         self._tell_dirty()
 
     def _write(self, record: Record) -> None:
+        if not self._mask_file.exists():  # without what it begins on, a journal is worth nothing
+            self._journal = None
         if self._journal is not None:
             try:
                 self._journal.append(record)

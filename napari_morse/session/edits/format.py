@@ -1,7 +1,8 @@
 """The journal's bytes: a header that says whose it is, then one record a step, each with its length and checksum.
 
-Header: magic, version, length of a JSON text, the text, CRC32 of all that. A record of version 1: length of the
-payload, CRC32 of step and payload, step, payload. Little-endian.
+Header: magic, version, length of a JSON text, the text, CRC32 of all that. A record: marker, number (from 1), length
+of the payload, CRC32 of the other four, step, payload. Little-endian. The marker lets records behind a damaged one be
+counted. In version 1 a record was: length, CRC32 of step and payload, step, payload.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from enum import IntEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 MAGIC = b"MORSEJNL"
-VERSION = 1
+VERSION = 2
 FRONT = struct.Struct("<8sHI")
 CHECK = struct.Struct("<I")
-RECORD = struct.Struct("<IIB")
+RECORD = struct.Struct("<4sIIIB")
+MARKER = b"\xf5MR\n"
+OLD_RECORD = struct.Struct("<IIB")
 MOST_HEADER = 1 << 16
 """Bytes that the JSON text may have."""
 
@@ -63,5 +66,11 @@ def pack_header(header: Header) -> bytes:
 
 def pack_record(record: Record, number: int) -> bytes:
     """One record, the ``number``-th of its journal."""
-    body = bytes([record.step]) + record.payload
-    return RECORD.pack(len(record.payload), zlib.crc32(body), record.step) + record.payload
+    length = len(record.payload)
+    check = checksum(number, length, record.step, record.payload)
+    return RECORD.pack(MARKER, number, length, check, record.step) + record.payload
+
+
+def checksum(number: int, length: int, step: int, payload: bytes) -> int:
+    """CRC32 of a record."""
+    return zlib.crc32(payload, zlib.crc32(struct.pack("<IIB", number, length, step)))

@@ -43,7 +43,7 @@ class History:
         self._position = 0
         self._floor = 0
         self._next = 1
-        self._bytes = 0
+        self._size = 0
 
     @property
     def state(self) -> int:
@@ -61,28 +61,28 @@ class History:
         return len(self._entries) - self._position
 
     @property
-    def bytes(self) -> int:
-        """Memory of the encoded acts."""
-        return self._bytes
+    def size(self) -> int:
+        """Bytes of the encoded acts."""
+        return self._size
 
     def push(self, payload: bytes, *, trim: bool = True) -> None:
         """Add an act just done; what was undone before it is gone."""
         while self.redoable:
-            self._bytes -= len(self._entries.pop().payload)
+            self._size -= len(self._entries.pop().payload)
         self._entries.append(_Entry(self._next, payload))
         self._next += 1
         self._position += 1
-        self._bytes += len(payload)
+        self._size += len(payload)
         if trim:
             self.trim()
 
     def trim(self) -> None:
         """Forget the oldest acts beyond the limits, never one that was undone."""
-        while self._bytes > self._limits.history_bytes and self._position and len(self._entries) > self._limits.acts:
+        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.acts:
             oldest = self._entries.popleft()
             self._floor = oldest.state
             self._position -= 1
-            self._bytes -= len(oldest.payload)
+            self._size -= len(oldest.payload)
 
     def to_undo(self) -> bytes | None:
         """The act that undo would take back, encoded; None when there is none."""
@@ -131,7 +131,7 @@ class History:
             history._entries.append(_Entry(state, payloads[at : at + length]))
             at += length
         history._position, history._floor, history._next = index.position, index.floor, index.next
-        history._bytes = len(payloads)
+        history._size = len(payloads)
         return history
 
 

@@ -13,12 +13,15 @@ from napari_morse.session.edits.format import (
     CHECK,
     FRONT,
     MAGIC,
+    MARKER,
     MOST_HEADER,
+    OLD_RECORD,
     RECORD,
     VERSION,
     Header,
     Record,
     Step,
+    checksum,
 )
 
 
@@ -63,11 +66,24 @@ def read_journal(path: Path) -> JournalText:
     except OSError as error:
         raise InputError(f"The journal cannot be read: {error.strerror}.", "Check who may read it.") from error
     header, version, at = _header(content)
+    read = _record if version == VERSION else _old_record
     records: list[Record] = []
-    while (found := _record(content, at)) is not None:
+    while (found := read(content, at, len(records) + 1)) is not None:
         record, at = found
         records.append(record)
-    return JournalText(header, version, tuple(records), at, len(content), int(at < len(content)))
+    return JournalText(header, version, tuple(records), at, len(content), _lost(content, at, len(records)))
+
+
+def _lost(content: bytes, whole: int, number: int) -> int:
+    """Steps behind the last whole record: told by the numbers of those that can still be read."""
+    last, end = number, whole
+    at = content.find(MARKER, whole)
+    while at >= 0:
+        seen = RECORD.unpack_from(content, at)[1] if at + RECORD.size <= len(content) else 0
+        found = _record(content, at, seen) if seen > last else None
+        last, end = (seen, found[1]) if found else (last, end)
+        at = content.find(MARKER, found[1] if found else at + 1)
+    return last - number + (end < len(content))
 
 
 def _header(content: bytes) -> tuple[Header, int, int]:
@@ -87,14 +103,30 @@ def _header(content: bytes) -> tuple[Header, int, int]:
         raise _damaged() from error
 
 
-def _record(content: bytes, at: int) -> tuple[Record, int] | None:
+def _record(content: bytes, at: int, number: int) -> tuple[Record, int] | None:
+    """The ``number``-th record, at ``at``, and where it ends; None unless it is whole."""
     if at + RECORD.size > len(content):
         return None
-    length, check, step = RECORD.unpack_from(content, at)
-    payload = content[at + RECORD.size : at + RECORD.size + length]
-    if len(payload) != length or zlib.crc32(bytes([step]) + payload) != check or step not in set(Step):
+    marker, own, length, check, step = RECORD.unpack_from(content, at)
+    end = at + RECORD.size + length
+    if marker != MARKER or own != number or end > len(content):
         return None
-    return Record(Step(step), payload), at + RECORD.size + length
+    payload = content[at + RECORD.size : end]
+    if checksum(number, length, step, payload) != check or step not in set(Step):
+        return None
+    return Record(Step(step), payload), end
+
+
+def _old_record(content: bytes, at: int, _: int) -> tuple[Record, int] | None:
+    """As `_record`, of version 1."""
+    if at + OLD_RECORD.size > len(content):
+        return None
+    length, check, step = OLD_RECORD.unpack_from(content, at)
+    end = at + OLD_RECORD.size + length
+    payload = content[at + OLD_RECORD.size : end]
+    if end > len(content) or zlib.crc32(bytes([step]) + payload) != check or step not in set(Step):
+        return None
+    return Record(Step(step), payload), end
 
 
 def _damaged() -> DamagedFileError:

@@ -198,5 +198,6 @@ def _array(values: Any) -> Array:
 
 
 def _unlike(mine: Array, other: Array, first: int, last: int) -> tuple[Indices, Indices, Indices]:
-    i, j, k = np.nonzero(mine[first:last] != other[first:last])
+    unlike = mine[first:last] != other[first:last]
+    i, j, k = np.nonzero(unlike) if unlike.any() else np.zeros((3, 0), np.int64)
     return i + first, j, k
