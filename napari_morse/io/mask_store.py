@@ -1,8 +1,9 @@
 """A mask under work and its undo history as zarr in one zip file: written whole, read behind gates.
 
-Inside: a group with our attributes, the array ``mask`` (I, J, K) in blosc-compressed chunks, and the array ``history``
-(bytes). Nothing else is read: every name, dtype, codec, chunk and length is checked before memory is spent, members
-must lie in the zip file uncompressed (so it cannot unfold), and sha256 sums of both arrays are compared at the end.
+Inside: a group with our attributes, the array ``mask`` (I, J, K) and the array ``history`` (bytes), both in chunks that
+blosc compressed, as any zarr library reads them. We need so little of zarr 3 that it is written and read here: nothing
+but what `save_store` writes is taken. Every name, dtype, codec, chunk and length is checked before memory is spent,
+parts must lie in the zip file uncompressed (so it cannot unfold), and the arrays' sha256 sums are compared at the end.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -30,6 +32,8 @@ FORMAT_VERSION: Final = 1
 ENDING = ".zarr.zip"
 _CHUNK = 128
 """Voxels per axis of a chunk: 2 MB of uint8."""
+_HISTORY_CHUNK = 1 << 26
+"""Bytes: blosc takes no more than 2 GB at once."""
 _MOST_META = 1 << 20
 """Bytes that a member with metadata may have."""
 _BLOSC_HEADER = 16
@@ -130,9 +134,36 @@ class _ArrayMeta(_Strict):
     def count(self) -> int:
         return math.prod(self.counts)
 
-    def keys(self, name: str) -> list[str]:
-        """Members that hold the chunks."""
-        return ["/".join((name, "c", *map(str, index))) for index in np.ndindex(*self.counts)]
+    def chunks(self, name: str) -> Iterator[tuple[str, tuple[slice, ...]]]:
+        """The member that holds each chunk, and its place in the array."""
+        chunk = self.chunk_grid.configuration.chunk_shape
+        for index in np.ndindex(*self.counts):
+            box = (slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, chunk, self.shape, strict=True))
+            yield "/".join((name, "c", *map(str, index))), tuple(box)
+
+    @classmethod
+    def of(cls, data: Array, chunk: list[int]) -> _ArrayMeta:
+        """The description of an array in chunks of ``chunk``."""
+        settings: dict[str, JsonValue] = {
+            "typesize": data.dtype.itemsize,
+            "cname": "zstd",
+            "clevel": 3,
+            "shuffle": "shuffle",
+            "blocksize": 0,
+        }
+        order = _Named(name="bytes", configuration={"endian": "little"})
+        return cls.model_validate(
+            {
+                "zarr_format": 3,
+                "node_type": "array",
+                "shape": list(data.shape),
+                "data_type": data.dtype.name,
+                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+                "chunk_key_encoding": _KEYS.model_dump(),
+                "fill_value": 0,
+                "codecs": [order.model_dump(), {"name": "blosc", "configuration": settings}],
+            }
+        )
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -158,11 +189,6 @@ def save_store(stored: StoredMask, path: Path | str) -> Path:
     InputError
         No such folder, no space, no right to write.
     """
-    import zarr
-    from zarr.codecs import BloscCodec
-    from zarr.storage import ZipStore
-
-    data = np.ascontiguousarray(stored.data, stored.data.dtype.newbyteorder("<"))
     attributes = _Attributes(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -170,22 +196,27 @@ def save_store(stored: StoredMask, path: Path | str) -> Path:
         history_sha256=hashlib.sha256(stored.history).hexdigest(),
         about=stored.about,
     )
-    settings: dict[str, Any] = {"filters": None, "fill_value": 0, "config": {"write_empty_chunks": True}}
-    with atomic_path(path) as part, ZipStore(part, mode="w") as store:
-        group = zarr.create_group(store, zarr_format=3, attributes=attributes.model_dump())
-        chunks = tuple(min(n, _CHUNK) for n in data.shape)
-        codec = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=data.dtype.itemsize)
-        mask = group.create_array(
-            "mask", shape=data.shape, chunks=chunks, dtype=data.dtype, compressors=[codec], **settings
-        )
-        mask[...] = data
-        written = np.frombuffer(stored.history, np.uint8)
-        pieces = (max(len(written), 1),)
-        history = group.create_array(
-            "history", shape=written.shape, chunks=pieces, dtype="uint8", compressors=None, **settings
-        )
-        history[...] = written
+    group = _Group(zarr_format=3, node_type="group", attributes=attributes.model_dump())
+    history = np.frombuffer(stored.history, np.uint8)
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        packed.writestr("zarr.json", group.model_dump_json(exclude_none=True))
+        _write_array(packed, "mask", stored.data, [min(n, _CHUNK) for n in stored.data.shape])
+        _write_array(packed, "history", history, [min(max(len(history), 1), _HISTORY_CHUNK)])
     return Path(path)
+
+
+def _write_array(packed: zipfile.ZipFile, name: str, data: Array, chunk: list[int]) -> None:
+    """One array: its metadata, and all its chunks, those at the far borders filled up with zeros as zarr wants them."""
+    from numcodecs import blosc
+
+    meta = _ArrayMeta.of(data, chunk)
+    packed.writestr(f"{name}/zarr.json", meta.model_dump_json())
+    padded = np.zeros(chunk, np.dtype(meta.data_type).newbyteorder("<"))
+    for key, box in meta.chunks(name):
+        piece = data[box]
+        padded[...] = 0
+        padded[tuple(slice(n) for n in piece.shape)] = piece
+        packed.writestr(key, blosc.compress(padded, b"zstd", 3, blosc.SHUFFLE, typesize=data.dtype.itemsize))
 
 
 def load_store(path: Path | str) -> StoredMask:
@@ -233,7 +264,7 @@ class _Reader:
         mask, history = self._array("mask", 3), self._array("history", 1)
         check_budget(mask.nbytes + history.nbytes, self._name)
         self._check_members(("mask", mask), ("history", history))
-        stored = StoredMask(self._pixels("mask"), self._pixels("history").tobytes(), attributes.about)
+        stored = StoredMask(self._pixels("mask", mask), self._pixels("history", history).tobytes(), attributes.about)
         if stored.digest != attributes.mask_sha256:
             raise self._damaged("the checksum of its mask does not hold")
         if hashlib.sha256(stored.history).hexdigest() != attributes.history_sha256:
@@ -282,7 +313,7 @@ class _Reader:
         shape, chunk = meta.shape, meta.chunk_grid.configuration.chunk_shape
         if not len(shape) == len(chunk) == axes or min(shape) < (axes == 3) or min(chunk) < 1:
             raise self._damaged(f"the shape {shape} in chunks of {chunk} is impossible")
-        if [codec.name for codec in meta.codecs] != _CODECS[: len(meta.codecs)] or not meta.codecs:
+        if [codec.name for codec in meta.codecs] != _CODECS:
             names = ", ".join(codec.name[:40] for codec in meta.codecs)
             raise self._damaged(f"its pixels are encoded as “{names}”, which is not read")
         if meta.chunk_key_encoding != _KEYS or meta.codecs[0].configuration not in _LITTLE:
@@ -295,39 +326,38 @@ class _Reader:
         if count > len(self._parts):
             there = sum("/c/" in key for key in self._parts)
             raise self._damaged(f"{count - there} of the {count} chunks of its mask and history are missing")
-        expected = {"zarr.json"}.union(*({f"{name}/zarr.json", *meta.keys(name)} for name, meta in arrays))
+        expected = {"zarr.json"}
+        for name, meta in arrays:
+            expected |= {f"{name}/zarr.json", *(key for key, _ in meta.chunks(name))}
         if missing := expected - self._parts.keys():
             raise self._damaged(f"{len(missing)} of the {count} chunks of its mask and history are missing")
         if strange := self._parts.keys() - expected:
             raise self._damaged(f"it holds “{min(strange)[:80]}”, which does not belong there")
-        for name, meta in arrays:
-            for key in meta.keys(name):
-                self._check_chunk(key, meta)
 
-    def _check_chunk(self, key: str, meta: _ArrayMeta) -> None:
-        """Refuse a chunk that would unfold to another length than the metadata says."""
+    def _pixels(self, name: str, meta: _ArrayMeta) -> Array:
+        chunk = meta.chunk_grid.configuration.chunk_shape
+        stored = np.dtype(meta.data_type).newbyteorder("<")
+        pixels = np.empty(meta.shape, meta.data_type)
+        for key, box in meta.chunks(name):
+            piece = np.frombuffer(self._unfolded(key, meta), stored).reshape(chunk)
+            pixels[box] = piece[tuple(slice(b.stop - b.start) for b in box)]
+        return pixels
+
+    def _unfolded(self, key: str, meta: _ArrayMeta) -> bytes:
+        """A chunk, which is refused unread when it would unfold to another length than the metadata says."""
+        from numcodecs import blosc
+
         content = self._parts[key]
-        if len(meta.codecs) == 1:
-            length = len(content)
-        elif len(content) < _BLOSC_HEADER or int.from_bytes(content[12:16], "little") != len(content):
+        if len(content) < _BLOSC_HEADER or int.from_bytes(content[12:16], "little") != len(content):
             raise self._damaged(f"its part “{key}” is cut off or junk")
-        else:
-            length = int.from_bytes(content[4:8], "little")
+        length = int.from_bytes(content[4:8], "little")
         if length != meta.chunk_bytes:
             raise self._damaged(f"its part “{key}” holds {length} of {meta.chunk_bytes} bytes")
-
-    def _pixels(self, name: str) -> Array:
-        import zarr
-        from zarr.core.buffer import default_buffer_prototype
-        from zarr.storage import MemoryStore
-
-        as_buffer = default_buffer_prototype().buffer.from_bytes
-        store = MemoryStore({key: as_buffer(part) for key, part in self._parts.items()}, read_only=True)
         try:
-            pixels = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])
-        except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
-            raise self._damaged("a chunk of it cannot be read") from error
-        return np.ascontiguousarray(pixels)
+            unfolded: bytes = blosc.decompress(content)
+        except (RuntimeError, ValueError) as error:
+            raise self._damaged(f"its part “{key}” cannot be read") from error
+        return unfolded
 
     def _damaged(self, why: str) -> DamagedFileError:
         return DamagedFileError(f"“{self._name}” is damaged: {why}.", _BACKUP)
