@@ -143,6 +143,32 @@ def test_a_crash_between_the_saved_mask_and_the_new_journal_loses_nothing_and_re
     assert back.undoable == corrections.undoable
 
 
+def test_a_journal_that_lacks_steps_of_the_saved_mask_is_not_added_to(tmp_path, monkeypatch):
+    corrections = begin(tmp_path)
+    corrections.apply(np.array([1]), 1, "voxel")
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        patch.setattr(Journal, "create", lambda *_: (_ for _ in ()).throw(InputError("No space left.")))
+        for place in (2, 3, 4):
+            corrections.apply(np.array([place]), 1, "voxel")
+        corrections.checkpoint()
+    back = again(tmp_path, "ask")
+    assert back.mask.sum() == 4 and not back.dirty
+    back.apply(np.array([5]), 1, "voxel")
+    back.apply(np.array([6]), 1, "voxel")
+    assert np.flatnonzero(again(tmp_path).mask).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_saving_ends_the_trouble(tmp_path, monkeypatch):
+    corrections = begin(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        corrections.apply(np.array([1]), 1, "voxel")
+    assert corrections.trouble
+    corrections.checkpoint()
+    assert corrections.trouble == "" and not corrections.dirty and again(tmp_path, "ask").undoable == 1
+
+
 def test_saving_in_another_thread_while_work_goes_on(tmp_path):
     corrections = begin(tmp_path)
     work(corrections, 5)

@@ -227,6 +227,7 @@ class Corrections:
         at_rest = self._state.history.state == job.about.saved
         if journal is None:
             self._anchored = at_rest
+            self._tell("" if at_rest else self._trouble)
         elif at_rest and journal.records == job.about.records:
             # until the new journal is there, the old one's steps are known from the saved file to be in it
             self._try(lambda: self._begin_journal(replace=True))
@@ -317,15 +318,19 @@ class Corrections:
         taken = self._state.replay(records)
         if found and choice == "ask" and self.dirty:
             raise UnfinishedError(found)
-        self._adopt(text, records, taken)
+        behind = text.header.id == saved.about.journal and len(text.records) < saved.about.records
+        self._adopt(text, records, taken, behind)
 
-    def _adopt(self, text: JournalText, records: tuple[Record, ...], taken: int) -> None:
-        """Go on with a journal whose steps were taken; one that can't be added to is kept aside for a new one."""
+    def _adopt(self, text: JournalText, records: tuple[Record, ...], taken: int, behind: bool) -> None:
+        """Go on with a journal whose steps were taken; one that can't be added to is kept aside for a new one.
+
+        A journal ``behind`` the saved mask lacks steps that the mask holds: what is added would be taken for them.
+        """
         self._anchored = self._anchored and not taken
         lost = text.lost + len(records) - taken
         if lost:
             self.notices += (f"At least {lost} of the last steps could not be read; their journal was kept.",)
-        if lost or text.version != VERSION or not self._fingerprint:
+        if lost or behind or text.version != VERSION or not self._fingerprint:
             self._try(self._anchor)
             return
         self._journal = Journal.resume(self._journal_file, text)
