@@ -1,0 +1,361 @@
+"""One case's mask under work: every act is on the disk before the next begins, and can be taken back."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from psygnal import Signal
+
+from napari_morse.config import EditsConfig
+from napari_morse.errors import GeometryError, InputError, MorseError
+from napari_morse.io.mask_store import StoredMask
+from napari_morse.session.edits.acts import Act, Change
+from napari_morse.session.edits.checkpoint import Checkpoint, Written
+from napari_morse.session.edits.files import (
+    About,
+    Saved,
+    UnfinishedError,
+    case_files,
+    keep_aside,
+    load_saved,
+    read_fitting,
+    unfinished,
+)
+from napari_morse.session.edits.format import VERSION, Header, Record, Step
+from napari_morse.session.edits.journal import Journal, LostJournalError
+from napari_morse.session.edits.reading import JournalText
+from napari_morse.session.edits.state import MaskState, Where, check_mask
+from napari_morse.types import Array, Roi, frozen
+
+OnUnfinished = Literal["ask", "recover", "set_aside"]
+
+
+class Corrections:
+    """A mask under work. It belongs to one thread; make one with `open` or `recover`.
+
+    Each act is in the journal, on the disk, when the call that made it returns. Where the disk refuses, the act stays
+    in memory, `trouble` says so, and the next act that can be written writes what is missing first.
+
+    Parameters
+    ----------
+    folder
+        Of this case and mask alone; it must be there.
+    saved
+        What to begin from.
+    """
+
+    changed: ClassVar[Signal] = Signal(Roi)
+    """Pixels changed, inside this box: only it needs drawing again."""
+    dirty_changed: ClassVar[Signal] = Signal(bool)
+    trouble_changed: ClassVar[Signal] = Signal(str)
+
+    def __init__(self, folder: Path, saved: Saved) -> None:
+        self._mask_file, self._journal_file = case_files(folder)
+        self._state = MaskState(saved.stored.data, saved.history)
+        self._scan = saved.about.scan
+        self._saved = saved.about.saved
+        self._fingerprint = saved.fingerprint
+        self._base = saved.stored.digest if saved.fingerprint else ""
+        self._anchored = bool(saved.fingerprint)
+        self._journal: Journal | None = None
+        self._trouble = ""
+        self._told_dirty = self.dirty
+        self.notices: tuple[str, ...] = ()
+        """Plain sentences on what was unusual when the case was opened."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        mask: Array | None,
+        scan_digest: str,
+        *,
+        unfinished: OnUnfinished = "ask",
+        limits: EditsConfig | None = None,
+    ) -> Corrections:
+        """Begin with, or go on with, the corrections of a case. Nothing is written before the first act.
+
+        Parameters
+        ----------
+        folder
+            Where the saved mask (``corrected.zarr.zip``) and the journal (``journal.log``) of this mask lie.
+        mask
+            (I, J, K) integers to begin from when nothing was saved; a saved mask goes before it. None: go on only.
+        scan_digest
+            Digest of the scan that the mask lies on.
+        unfinished
+            What to do with steps that the last session did not save: ``ask`` raises, ``recover`` takes them again,
+            ``set_aside`` keeps their journal under another name and begins from what was saved.
+        limits
+            How much can be undone.
+
+        Raises
+        ------
+        UnfinishedError
+            There are such steps, and ``unfinished`` is ``ask``.
+        InputError
+            The saved mask is damaged, of another scan, or there is none; the mask has no whole numbers.
+        GeometryError
+            The mask has not three axes, or another shape than the saved one.
+        """
+        if mask is not None:
+            check_mask(mask)
+        path = Path(folder)
+        saved = load_saved(case_files(path)[0], mask, scan_digest, limits or EditsConfig())
+        if mask is not None and mask.shape != saved.stored.data.shape:
+            raise GeometryError(
+                f"The mask has shape {mask.shape}, the saved corrections {saved.stored.data.shape}.",
+                "Open the case that they were saved for.",
+            )
+        corrections = cls(path, saved)
+        corrections._meet_journal(saved, unfinished)
+        corrections._told_dirty = corrections.dirty
+        return corrections
+
+    @classmethod
+    def recover(
+        cls, folder: Path | str, mask: Array | None, scan_digest: str, *, limits: EditsConfig | None = None
+    ) -> Corrections:
+        """`open`, with the steps that the last session did not save; they can be undone."""
+        return cls.open(folder, mask, scan_digest, unfinished="recover", limits=limits)
+
+    @property
+    def mask(self) -> Array:
+        """(I, J, K) the present mask, read-only; it changes with each act."""
+        return frozen(self._state.data)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the present state is another than the one saved last."""
+        return self._state.history.state != self._saved
+
+    @property
+    def trouble(self) -> str:
+        """Why the last acts are in memory only; empty when they are on the disk."""
+        return self._trouble
+
+    @property
+    def undoable(self) -> int:
+        """How many acts can be undone."""
+        return self._state.history.undoable
+
+    @property
+    def redoable(self) -> int:
+        """How many undone acts can be done again."""
+        return self._state.history.redoable
+
+    def apply(self, where: Where, values: Any, kind: str) -> Act | None:
+        """Set voxels, as one act; returns it, or None when nothing changes.
+
+        Parameters
+        ----------
+        where
+            A box, flat indices in C order, or indices along I, J and K as of ``np.nonzero``.
+        values
+            One label, or one a voxel (for a box: an array of its shape).
+        kind
+            What was done, in a word or two.
+
+        Raises
+        ------
+        InputError
+            A label that the mask's dtype does not hold, a voxel outside, or another number of labels than of voxels.
+        """
+        return self._do(self._state.change(where, values, kind))
+
+    def diff(self, other: Array, region: Roi | None = None, kind: str = "paint") -> Act | None:
+        """Take over, as one act, what another editor changed.
+
+        Parameters
+        ----------
+        other
+            (I, J, K) the other editor's whole mask.
+        region
+            Where it may have changed; None compares everything.
+        kind
+            As in `apply`.
+
+        Raises
+        ------
+        InputError, GeometryError
+            A label that does not fit, another shape, a region outside.
+        """
+        if other.shape != self._state.shape:
+            raise GeometryError(f"A mask of shape {other.shape} for one of {self._state.shape}.", "Open its own case.")
+        if region is None:
+            return self._do(self._state.difference(other, None, kind))
+        region.check(self._state.shape)
+        return self._do(self._state.difference(other[region.slices], region, kind))
+
+    def undo(self) -> Roi | None:
+        """Take the last act back; returns the changed box, or None when there is nothing to undo."""
+        return self._step(Step.UNDO) if self.undoable else None
+
+    def redo(self) -> Roi | None:
+        """Do the last undone act again; returns the changed box, or None when there is nothing to redo."""
+        return self._step(Step.REDO) if self.redoable else None
+
+    def checkpoint(self, *, replace_changed: bool = False) -> None:
+        """Save mask and history, and begin a new journal.
+
+        Parameters
+        ----------
+        replace_changed
+            Whether a file that something else wrote meanwhile may be replaced.
+
+        Raises
+        ------
+        ChangedOnDiskError
+            There is such a file, and ``replace_changed`` is False.
+        InputError
+            No space, or no right to write. What was saved before and the journal are unchanged.
+        """
+        job = self.begin_checkpoint(replace_changed=replace_changed)
+        self.finish_checkpoint(job, job.run())
+
+    def begin_checkpoint(self, *, replace_changed: bool = False) -> Checkpoint:
+        """The first third of `checkpoint`: a copy whose ``run`` may be called in another thread, while work goes on."""
+        return self._job(self._state.history.state, replace_changed)
+
+    def finish_checkpoint(self, job: Checkpoint, written: Written) -> None:
+        """The last third of `checkpoint`, after ``run`` gave ``written``."""
+        self._saved = job.about.saved
+        self._base, self._fingerprint = written.digest, written.fingerprint
+        journal = self._journal
+        at_rest = self._state.history.state == job.about.saved
+        if journal is None:
+            self._anchored = at_rest
+            self._tell("" if at_rest else self._trouble)
+        elif at_rest and journal.records == job.about.records:
+            # until the new journal is there, the old one's steps are known from the saved file to be in it
+            self._try(lambda: self._begin_journal(replace=True))
+        self._tell_dirty()
+
+    def _do(self, change: Change | None) -> Act | None:
+        if change is None:
+            return None
+        self._ready()
+        payload = self._state.do(change)
+        box = change.box(self._state.shape)
+        self._record(Record(Step.ACT, payload), box)
+        return Act(change.kind, len(change.places), box)
+
+    def _step(self, step: Step) -> Roi | None:
+        self._ready()
+        change = self._state.undo() if step == Step.UNDO else self._state.redo()
+        if change is None:
+            return None
+        box = change.box(self._state.shape)
+        self._record(Record(step), box)
+        return box
+
+    def _ready(self) -> None:
+        """Before the first act: have on the disk what the journal begins on."""
+        if self._journal is None:
+            self._try(self._anchor)
+
+    def _record(self, record: Record, box: Roi) -> None:
+        self._anchored = False
+        self._try(lambda: self._write(record))
+        self.changed.emit(box)
+        self._tell_dirty()
+
+    def _write(self, record: Record) -> None:
+        if not self._mask_file.exists():  # without what it begins on, a journal is worth nothing
+            self._journal = None
+        if self._journal is not None:
+            try:
+                self._journal.append(record)
+            except LostJournalError:
+                self._journal = None
+        if self._journal is None:
+            self._anchor()
+
+    def _anchor(self) -> None:
+        """Have the present state in the saved file (still unsaved for the person), and a new journal on it."""
+        if not self._anchored:
+            written = self._job(self._saved, replace_changed=False).run()
+            self._base, self._fingerprint = written.digest, written.fingerprint
+            self._anchored = True
+        self._begin_journal()
+
+    def _begin_journal(self, *, replace: bool = False) -> None:
+        if not replace:
+            keep_aside(self._journal_file)
+        self._journal = Journal.create(self._journal_file, self._header())
+
+    def _header(self) -> Header:
+        data = self._state.data
+        dtype = f"{data.dtype.kind}{data.dtype.itemsize}"
+        return Header(id=secrets.token_hex(8), scan=self._scan, shape=list(data.shape), dtype=dtype, base=self._base)
+
+    def _job(self, saved: int, replace_changed: bool) -> Checkpoint:
+        journal = self._journal
+        about = About(
+            scan=self._scan,
+            saved=saved,
+            journal=journal.header.id if journal else "",
+            records=journal.records if journal else 0,
+        )
+        stored = StoredMask(self._state.data.copy(), self._state.history.dump(), about.model_dump())
+        return Checkpoint(self._mask_file, stored, about, None if replace_changed else self._fingerprint)
+
+    def _meet_journal(self, saved: Saved, choice: OnUnfinished) -> None:
+        path = self._journal_file
+        if not path.exists():
+            return
+        try:
+            text, records = read_fitting(path, saved.about, saved.stored.digest)
+        except InputError as error:
+            self._set_aside(str(error))
+            return
+        found = unfinished(path, text, records)
+        if found and choice == "set_aside":
+            self._set_aside(f"{found.steps} steps were not taken over.")
+            return
+        taken = self._state.replay(records)
+        if found and choice == "ask" and self.dirty:
+            raise UnfinishedError(found)
+        behind = text.header.id == saved.about.journal and len(text.records) < saved.about.records
+        self._adopt(text, records, taken, behind)
+
+    def _adopt(self, text: JournalText, records: tuple[Record, ...], taken: int, behind: bool) -> None:
+        """Go on with a journal whose steps were taken; one that can't be added to is kept aside for a new one.
+
+        A journal ``behind`` the saved mask lacks steps that the mask holds: what is added would be taken for them.
+        """
+        self._anchored = self._anchored and not taken
+        lost = text.lost + len(records) - taken
+        if lost:
+            self.notices += (f"At least {lost} of the last steps could not be read; their journal was kept.",)
+        if lost or behind or text.version != VERSION or not self._fingerprint:
+            self._try(self._anchor)
+            return
+        self._journal = Journal.resume(self._journal_file, text)
+        if records:
+            self._try(lambda: self._write(Record(Step.MARK, b"recovered")))
+
+    def _set_aside(self, why: str) -> None:
+        aside = keep_aside(self._journal_file)
+        if aside is not None:
+            self.notices += (f"{why} The journal was kept as “{aside.name}”.",)
+
+    def _try(self, write: Any) -> None:
+        try:
+            write()
+        except MorseError as error:
+            self._tell(str(error))
+        else:
+            self._tell("")
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.trouble_changed.emit(trouble)
+
+    def _tell_dirty(self) -> None:
+        if self.dirty != self._told_dirty:
+            self._told_dirty = self.dirty
+            self.dirty_changed.emit(self._told_dirty)

@@ -1,0 +1,209 @@
+"""The files of one case's corrections: the saved mask, the journal beside it, and what was kept aside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_morse.config import EditsConfig
+from napari_morse.errors import DamagedFileError, InputError
+from napari_morse.io.mask_store import ENDING, StoredMask, load_store, read_about
+from napari_morse.session.edits.format import Record, Step
+from napari_morse.session.edits.history import History
+from napari_morse.session.edits.reading import JournalText, read_journal
+from napari_morse.types import Array
+
+MASK_FILE = f"corrected{ENDING}"
+JOURNAL_FILE = "journal.log"
+
+
+class ChangedOnDiskError(InputError):
+    """The saved mask is no longer the one that we read or wrote; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a journal holds that was not saved.
+
+    Parameters
+    ----------
+    steps
+        Acts, undos and redos that can be taken again.
+    lost
+        Steps that were damaged, at least.
+    when
+        When the last was written: seconds since 1970.
+    """
+
+    steps: int
+    lost: int
+    when: float
+
+    def __str__(self) -> str:
+        kept = f"{_count(self.steps)} of this case were not saved and can be recovered."
+        return kept if not self.lost else f"{kept} At least {_count(self.lost)} after them cannot be read."
+
+
+class UnfinishedError(InputError):
+    """The last session on this case did not end with saving: ask whether to recover.
+
+    Parameters
+    ----------
+    unfinished
+        What can be recovered.
+    """
+
+    def __init__(self, unfinished: Unfinished) -> None:
+        super().__init__(str(unfinished), "Recover them, or set them aside.")
+        self.unfinished = unfinished
+
+
+class About(BaseModel):
+    """What the saved mask says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scan: str
+    """Digest of the scan."""
+    saved: int = Field(ge=0)
+    """State that the person saved last; the pixels may be further on."""
+    journal: str = ""
+    """Journal whose first ``records`` steps are in the pixels already."""
+    records: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """The mask to begin from."""
+
+    stored: StoredMask
+    history: History
+    about: About
+    fingerprint: str
+    """Of the file; empty when there is none."""
+
+
+def case_files(folder: Path) -> tuple[Path, Path]:
+    """Saved mask and journal of a case's folder."""
+    return folder / MASK_FILE, folder / JOURNAL_FILE
+
+
+def fingerprint(path: Path) -> str:
+    """Sha256 of a file; empty when there is none.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InputError(f"“{path.name}” cannot be read: {error.strerror}.", "Check who may read it.") from error
+
+
+def load_saved(path: Path, mask: Array | None, scan: str, limits: EditsConfig) -> Saved:
+    """The saved mask, or the given one when nothing was saved.
+
+    Raises
+    ------
+    InputError
+        It is damaged, of another scan, or there is neither.
+    """
+    print_before = fingerprint(path)
+    if print_before:
+        stored = load_store(path)
+        history = History.load(stored.history, limits)
+        about = _about(stored.about)
+        if about.scan != scan:
+            raise InputError(f"“{path.name}” belongs to another scan.", "Open the case that it was saved for.")
+        return Saved(stored, history, about, print_before)
+    if mask is None:
+        raise InputError("No mask of this case was saved yet.", "Run a model or open a mask first.")
+    return Saved(StoredMask(mask, b"", {}), History(limits), About(scan=scan, saved=0), "")
+
+
+def _about(found: object) -> About:
+    try:
+        return About.model_validate(found)
+    except ValidationError as error:
+        raise DamagedFileError(
+            "The saved mask does not say what it belongs to.", "Restore it from a backup."
+        ) from error
+
+
+def read_fitting(path: Path, about: About, digest: str) -> tuple[JournalText, tuple[Record, ...]]:
+    """The journal of a saved mask, and those of its records that the mask does not hold yet.
+
+    Raises
+    ------
+    InputError
+        It is of another scan, of another mask, of a newer version, or its beginning is damaged.
+    """
+    text = read_journal(path)
+    if text.header.scan != about.scan:
+        raise InputError("The journal belongs to another scan.")
+    if text.header.id == about.journal:
+        return text, text.records[about.records :]
+    if text.header.base != digest:
+        raise InputError("The journal belongs to another mask than the saved one.")
+    return text, text.records
+
+
+def recoverable(folder: Path | str) -> Unfinished | None:
+    """What could be recovered in a case's folder, without reading its mask; None when there is nothing.
+
+    A journal that does not belong to the saved mask is not counted; `Corrections.open` says so and keeps it aside.
+
+    Raises
+    ------
+    InputError
+        The saved mask is damaged.
+    """
+    mask, journal = case_files(Path(folder))
+    if not journal.exists() or not mask.exists():
+        return None
+    found = read_about(mask)
+    try:
+        text, records = read_fitting(journal, _about(found.about), found.digest)
+    except InputError:
+        return None
+    return unfinished(journal, text, records)
+
+
+def unfinished(path: Path, text: JournalText, records: tuple[Record, ...]) -> Unfinished | None:
+    """What these records of a journal hold; None when nothing."""
+    steps = sum(record.step != Step.MARK for record in records)
+    return Unfinished(steps, text.lost, path.stat().st_mtime) if steps else None
+
+
+def keep_aside(path: Path) -> Path | None:
+    """Give a file another name in its folder; returns it, or None when there is no such file.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+    """
+    number = 1
+    while (aside := path.with_name(f"{path.stem}-aside-{number}{path.suffix}")).exists():
+        number += 1
+    try:
+        os.rename(path, aside)  # noqa: PTH104 - unlike Path.replace it never replaces on Windows
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(
+            f"“{path.name}” cannot be kept aside: {error.strerror}.", "Check who may write there."
+        ) from error
+    return aside
+
+
+def _count(steps: int) -> str:
+    return f"{steps} step{'s' * (steps != 1)} (acts, undos, redos)"

@@ -1,0 +1,139 @@
+"""Undo and redo as encoded acts: memory in proportion to what changed, never a copy of the mask."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_morse.config import EditsConfig
+from napari_morse.errors import DamagedFileError
+
+
+@dataclass(frozen=True)
+class _Entry:
+    state: int
+    payload: bytes
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    position: int = Field(ge=0)
+    floor: int = Field(ge=0)
+    next: int = Field(ge=1)
+    states: list[int]
+    lengths: list[int]
+
+
+class History:
+    """Acts done and undone. Each state of the mask has a number of its own, which is never given again.
+
+    Parameters
+    ----------
+    limits
+        How much is kept.
+    """
+
+    def __init__(self, limits: EditsConfig) -> None:
+        self._limits = limits
+        self._entries: deque[_Entry] = deque()
+        self._position = 0
+        self._floor = 0
+        self._next = 1
+        self._size = 0
+
+    @property
+    def state(self) -> int:
+        """Number of the present state; 0 is the mask before any act."""
+        return self._entries[self._position - 1].state if self._position else self._floor
+
+    @property
+    def undoable(self) -> int:
+        """How many acts can be undone."""
+        return self._position
+
+    @property
+    def redoable(self) -> int:
+        """How many undone acts can be done again."""
+        return len(self._entries) - self._position
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded acts."""
+        return self._size
+
+    def push(self, payload: bytes, *, trim: bool = True) -> None:
+        """Add an act just done; what was undone before it is gone."""
+        while self.redoable:
+            self._size -= len(self._entries.pop().payload)
+        self._entries.append(_Entry(self._next, payload))
+        self._next += 1
+        self._position += 1
+        self._size += len(payload)
+        if trim:
+            self.trim()
+
+    def trim(self) -> None:
+        """Forget the oldest acts beyond the limits, never one that was undone."""
+        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.acts:
+            oldest = self._entries.popleft()
+            self._floor = oldest.state
+            self._position -= 1
+            self._size -= len(oldest.payload)
+
+    def to_undo(self) -> bytes | None:
+        """The act that undo would take back, encoded; None when there is none."""
+        return self._entries[self._position - 1].payload if self._position else None
+
+    def to_redo(self) -> bytes | None:
+        """The act that redo would do again, encoded; None when there is none."""
+        return self._entries[self._position].payload if self.redoable else None
+
+    def step(self, by: int) -> None:
+        """Say that the act of `to_undo` was taken back (−1), or that of `to_redo` done again (+1)."""
+        self._position += by
+
+    def dump(self) -> bytes:
+        """Everything, as bytes for a file: one line of JSON, then the acts."""
+        index = _Index(
+            position=self._position,
+            floor=self._floor,
+            next=self._next,
+            states=[entry.state for entry in self._entries],
+            lengths=[len(entry.payload) for entry in self._entries],
+        )
+        return index.model_dump_json().encode() + b"\n" + b"".join(entry.payload for entry in self._entries)
+
+    @classmethod
+    def load(cls, content: bytes, limits: EditsConfig) -> History:
+        """Read what `dump` wrote.
+
+        Raises
+        ------
+        DamagedFileError
+            It is not such content.
+        """
+        line, _, payloads = content.partition(b"\n")
+        try:
+            index = _Index.model_validate(json.loads(line))
+        except (ValueError, ValidationError) as error:
+            raise _damaged() from error
+        if min([*index.lengths, 0]) < 0 or sum(index.lengths) != len(payloads):
+            raise _damaged()
+        if len(index.states) != len(index.lengths) or index.position > len(index.states):
+            raise _damaged()
+        history = cls(limits)
+        at = 0
+        for state, length in zip(index.states, index.lengths, strict=True):
+            history._entries.append(_Entry(state, payloads[at : at + length]))
+            at += length
+        history._position, history._floor, history._next = index.position, index.floor, index.next
+        history._size = len(payloads)
+        return history
+
+
+def _damaged() -> DamagedFileError:
+    return DamagedFileError("The undo history of this case is damaged.", "Restore the file from a backup.")
