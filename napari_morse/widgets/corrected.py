@@ -1,0 +1,146 @@
+"""The corrected mask as a labels layer: what is painted becomes acts of `session.edits`, and undo is theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+
+from napari_morse.errors import MorseError
+from napari_morse.session.edits import Corrections
+from napari_morse.types import Array, Label, Mask, Roi, Scan
+from napari_morse.widgets.layers import mask_layer_data
+from napari_morse.widgets.layers_place import display_axes
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+UNDO, REDO = "Control-Z", "Control-Shift-Z"
+
+
+class CorrectedLayer(QObject):
+    """Keeps a labels layer and its `Corrections` the same.
+
+    napari remembers strokes by slice and forgets them or, after the pixels were replaced, writes old ones into the new
+    mask; its history is emptied after every act, and Ctrl+Z asks ours, whichever layer of the viewer is selected (but
+    for other labels layers, whose undo is their own).
+
+    Parameters
+    ----------
+    viewer
+        Gets the layer.
+    scan
+        What the mask lies on.
+    corrections
+        In storage order.
+    labels
+        Names and colours.
+    parent
+        Owner.
+    """
+
+    acted = Signal()
+    """An act, an undo or a redo is done, and on the disk unless `Corrections.trouble` says otherwise."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        scan: Scan,
+        corrections: Corrections,
+        labels: tuple[Label, ...],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
+        mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
+        data, attributes, _ = mask_layer_data(mask, scan, f"corrected · {scan.stem}", role="mask")
+        self.layer = Labels(data, **attributes)
+        self.layer.events.paint.connect(self._on_paint)
+        self.layer.events.data.connect(self._on_data)
+        for target in (self.layer, viewer):
+            target.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
+            target.bind_key(REDO, lambda _: self.redo(), overwrite=True)
+        viewer.add_layer(self.layer)
+
+    def undo(self) -> None:
+        """Take the last act back."""
+        self._step(self.corrections.undo)
+
+    def redo(self) -> None:
+        """Do what was undone again."""
+        self._step(self.corrections.redo)
+
+    def compare(self) -> None:
+        """Take over whatever differs, wherever it is: a script may write pixels without an event."""
+        self._take(None, "edit")
+
+    def close_down(self) -> None:
+        """Take over what is left, and let go of the viewer; the layer stays."""
+        self.compare()
+        self.layer.events.paint.disconnect(self._on_paint)
+        self.layer.events.data.disconnect(self._on_data)
+        for target in (self.layer, self._viewer):
+            target.bind_key(UNDO, None)
+            target.bind_key(REDO, None)
+
+    def _step(self, step: Any) -> None:
+        self.compare()
+        box = step()
+        if box is not None:
+            self._draw(box)
+            self.acted.emit()
+
+    def _on_paint(self, event: Any) -> None:
+        boxes = [_box_of(atom, self.layer.data.shape) for atom in event.value]
+        self._take(_around(boxes), "stroke")
+
+    def _on_data(self, _: Any) -> None:
+        self.compare()
+
+    def _take(self, box: Roi | None, kind: str) -> None:
+        shown = self._axes.back(np.asarray(self.layer.data))
+        try:
+            act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
+        except MorseError as error:
+            self._draw(Roi((0, 0, 0), tuple(self.corrections.mask.shape)))  # type: ignore[arg-type]
+            show_error(str(error))
+            return
+        finally:
+            self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
+        if act is not None:
+            self.acted.emit()
+
+    def _draw(self, box: Roi) -> None:
+        """Show a box (storage order) as the corrections have it."""
+        mask: Array = self.corrections.mask
+        self._axes.back(self.layer.data)[box.slices] = mask[box.slices]
+        self.layer.refresh()
+
+
+def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:
+    """The box (display order) that an atom of napari's history lies in."""
+    keys = getattr(atom, "slice_key", None)
+    if keys is None:
+        keys = atom[0]
+    low, high = [], []
+    for axis, length in enumerate(shape):
+        key = keys[axis] if axis < len(keys) else slice(None)
+        if isinstance(key, slice):
+            start, stop, _ = key.indices(length)
+        else:
+            places = np.asarray(key)
+            start, stop = (int(places.min()), int(places.max()) + 1) if places.size else (0, 1)
+        low.append(max(0, min(start, length - 1)))
+        high.append(max(low[-1] + 1, min(stop, length)))
+    return Roi(tuple(low), tuple(high))  # type: ignore[arg-type]
+
+
+def _around(boxes: list[Roi]) -> Roi | None:
+    if not boxes:
+        return None
+    low = np.min([box.start for box in boxes], axis=0)
+    high = np.max([box.stop for box in boxes], axis=0)
+    return Roi(tuple(int(v) for v in low), tuple(int(v) for v in high))  # type: ignore[arg-type]
