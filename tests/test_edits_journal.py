@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from napari_morse.errors import DamagedFileError
 from napari_morse.session.edits import Corrections, UnfinishedError, recoverable
+from napari_morse.session.edits.acts import Change, encode
 from napari_morse.session.edits.format import FRONT, VERSION, Header, Record, Step, pack_header
 from napari_morse.session.edits.journal import Journal
 from napari_morse.session.edits.reading import read_journal
@@ -170,6 +171,15 @@ def test_records_come_back_with_their_payloads(tmp_path):
     assert [(r.step, len(r.payload)) for r in text.records] == [(1, 300), (2, 0), (3, 0), (4, 4)]
     assert (text.header, text.lost, text.whole) == (HEADER, 0, path.stat().st_size)
     assert written.records == 4
+
+
+def test_an_act_whose_old_labels_are_not_the_masks_ends_the_replay(tmp_path):
+    corrections = begin(tmp_path)
+    corrections.apply(np.array([1]), 1, "voxel")
+    wrong = Change("voxel", np.array([2]), np.array([3], np.uint8), np.array([1], np.uint8))
+    corrections._journal.append(Record(Step.ACT, encode(wrong)))
+    back = again(tmp_path)
+    assert np.flatnonzero(back.mask).tolist() == [1] and "At least 1" in back.notices[0]
 
 
 def test_a_record_with_a_right_checksum_that_does_not_fit_the_mask_ends_the_replay(tmp_path):
