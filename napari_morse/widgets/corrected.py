@@ -105,7 +105,7 @@ class CorrectedLayer(QObject):
         try:
             act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
         except MorseError as error:
-            self._draw(Roi((0, 0, 0), tuple(self.corrections.mask.shape)))  # type: ignore[arg-type]
+            self._draw(Roi((0, 0, 0), self.corrections.mask.shape))
             show_error(str(error))
             return
         finally:

@@ -81,18 +81,22 @@ def connect(path: Path, writable: bool) -> sqlite3.Connection:
         with _sqlite(path):
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
             sound = connection.execute("PRAGMA quick_check").fetchone()[0]
-        if sound != "ok" or found == 0:
-            raise _damaged(path)
-        if found > VERSION:
-            raise InputError(
-                f"The project in {path.parent} was made by a newer version of napari-morse.", "Update napari-morse."
-            )
+        _check(path, found, sound)
         if found < VERSION:
             _bring_forward(connection, path, found, writable)
     except InputError:
         connection.close()
         raise
     return connection
+
+
+def _check(path: Path, version: int, sound: str) -> None:
+    if sound != "ok" or version == 0:
+        raise _damaged(path)
+    if version > VERSION:
+        raise InputError(
+            f"The project in {path.parent} was made by a newer version of napari-morse.", "Update napari-morse."
+        )
 
 
 @contextmanager
@@ -129,7 +133,9 @@ def _back(connection: sqlite3.Connection) -> None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     with _sqlite(path):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5)
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         if mode != "ro":

@@ -51,6 +51,15 @@ def check_move(before: Status, after: str) -> Status:
     raise InputError(f"A case that is {WORDS[before]} cannot become {named}.", f"It can become: {ways}.")
 
 
+COMMENT_LIMIT = 2000
+"""Characters of a comment."""
+
+
+def short(text: str) -> str:
+    """A comment as it is kept."""
+    return text.strip()[:COMMENT_LIMIT]
+
+
 @dataclass(frozen=True)
 class Source:
     """A case as it is found on the disk, before it is in a project.
@@ -98,8 +107,8 @@ class Case:
     model, model_digest
         What predicted it; empty before.
     doubt_mm
-        Length of the boundary that is probably wrong: patches' lengths weighed by their probability of error; None before
-        a prediction.
+        Length of the boundary that is probably wrong: patches' lengths weighed by their probability of error; None
+        before a prediction.
     disagreement_mm3
         Volume on which coarse and rendered mask differ; None before a prediction.
     sizes

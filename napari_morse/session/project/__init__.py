@@ -1,0 +1,41 @@
+"""A project of many cases: worklist, audit, hold-out, second readers. No Qt, no torch."""
+
+from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
+from napari_morse.session.project.lock import ProjectLockedError
+from napari_morse.session.project.moved import ScanChangedError, ScanMissingError
+from napari_morse.session.project.project import Project
+from napari_morse.session.project.readings import agreement
+from napari_morse.session.project.records import (
+    DONE,
+    MOVES,
+    STATUSES,
+    WORDS,
+    Agreement,
+    Case,
+    PredictionRecord,
+    Reading,
+    Source,
+    Status,
+)
+
+__all__ = [
+    "DONE",
+    "MOVES",
+    "STATUSES",
+    "WORDS",
+    "Agreement",
+    "Case",
+    "PredictionRecord",
+    "Project",
+    "ProjectLockedError",
+    "Reading",
+    "ScanChangedError",
+    "ScanMissingError",
+    "Source",
+    "Status",
+    "agreement",
+    "from_bids",
+    "from_folders",
+    "from_list",
+    "with_patients",
+]

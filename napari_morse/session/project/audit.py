@@ -1,0 +1,64 @@
+"""Who did what and when: rows that are only ever added, each bound to the one before it by a digest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row.
+
+    ``number`` counts from 1 without a gap, ``at`` is UTC in ISO form, ``case`` is empty for the project's own acts.
+    """
+
+    number: int
+    at: str
+    reader: str
+    case: str
+    act: str
+    details: Mapping[str, Any]
+
+
+def append(cursor: sqlite3.Cursor, reader: str, case: str, act: str, details: Mapping[str, Any]) -> None:
+    """Add a row, within the transaction of what it tells."""
+    last = cursor.execute("SELECT number, chain FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    number, before = (last["number"] + 1, last["chain"]) if last else (1, "")
+    at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    text = json.dumps(details, sort_keys=True, ensure_ascii=False)
+    row = (number, at, reader, case, act, text)
+    cursor.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _chain(before, row)))
+
+
+def entries(connection: sqlite3.Connection, case: str | None = None) -> list[Entry]:
+    """All rows, or those of one case, oldest first."""
+    where, values = ("", ()) if case is None else ("WHERE case_id = ?", (case,))
+    found = connection.execute(f"SELECT * FROM audit {where} ORDER BY number", values)  # noqa: S608 (a constant)
+    return [Entry(r["number"], r["at"], r["reader"], r["case_id"], r["act"], json.loads(r["details"])) for r in found]
+
+
+def verify(connection: sqlite3.Connection) -> str:
+    """What is wrong with the trail, in one sentence; empty when nothing is.
+
+    Finds rows that were changed, removed or put in between by something else than this program. The end of the trail
+    can be cut off without a trace: keep an exported report elsewhere where that matters.
+    """
+    before, expected = "", 1
+    for row in connection.execute("SELECT * FROM audit ORDER BY number"):
+        if row["number"] != expected:
+            return f"Row {expected} of the audit trail is missing."
+        values = tuple(row[name] for name in ("number", "at", "reader", "case_id", "act", "details"))
+        if row["chain"] != _chain(before, values):
+            return f"Row {expected} of the audit trail was changed."
+        before, expected = row["chain"], expected + 1
+    return ""
+
+
+def _chain(before: str, row: tuple[Any, ...]) -> str:
+    return hashlib.sha256(json.dumps([before, *row], ensure_ascii=False).encode()).hexdigest()

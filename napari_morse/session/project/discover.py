@@ -1,0 +1,198 @@
+"""Cases found on the disk: in folders, in a list, in a BIDS data set. Names only; no pixel is read."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from napari_morse.errors import InputError
+from napari_morse.io import case_stem
+from napari_morse.io.channels import ENDINGS
+from napari_morse.session.project.records import Source
+
+_BIDS = re.compile(r"sub-([A-Za-z0-9]+)")
+_MASKED = re.compile(r"_(mask|dseg|seg|label|labels|truth|segmentation|coarse|rendered|corrected)$", re.IGNORECASE)
+
+
+def from_folders(scans: Path, masks: Path | None = None, truths: Path | None = None) -> list[Source]:
+    """A case for every scan in a folder, with the mask and the truth of the same name.
+
+    Raises
+    ------
+    InputError
+        A folder is missing, or there is no scan.
+    """
+    found = _images(scans)
+    if not found:
+        raise InputError(f"There is no scan in {scans}.", f"Scans end in {', '.join(ENDINGS)}.")
+    made, true = _by_stem(masks), _by_stem(truths)
+    return [Source(path, made.get(case_stem(path)), true.get(case_stem(path))) for path in found]
+
+
+def from_list(path: Path) -> list[Source]:
+    """Cases named by a file.
+
+    A CSV has the column ``scan`` and, when wanted, ``mask``, ``truth``, ``patient``; a text file one scan a line. Paths
+    are relative to the file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, names no scan, or names a file that is not there.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The list “{path.name}” could not be read.", "Save it as UTF-8 text.") from error
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.DictReader(lines))
+        if rows and "scan" not in rows[0]:
+            raise InputError(f"The list “{path.name}” has no column “scan”.", "Name its columns in the first line.")
+    else:
+        rows = [{"scan": line} for line in lines if line.strip() and not line.startswith("#")]
+    sources = [_listed(path.parent, row) for row in rows if (row.get("scan") or "").strip()]
+    if not sources:
+        raise InputError(f"The list “{path.name}” names no scan.", "Write one scan a line.")
+    return sources
+
+
+def from_bids(root: Path, suffix: str = "") -> list[Source]:
+    """Images of a BIDS data set, ``sub-*/[ses-*/]<folder>/*.nii[.gz]``.
+
+    A segmentation of the same subject, session and run among its derivatives (``_dseg``, ``_mask``, …) is the truth.
+
+    Parameters
+    ----------
+    root
+        Of the data set.
+    suffix
+        Only images of that kind, e.g. ``T1w``; empty: all.
+
+    Raises
+    ------
+    InputError
+        There is no such image.
+    """
+    found = sorted(p for p in root.glob("sub-*/**/*") if p.is_file() and _is_scan(p))
+    found = [p for p in found if not suffix or case_stem(p).endswith(f"_{suffix}")]
+    if not found:
+        kind = f" that ends in _{suffix}" if suffix else ""
+        raise InputError(f"There is no image{kind} in the data set {root}.", "Check the folder, or leave the kind out.")
+    truths: dict[str, Path] = {}
+    for path in sorted((root / "derivatives").rglob("*")) if (root / "derivatives").is_dir() else []:
+        if path.is_file() and path.name.lower().endswith(ENDINGS) and _MASKED.search(case_stem(path)):
+            truths.setdefault(_entities(case_stem(path)), path)
+    return [Source(p, truth=truths.get(_entities(case_stem(p))), patient=_subject(p) or "") for p in found]
+
+
+def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | None = None) -> list[Source]:
+    """Say whose scan each is: by a table, by a pattern, by BIDS ``sub-``; else every case is its own patient.
+
+    Parameters
+    ----------
+    sources
+        What was found; a patient that is known already stays.
+    pattern
+        A regular expression, matched anywhere in a scan's path; its first group is the patient.
+    table
+        A CSV with the columns ``case`` (file name or stem) and ``patient``.
+
+    Raises
+    ------
+    InputError
+        The pattern is none, has no group, or fits no name at all; the table lacks a column or a case.
+    """
+    known = _table(table) if table is not None else {}
+    fitted = _compiled(pattern) if pattern else None
+    found = [replace(s, patient=s.patient or _patient(s, fitted, known)) for s in sources]
+    if fitted is not None and not any(fitted.search(s.scan.as_posix()) for s in found):
+        raise InputError(f"The pattern {pattern!r} fits no scan's name.", "Try it on one name first.")
+    if table is not None:
+        missing = [s for s in found if not s.patient]
+        if missing:
+            raise InputError(f"“{table.name}” says no patient for “{missing[0].scan.name}”.", "Add a row for it.")
+    return [replace(s, patient=s.patient or case_stem(s.scan)) for s in found]
+
+
+def _patient(source: Source, pattern: re.Pattern[str] | None, table: Mapping[str, str]) -> str:
+    if table:
+        return table.get(source.scan.name) or table.get(case_stem(source.scan)) or ""
+    if pattern is not None:
+        match = pattern.search(source.scan.as_posix())
+        return match[1] or "" if match else ""
+    return _subject(source.scan) or ""
+
+
+def _subject(path: Path) -> str | None:
+    """``sub-…`` of a file's own name, else of the nearest folder."""
+    for part in (path.name, *(p.name for p in path.parents)):
+        match = _BIDS.match(part)
+        if match:
+            return f"sub-{match[1]}"
+    return None
+
+
+def _entities(stem: str) -> str:
+    """Subject and session: what a segmentation and its image have in common whatever else their names say."""
+    kept = [part for part in stem.split("_") if part.startswith(("sub-", "ses-", "run-"))]
+    return "_".join(kept)
+
+
+def _table(path: Path) -> dict[str, str]:
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The table “{path.name}” could not be read.", "Save it as UTF-8 CSV.") from error
+    if not rows or not {"case", "patient"} <= set(rows[0]):
+        raise InputError(f"“{path.name}” lacks the columns “case” and “patient”.", "Name them in its first line.")
+    return {(row["case"] or "").strip(): (row["patient"] or "").strip() for row in rows}
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"{pattern!r} is no pattern: {error}.", "Example: (P[0-9]+)_") from error
+    if compiled.groups < 1:
+        raise InputError(f"The pattern {pattern!r} has no group.", "Put the patient's part in brackets: (P[0-9]+)_")
+    return compiled
+
+
+def _listed(folder: Path, row: Mapping[str, str | None]) -> Source:
+    def path(name: str) -> Path | None:
+        text = (row.get(name) or "").strip()
+        if not text:
+            return None
+        found = folder / text
+        if not found.is_file():
+            raise InputError(f"There is no file “{text}”, which the list names.", "Paths are relative to the list.")
+        return found
+
+    scan = path("scan")
+    if scan is None:
+        raise InputError("A line of the list names no scan.", "Fill its column “scan”.")
+    return Source(scan, path("mask"), path("truth"), (row.get("patient") or "").strip())
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", "Give a folder that exists.")
+    return sorted(p for p in folder.iterdir() if p.is_file() and _is_scan(p))
+
+
+def _is_scan(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and path.name.lower().endswith(ENDINGS) and not _MASKED.search(case_stem(path))
+
+
+def _by_stem(folder: Path | None) -> dict[str, Path]:
+    """Masks by the name of their scan: ``case_mask.nii.gz`` belongs to ``case.nii.gz``."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", "Give a folder that exists.")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
+    return {_MASKED.sub("", case_stem(p)): p for p in files} | {case_stem(p): p for p in files}

@@ -1,0 +1,160 @@
+"""One window at a time: who has a project open for writing, and whether that program still runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
+
+STALE = 120.0
+"""Seconds without a sign of life after which another computer's lock may be taken over when asked."""
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]
+
+
+class ProjectLockedError(InputError):
+    """Another window has the project open.
+
+    Parameters
+    ----------
+    message, hint
+        As in `MorseError`.
+    alive
+        Whether that window gave a sign of life lately.
+    """
+
+    def __init__(self, message: str, hint: str, alive: bool) -> None:
+        super().__init__(message, hint)
+        self.alive = alive
+
+
+class Lock:
+    """A lock file that is ours until `release`; made by `acquire`.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    token
+        What tells this lock from others.
+    reader
+        Who holds it.
+    """
+
+    def __init__(self, path: Path, token: str, reader: str) -> None:
+        self._path, self._token, self._reader = path, token, reader
+
+    @classmethod
+    def acquire(cls, path: Path, reader: str, take_over: bool = False) -> Lock:
+        """Take the lock.
+
+        A lock whose program is gone from this computer is taken silently: nobody holds it.
+
+        Raises
+        ------
+        ProjectLockedError
+            Another window holds it, and ``take_over`` is False.
+        InputError
+            The folder cannot be written to.
+        """
+        lock = cls(path, secrets.token_hex(8), reader)
+        while True:
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            except FileExistsError:
+                lock._displace(take_over)
+                continue
+            except OSError as error:
+                raise InputError(
+                    f"The project in {path.parent} cannot be changed: {error.strerror or error}.",
+                    "Open it for reading only, or check your rights.",
+                ) from error
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(lock._text())
+            return lock
+
+    def beat(self) -> bool:
+        """Give a sign of life; False when the lock is no longer ours."""
+        if not self.held:
+            return False
+        write_text(self._path, self._text())
+        return True
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock is still ours."""
+        found = _read(self._path)
+        return found is not None and found.get("token") == self._token
+
+    def release(self) -> None:
+        """Give it back; a lock that another window took over stays that window's."""
+        if self.held:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _displace(self, take_over: bool) -> None:
+        """Remove the lock in the way, when it may be."""
+        found = _read(self._path)
+        if found is not None and not take_over and not _gone(found):
+            raise _locked(self._path, found)
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _text(self) -> str:
+        return json.dumps(
+            {"token": self._token, "host": _HOST, "process": os.getpid(), "reader": self._reader, "at": time.time()}
+        )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a lock says; an empty dict when it says nothing that can be read; None when there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _age(path: Path, found: dict[str, Any]) -> float:
+    at = found.get("at")
+    if not isinstance(at, int | float):
+        with suppress(OSError):
+            at = path.stat().st_mtime
+    return time.time() - float(at or 0)
+
+
+def _gone(found: dict[str, Any]) -> bool:
+    """Whether the holder is known to be gone: only a process of this computer can be asked."""
+    process = found.get("process")
+    if found.get("host") != _HOST or not isinstance(process, int) or os.name == "nt":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _locked(path: Path, found: dict[str, Any]) -> ProjectLockedError:
+    age = _age(path, found)
+    alive = age < STALE
+    where = "on this computer" if found.get("host") == _HOST else "on another computer"
+    who = str(found.get("reader") or "somebody")
+    seen = "a moment ago" if alive else f"{age / 60:.0f} minutes ago"
+    return ProjectLockedError(
+        f"The project is open in another window ({who}, {where}, last seen {seen}).",
+        "Close it there; if that window is gone, take the project over.",
+        alive,
+    )
