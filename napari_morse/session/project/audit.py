@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,13 @@ def entries(connection: sqlite3.Connection, case: str | None = None) -> list[Ent
     where, values = ("", ()) if case is None else ("WHERE case_id = ?", (case,))
     found = connection.execute(f"SELECT * FROM audit {where} ORDER BY number", values)  # noqa: S608 (a constant)
     return [Entry(r["number"], r["at"], r["reader"], r["case_id"], r["act"], json.loads(r["details"])) for r in found]
+
+
+def last_move(found: Sequence[Entry]) -> Entry | None:
+    """The last move of a case that was not taken back, of its rows oldest first; None when none is left."""
+    undone = {int(entry.details["of"]) for entry in found if entry.act == "undo status"}
+    moves = [entry for entry in found if entry.act == "status" and entry.number not in undone]
+    return moves[-1] if moves else None
 
 
 def verify(connection: sqlite3.Connection) -> str:

@@ -5,15 +5,17 @@ No write-ahead log: it does not work on network shares.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io.atomic import write_bytes
 
-VERSION = 2
+VERSION = 3
 _CASES = """
 CREATE TABLE cases (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, stem TEXT NOT NULL,
@@ -41,8 +43,26 @@ CREATE TABLE readings (
     PRIMARY KEY (case_id, reader)
 ) STRICT;
 """
-STEPS: tuple[str, ...] = (_CASES, _READINGS)
+_COMPANIONS = """
+ALTER TABLE cases ADD COLUMN mask_digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE cases ADD COLUMN truth_digest TEXT NOT NULL DEFAULT '';
+CREATE INDEX audit_case ON audit (case_id);
+"""
+STEPS: tuple[str, ...] = (_CASES, _READINGS, _COMPANIONS)
 """What brings a file of version k to k + 1; the first makes a new one."""
+_TABLES = {"cases", "patients", "state", "audit"}
+
+
+class _Connection(sqlite3.Connection):
+    """Reading that fails (a share that is gone, a project that was closed) is a sentence."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.Error as error:
+            raise InputError(
+                f"The project could not be read: {error}.", "Open it again, when its folder can be reached."
+            ) from error
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -76,12 +96,16 @@ def connect(path: Path, writable: bool) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise InputError(f"There is no project in {path.parent}.", "Choose a folder that `project new` made.")
-    connection = _connect(path, "rw" if writable else "ro")
+    connection = _connect(path, "rw")
     try:
         with _sqlite(path):
-            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            sound = connection.execute("PRAGMA quick_check").fetchone()[0]
-        _check(path, found, sound)
+            cursor = connection.cursor()
+            if not writable:
+                cursor.execute("PRAGMA query_only = ON")
+            found = int(cursor.execute("PRAGMA user_version").fetchone()[0])
+            sound = cursor.execute("PRAGMA quick_check").fetchone()[0]
+            tables = {row["name"] for row in cursor.execute("SELECT name FROM sqlite_master")}
+        _check(path, found, sound == "ok" and tables >= _TABLES)
         if found < VERSION:
             _bring_forward(connection, path, found, writable)
     except InputError:
@@ -90,13 +114,13 @@ def connect(path: Path, writable: bool) -> sqlite3.Connection:
     return connection
 
 
-def _check(path: Path, version: int, sound: str) -> None:
-    if sound != "ok" or version == 0:
-        raise _damaged(path)
+def _check(path: Path, version: int, sound: bool) -> None:
     if version > VERSION:
         raise InputError(
             f"The project in {path.parent} was made by a newer version of napari-morse.", "Update napari-morse."
         )
+    if not sound or version < 1:
+        raise _damaged(path)
 
 
 @contextmanager
@@ -126,21 +150,27 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
 
 
 def _back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
+    with suppress(sqlite3.Error):
+        connection.rollback()
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """``rw`` also for looking only: what a program that was killed left half written is then taken back first.
+
+    Where the file may not be written to, SQLite opens it for reading.
+    """
     with _sqlite(path):
         connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5, factory=_Connection
         )
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA foreign_keys = ON")
-        if mode != "ro":
-            connection.execute("PRAGMA journal_mode = DELETE")
-            connection.execute("PRAGMA synchronous = FULL")
+        cursor = connection.cursor()
+        try:
+            for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = FULL"):
+                cursor.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
 
@@ -150,10 +180,24 @@ def _bring_forward(connection: sqlite3.Connection, path: Path, found: int, writa
             f"The project in {path.parent} is of an older version and cannot be changed here.",
             "Open it once where its folder may be written to.",
         )
-    backup = path.with_name(f"{path.stem}-version{found}{path.suffix}")
-    if not backup.exists():
-        write_bytes(backup, path.read_bytes())
+    _back_up(path, found)
     _forward(connection, found)
+
+
+def _back_up(path: Path, version: int) -> None:
+    """A copy that replaces no other one."""
+    content, names = path.read_bytes(), (f"{path.stem}-version{version}{end}{path.suffix}" for end in _endings())
+    for backup in map(path.with_name, names):
+        if not backup.exists():
+            write_bytes(backup, content)
+            return
+        if backup.read_bytes() == content:
+            return
+
+
+def _endings() -> Iterator[str]:
+    yield ""
+    yield from (f"-{number}" for number in itertools.count(2))
 
 
 def _forward(connection: sqlite3.Connection, found: int) -> None:
@@ -188,9 +232,3 @@ def _sqlite(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path) -> DamagedFileError:
     return DamagedFileError(f"“{path.name}” in {path.parent} is damaged.", "Restore it from a backup of the folder.")
-
-
-def backup_to(connection: sqlite3.Connection, target: Path) -> None:
-    """A consistent copy of the open database as another file."""
-    with closing(sqlite3.connect(target)) as copy:
-        connection.backup(copy)

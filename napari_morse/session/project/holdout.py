@@ -39,7 +39,7 @@ def first_assignment(cursor: sqlite3.Cursor, project: str, share: float, patient
     """
     ordered = sorted(set(patients), key=lambda p: hashlib.blake2b(p.encode(), key=project.encode()[:64]).digest())
     wanted = round(share * len(ordered))
-    if share > 0 and len(ordered) > 1:
+    if share > 0:
         wanted = min(max(1, wanted), len(ordered) - 1)
     for place, patient in enumerate(ordered):
         cursor.execute("INSERT INTO patients VALUES (?, ?)", (patient, int(place < wanted)))

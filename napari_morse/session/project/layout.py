@@ -8,18 +8,22 @@ import json
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io.atomic import write_text
 
-FORMAT = "napari-morse-project"
+FORMAT: Final = "napari-morse-project"
 VERSION = 1
 NAME_LIMIT = 80
-"""Characters of a case's id: folder names stay within what every file system takes."""
+"""Bytes of a case's id: folder names stay within what every file system takes."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
 SAMPLE = 65536
 """Bytes of a file that its quick digest reads, at each end."""
 
@@ -29,7 +33,7 @@ class ProjectFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: str = FORMAT
+    format: Literal["napari-morse-project"] = FORMAT
     format_version: int = Field(VERSION, ge=1)
     id: str
     name: str
@@ -61,26 +65,16 @@ class Places:
         return place / f"reader-{_short(reader)}" if reader else place
 
 
-def make_empty(folder: Path) -> None:
-    """Have a folder that holds nothing.
+def new_about(name: str, holdout: float, scans: Iterable[Path]) -> ProjectFile:
+    """A new project's own file, with an id that nothing else has.
 
     Raises
     ------
     InputError
-        It holds something, or cannot be made.
+        The share to hold out is none.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InputError(f"The folder {folder} is not empty.", "Choose a new folder for the project.")
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} could not be made: {error.strerror or error}.", "Choose another place."
-        ) from error
-
-
-def new_about(name: str, holdout: float, scans: Iterable[Path]) -> ProjectFile:
-    """A new project's own file, with an id that nothing else has."""
+    if not 0 <= holdout < 1:
+        raise InputError(f"{holdout} of the patients can't be held out.", "Give a share from 0 to less than 1.")
     parents = {os.path.dirname(os.path.abspath(scan)) for scan in scans}  # noqa: PTH100, PTH120 (links are kept)
     try:
         root = os.path.commonpath(parents) if parents else ""
@@ -105,15 +99,23 @@ def load_about(places: Places) -> ProjectFile:
     DamagedFileError
         It is not such a file.
     """
-    if not places.about.is_file():
-        raise InputError(f"There is no project in {places.folder}.", "Choose a folder that `project new` made.")
     try:
         content = json.loads(places.about.read_text(encoding="utf-8"))
         version = content["format_version"]
         if isinstance(version, int) and version > VERSION and content["format"] == FORMAT:
             raise InputError(f"The project in {places.folder} was made by a newer version.", "Update napari-morse.")
         about = ProjectFile.model_validate(content)
-    except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        made = places.database.exists()
+        raise InputError(
+            f"There is no project in {places.folder}" + (": its making was interrupted." if made else "."),
+            "Make it again in that folder." if made else "Choose a folder that `project new` made.",
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"“{places.about.name}” in {places.folder} could not be read: {error.strerror}.", "Check your rights."
+        ) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedFileError(
             f"“{places.about.name}” in {places.folder} is damaged.", "Restore it from a backup of the folder."
         ) from error
@@ -121,13 +123,23 @@ def load_about(places: Places) -> ProjectFile:
 
 
 def safe_id(stem: str, taken: set[str]) -> str:
-    """A folder name for a case: its stem with odd letters replaced, and a number where others share it."""
-    plain = re.sub(r"[^\w.-]+", "_", stem).strip("._-") or "case"
-    if len(plain) > NAME_LIMIT:
-        plain = f"{plain[: NAME_LIMIT - 9]}-{_short(stem)}"
-    known = {name.casefold() for name in taken}
+    """A folder name for a case: its stem with odd letters replaced, and a number where others share it.
+
+    Parameters
+    ----------
+    stem
+        Of the scan.
+    taken
+        Ids of other cases, casefolded: not every file system tells capitals apart.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFKC", stem)).strip("._-") or "case"
+    if _RESERVED.fullmatch(plain):
+        plain = f"case-{plain}"
+    if len(plain.encode()) > NAME_LIMIT:
+        kept = plain.encode()[: NAME_LIMIT - 9].decode(errors="ignore")
+        plain = f"{kept}-{_short(stem)}"
     found, number = plain, 2
-    while found.casefold() in known:
+    while found.casefold() in taken:
         found, number = f"{plain}-{number}", number + 1
     return found
 

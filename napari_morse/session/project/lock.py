@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import socket
@@ -73,12 +74,8 @@ class Lock:
                 lock._displace(take_over)
                 continue
             except OSError as error:
-                raise InputError(
-                    f"The project in {path.parent} cannot be changed: {error.strerror or error}.",
-                    "Open it for reading only, or check your rights.",
-                ) from error
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(lock._text())
+                raise _unwritable(path, error) from error
+            lock._sign(handle)
             return lock
 
     def beat(self) -> bool:
@@ -100,18 +97,46 @@ class Lock:
             with suppress(OSError):
                 self._path.unlink()
 
+    def _sign(self, handle: int) -> None:
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self._text())
+        except OSError as error:
+            with suppress(OSError):
+                self._path.unlink()
+            raise _unwritable(self._path, error) from error
+
     def _displace(self, take_over: bool) -> None:
-        """Remove the lock in the way, when it may be."""
+        """Remove the lock in the way, when it may be: under a name of our own, lest it is another one by then."""
         found = _read(self._path)
-        if found is not None and not take_over and not _gone(found):
+        if found is None:
+            return
+        if not take_over and not _gone(found):
             raise _locked(self._path, found)
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        aside = self._path.with_name(f"{self._path.name}.{self._token}")
+        try:
+            self._path.rename(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        if _read(aside) != found and not take_over:  # another window displaced it first: its lock goes back
+            with suppress(OSError):
+                os.link(aside, self._path)
+        with suppress(OSError):
+            aside.unlink()
 
     def _text(self) -> str:
         return json.dumps(
             {"token": self._token, "host": _HOST, "process": os.getpid(), "reader": self._reader, "at": time.time()}
         )
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"The project in {path.parent} cannot be changed: {error.strerror or error}.",
+        "Open it for reading only, make room, or check your rights.",
+    )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -120,17 +145,18 @@ def _read(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _age(path: Path, found: dict[str, Any]) -> float:
     at = found.get("at")
-    if not isinstance(at, int | float):
+    if not isinstance(at, int | float) or not math.isfinite(at):
+        at = 0.0
         with suppress(OSError):
             at = path.stat().st_mtime
-    return time.time() - float(at or 0)
+    return time.time() - at
 
 
 def _gone(found: dict[str, Any]) -> bool:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 from napari_morse.errors import InputError
 from napari_morse.session.project.layout import quick_digest
-from napari_morse.session.project.rows import absolute
+from napari_morse.session.project.rows import absolute, relative
 
 
 class ScanMissingError(InputError):
-    """A case's scan is not where it was."""
+    """A file of a case is not where it was."""
 
 
 class ScanChangedError(InputError):
-    """The file of a case's name is not the scan that was reviewed."""
+    """The file of a case's name is not the one that was reviewed."""
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; names that no file can have, and folders that may not be looked into, hold none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def find(row: sqlite3.Row, folder: Path) -> Path:
@@ -38,14 +48,57 @@ def find(row: sqlite3.Row, folder: Path) -> Path:
     places = [Path(row["scan"])]
     if row["scan_relative"]:
         places.append(absolute(folder / row["scan_relative"]))
-    there = [place for place in dict.fromkeys(places) if place.is_file()]
+    return _first(places, row["digest"])
+
+
+def companion(row: sqlite3.Row, kind: Literal["mask", "truth"], folder: Path) -> Path | None:
+    """Where a case's mask or truth is now: where it was, or as far from the scan as it was; None when it has none.
+
+    Raises
+    ------
+    ScanMissingError, ScanChangedError
+        As `find`.
+    """
+    if not row[kind]:
+        return None
+    places = [Path(row[kind])]
+    way = relative(places[0], Path(row["scan"]).parent)
+    try:
+        scan = find(row, folder)
+    except InputError:
+        return _first(places, row[f"{kind}_digest"])
+    return _first([*places, absolute(scan.parent / way)], row[f"{kind}_digest"])
+
+
+def under(row: sqlite3.Row, old: Path, new: Path, folder: Path) -> dict[str, str]:
+    """What a case's row says when its files lie below ``new`` as they lay below ``old``; empty when they do not."""
+    scan = _moved(Path(row["scan"]), row["digest"], old, new)
+    if scan is None:
+        return {}
+    found = {"scan": str(scan), "scan_relative": relative(scan, folder)}
+    for kind in ("mask", "truth"):
+        place = _moved(Path(row[kind]), row[f"{kind}_digest"], old, new) if row[kind] else None
+        if place is not None:
+            found[kind] = str(place)
+    return found
+
+
+def _moved(was: Path, digest: str, old: Path, new: Path) -> Path | None:
+    if not was.is_relative_to(old):
+        return None
+    place = new / was.relative_to(old)
+    return place if is_file(place) and _same(place, digest) else None
+
+
+def _first(places: list[Path], digest: str) -> Path:
+    there = [place for place in dict.fromkeys(places) if is_file(place)]
     if not there:
         raise ScanMissingError(
-            f"The scan “{Path(row['scan']).name}” is no longer in {Path(row['scan']).parent}.",
+            f"“{places[0].name}” is no longer in {places[0].parent}.",
             "Say where the scans are now (Find scans), or bring them back.",
         )
     for place in there:
-        if quick_digest(place) == (row["size"], row["digest"]):
+        if _same(place, digest):
             return place
     raise ScanChangedError(
         f"“{there[0].name}” is not the file that was in the project: its size or content differs.",
@@ -53,11 +106,6 @@ def find(row: sqlite3.Row, folder: Path) -> Path:
     )
 
 
-def under(row: sqlite3.Row, old: Path, new: Path) -> Path | None:
-    """The same file below ``new`` as was below ``old``, when it is there and is the same; else None."""
-    was = Path(row["scan"])
-    if not was.is_relative_to(old):
-        return None
-    place = new / was.relative_to(old)
-    same = place.is_file() and quick_digest(place) == (row["size"], row["digest"])
-    return place if same else None
+def _same(place: Path, digest: str) -> bool:
+    """Whether a file is the one of a digest; projects of older versions kept none of masks."""
+    return not digest or (os.access(place, os.R_OK) and quick_digest(place)[1] == digest)

@@ -53,11 +53,10 @@ def assign(cursor: sqlite3.Cursor, case: str, reader: str, first: str) -> None:
     InputError
         The reader read it first, or was asked before.
     """
-    if not reader.strip():
-        raise InputError("A second reader needs a name.", "Write who it is.")
-    if reader == first:
+    if reader.casefold() == first.casefold():
         raise InputError(f"{reader} read this case first.", "Ask somebody else.")
-    if cursor.execute("SELECT 1 FROM readings WHERE case_id = ? AND reader = ?", (case, reader)).fetchone():
+    asked = cursor.execute("SELECT reader FROM readings WHERE case_id = ?", (case,))
+    if reader.casefold() in ("first", *(row["reader"].casefold() for row in asked)):
         raise InputError(f"{reader} was asked to read this case already.", "Ask somebody else, or wait.")
     cursor.execute("INSERT INTO readings (case_id, reader) VALUES (?, ?)", (case, reader))
 
@@ -89,11 +88,19 @@ def of_case(connection: sqlite3.Connection, case: str) -> list[Reading]:
     return [_reading(row) for row in rows]
 
 
+def is_open(connection: sqlite3.Connection, case: str, reader: str) -> bool:
+    """Whether a reader was asked to read a case and is not done."""
+    found = connection.execute(
+        "SELECT 1 FROM readings WHERE case_id = ? AND reader = ? AND submitted = 0", (case, reader)
+    )
+    return found.fetchone() is not None
+
+
 def blinded(case: Case) -> Case:
     """A case as a second reader sees it before being done: nothing that a person or a model said."""
     return replace(
-        case, status="second_reader", reviewer="", comment="", mask=None, truth=None, truth_from="", model="",
-        model_digest="", doubt_mm=None, disagreement_mm3=None, sizes={},
+        case, status="second_reader", reviewer="", comment="", seconds=0.0, mask=None, truth=None, truth_from="",
+        model="", model_digest="", doubt_mm=None, disagreement_mm3=None, sizes={},
     )  # fmt: skip
 
 

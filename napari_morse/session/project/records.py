@@ -53,11 +53,27 @@ def check_move(before: Status, after: str) -> Status:
 
 COMMENT_LIMIT = 2000
 """Characters of a comment."""
+NAME_LIMIT = 100
+"""Characters of a reader's name."""
 
 
 def short(text: str) -> str:
     """A comment as it is kept."""
-    return text.strip()[:COMMENT_LIMIT]
+    return text.encode(errors="replace").decode().strip()[:COMMENT_LIMIT]
+
+
+def plain_name(reader: str) -> str:
+    """A reader's name as it is kept.
+
+    Raises
+    ------
+    InputError
+        It is empty.
+    """
+    name = " ".join(reader.encode(errors="replace").decode().split())[:NAME_LIMIT]
+    if not name:
+        raise InputError("Nobody says who is reading.", "Give a name or initials: they stand beside every act.")
+    return name
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class Case:
     stem
         The scan's own file name without extension.
     scan, mask, truth
-        Where the files are now.
+        Where the files were when they were last found; where they are now say `Project.scan_of`, `mask_of`, `truth_of`.
     patient
         Whose scan it is.
     status, reviewer, comment

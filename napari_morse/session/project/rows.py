@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
+from napari_morse.errors import InputError
 from napari_morse.io import case_stem
 from napari_morse.session.project.layout import quick_digest, safe_id
-from napari_morse.session.project.records import Case, Source, Status
+from napari_morse.session.project.records import STATUSES, Case, Source, Status
 
 Order = Literal["number", "name", "status", "doubt", "disagreement", "seconds"]
-ORDERS: dict[Order, str] = {
-    "number": "number",
-    "name": "stem COLLATE NOCASE",
-    "status": "status",
-    "doubt": "doubt_mm",
-    "disagreement": "disagreement_mm3",
-    "seconds": "seconds",
-}
+ORDERS: tuple[Order, ...] = get_args(Order)
 _JOINED = "SELECT cases.*, patients.held_out FROM cases JOIN patients ON patients.name = cases.patient"
 
 
-def select(
-    connection: sqlite3.Connection,
+def select(connection: sqlite3.Connection) -> list[Case]:
+    """All cases, in the order in which they were added."""
+    return [case_of(row) for row in connection.execute(f"{_JOINED} ORDER BY number").fetchall()]
+
+
+def arrange(
+    cases: Iterable[Case],
     order: Order = "number",
     descending: bool = False,
     statuses: Sequence[Status] = (),
@@ -36,29 +36,42 @@ def select(
 
     Parameters
     ----------
+    cases
+        By number.
     order, descending
         By what.
-    statuses
-        Only these; empty: all.
-    text
-        Only cases whose name, comment, reviewer or patient holds it, whatever the case of its letters.
+    statuses, text
+        As in `passes`.
+
+    Raises
+    ------
+    InputError
+        There is no such order.
     """
-    conditions: list[str] = []
-    values: list[str] = []
-    if statuses:
-        conditions.append(f"status IN ({','.join('?' * len(statuses))})")
-        values += list(statuses)
-    if text:
-        fields = ("stem", "comment", "reviewer", "patient")
-        conditions.append("(" + " OR ".join(f"instr(lower({name}), lower(?))" for name in fields) + ")")
-        values += [text] * len(fields)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    column, way = ORDERS[order], "DESC" if descending else "ASC"
-    found = connection.execute(
-        f"{_JOINED}{where} ORDER BY {column} IS NULL, {column} {way}, number",
-        values,
-    )
-    return [case_of(row) for row in found]
+    if order not in ORDERS:
+        raise InputError(f"Cases can't be sorted by {order!r}.", f"Sort by {', '.join(ORDERS)}.")
+    found = [case for case in cases if passes(case, statuses, text)]
+    valued = [case for case in found if _value(case, order) is not None]
+    rest = [case for case in found if _value(case, order) is None]
+    return sorted(valued, key=lambda case: _value(case, order), reverse=descending) + rest
+
+
+def passes(case: Case, statuses: Sequence[Status] = (), text: str = "") -> bool:
+    """Whether a case has one of the statuses (none: any), and its name, comment, reviewer or patient holds the text."""
+    said = f"{case.stem}\n{case.comment}\n{case.reviewer}\n{case.patient}".casefold()
+    return (not statuses or case.status in statuses) and text.casefold() in said
+
+
+def _value(case: Case, order: Order) -> Any:
+    values: dict[Order, Any] = {
+        "number": case.number,
+        "name": case.stem.casefold(),
+        "status": STATUSES.index(case.status),
+        "doubt": case.doubt_mm,
+        "disagreement": case.disagreement_mm3,
+        "seconds": case.seconds,
+    }
+    return values[order]
 
 
 def one(connection: sqlite3.Connection, case: str) -> sqlite3.Row | None:
@@ -79,37 +92,76 @@ def case_of(row: sqlite3.Row) -> Case:
     )  # fmt: skip
 
 
-def insert(cursor: sqlite3.Cursor, sources: Sequence[Source], folder: Path) -> list[str]:
-    """Add cases; a scan that is there already (the same path) is left out. Returns the new ids."""
-    taken = {row["id"] for row in cursor.execute("SELECT id FROM cases")}
+@dataclass(frozen=True)
+class NewCase:
+    """A source that is not in the project yet, under the id that it will have."""
+
+    id: str
+    scan: Path
+    source: Source
+
+    @property
+    def patient(self) -> str:
+        """Whose scan it is; a case of which nobody says it is its own patient."""
+        return self.source.patient or self.id
+
+
+def fresh(cursor: sqlite3.Cursor, sources: Sequence[Source]) -> list[NewCase]:
+    """Sources that are not there yet (by their path), with ids that no other has.
+
+    Raises
+    ------
+    InputError
+        A name is not Unicode, and could not be kept.
+    """
+    taken = {row["id"].casefold() for row in cursor.execute("SELECT id FROM cases")}
     scans = {row["scan"] for row in cursor.execute("SELECT scan FROM cases")}
-    number = cursor.execute("SELECT coalesce(max(number), 0) FROM cases").fetchone()[0]
-    added = []
+    found = []
     for source in sources:
         scan = absolute(source.scan)
+        _check_name(scan, source)
         if str(scan) in scans:
             continue
-        stem = case_stem(scan)
-        name = safe_id(stem, taken)
-        size, digest = quick_digest(scan)
-        number += 1
-        cursor.execute(
-            "INSERT INTO cases (id, number, stem, scan, scan_relative, mask, truth, size, digest, patient, truth_from)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                name, number, stem, str(scan), relative(scan, folder), text(source.mask), text(source.truth), size,
-                digest, patient_of(source), "given" if source.truth else "",
-            ),
-        )  # fmt: skip
-        taken.add(name)
+        name = safe_id(case_stem(scan), taken)
+        taken.add(name.casefold())
         scans.add(str(scan))
-        added.append(name)
-    return added
+        found.append(NewCase(name, scan, source))
+    return found
 
 
-def patient_of(source: Source) -> str:
-    """Whose scan it is; a case without a patient is its own."""
-    return source.patient or case_stem(source.scan)
+def insert(cursor: sqlite3.Cursor, cases: Sequence[NewCase], folder: Path) -> None:
+    """Add cases.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    """
+    number = cursor.execute("SELECT coalesce(max(number), 0) FROM cases").fetchone()[0]
+    for case in cases:
+        number += 1
+        size, digest = quick_digest(case.scan)
+        mask, truth = case.source.mask, case.source.truth
+        values = {
+            "id": case.id, "number": number, "stem": case_stem(case.scan), "scan": str(case.scan),
+            "scan_relative": relative(case.scan, folder), "size": size, "digest": digest, "patient": case.patient,
+            "mask": text(mask), "mask_digest": _digest(mask), "truth": text(truth), "truth_digest": _digest(truth),
+            "truth_from": "given" if truth else "",
+        }  # fmt: skip
+        names, places = ", ".join(values), ", ".join("?" * len(values))
+        cursor.execute(f"INSERT INTO cases ({names}) VALUES ({places})", tuple(values.values()))  # noqa: S608 (ours)
+
+
+def _digest(path: Path | None) -> str:
+    return "" if path is None else quick_digest(path)[1]
+
+
+def _check_name(scan: Path, source: Source) -> None:
+    try:
+        "\n".join(map(str, (scan, source.mask, source.truth, source.patient))).encode()
+    except UnicodeEncodeError as error:
+        shown = scan.name.encode(errors="replace").decode()
+        raise InputError(f"The name “{shown}” is not Unicode text.", "Rename the file or its folder.") from error
 
 
 def absolute(path: Path) -> Path:

@@ -1,0 +1,49 @@
+"""Projects of small fake cases that several test files use."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from napari_morse.session.project import Project, Source, from_folders, with_patients
+
+ROOT = Path(__file__).parents[1]
+PATTERN = r"(p\d+)_"
+
+
+def scans(folder: Path, patients: int = 3, each: int = 2) -> Path:
+    """A folder of files that are scans by their name only: nothing reads their pixels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for patient in range(patients):
+        for case in range(each):
+            (folder / f"p{patient}_{case}.nii.gz").write_bytes(b"scan %d of patient %d" % (case, patient))
+    return folder
+
+
+def sources(folder: Path, patients: int = 3, each: int = 2) -> list[Source]:
+    return with_patients(from_folders(scans(folder, patients, each)), PATTERN)
+
+
+def make(tmp_path: Path, patients: int = 3, each: int = 2, reader: str = "AB", **kwargs) -> Project:
+    """A new project in ``tmp_path/study`` over scans in ``tmp_path/scans``."""
+    found = sources(tmp_path / "scans", patients, each)
+    return Project.create(tmp_path / "study", found, name="study", reader=reader, **kwargs)
+
+
+def again(tmp_path: Path, reader: str = "AB", **kwargs) -> Project:
+    return Project.open(tmp_path / "study", reader=reader, **kwargs)
+
+
+def tamper(tmp_path: Path, *statements: str) -> None:
+    """Change the database behind the program's back."""
+    with closing(sqlite3.connect(tmp_path / "study" / "worklist.sqlite")) as connection:
+        connection.executescript("DROP TRIGGER audit_stays; DROP TRIGGER audit_kept;" + ";".join(statements))
+
+
+def child(code: str, *arguments: object, **kwargs) -> subprocess.Popen[str]:
+    """Another process that runs ``code``; ``sys.argv[1:]`` are the arguments."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **kwargs)
