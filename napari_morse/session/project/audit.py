@@ -50,6 +50,13 @@ def last_move(found: Sequence[Entry]) -> Entry | None:
     return moves[-1] if moves else None
 
 
+def chosen_reader(found: Sequence[Entry]) -> str:
+    """Whose mask the last adjudication chose, of a case's rows; empty when it was taken back, or work went on."""
+    move = last_move(found)
+    before = [entry for entry in found if move is not None and entry.number == move.number - 1]
+    return str(before[0].details["chosen"]) if before and before[0].act == "adjudicate" else ""
+
+
 def verify(connection: sqlite3.Connection) -> str:
     """What is wrong with the trail, in one sentence; empty when nothing is.
 

@@ -14,6 +14,7 @@ from napari_morse.session.project.layout import Places, load_about, new_about, s
 from napari_morse.session.project.lock import Lock
 from napari_morse.session.project.looking import Looking
 from napari_morse.session.project.records import (
+    TRUTHS,
     PredictionRecord,
     Source,
     Status,
@@ -185,6 +186,8 @@ class Project(SecondReaders, Looking):
         """
         if not self._seen(case)["held_out"]:
             raise InputError("Only cases that are held out have a truth to judge by.", "")
+        if source not in TRUTHS:
+            raise InputError(f"{source!r} is no way to a truth.", f"Say one of {', '.join(TRUTHS[1:])}.")
         self._note(case, "truth", {"from": source}, truth_from=source)
 
     def find_scans(self, old: Path | str, new: Path | str) -> tuple[int, int]:

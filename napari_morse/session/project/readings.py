@@ -32,7 +32,7 @@ def agreement(first: Array, second: Array, spacing: Sequence[float]) -> Agreemen
     if first.shape != second.shape:
         raise GeometryError(f"Masks of shapes {first.shape} and {second.shape} cannot be compared.", "Use one scan.")
     ids = sorted({int(i) for mask in (first, second) for i in np.unique(mask)} - {0})
-    rows = score(first, second, tuple(spacing), tuple(ids))
+    rows = score(first, second, tuple(spacing), tuple(ids), merged=False)
     if not rows:
         return Agreement(1.0, 0.0, 0.0)
     return Agreement(_mean([r.dice for r in rows]) or 0.0, _mean([r.asd for r in rows]), _mean([r.hd95 for r in rows]))
@@ -69,7 +69,9 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
     InputError
         The reader was not asked, or is done.
     """
-    row = cursor.execute("SELECT submitted FROM readings WHERE case_id = ? AND reader = ?", (case, reader)).fetchone()
+    row = cursor.execute(
+        "SELECT submitted FROM readings WHERE case_id = ? AND reader = ? COLLATE NOCASE", (case, reader)
+    ).fetchone()
     if row is None:
         raise InputError(f"{reader} was not asked to read this case.", "Ask for a second reading first.")
     if row["submitted"]:
@@ -77,7 +79,7 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
     values = (found.dice, found.asd_mm, found.hd95_mm) if found else (None, None, None)
     cursor.execute(
         "UPDATE readings SET submitted = 1, verdict = ?, comment = ?, dice = ?, asd_mm = ?, hd95_mm = ?"
-        " WHERE case_id = ? AND reader = ?",
+        " WHERE case_id = ? AND reader = ? COLLATE NOCASE",
         (verdict, comment, *values, case, reader),
     )
 
@@ -91,7 +93,7 @@ def of_case(connection: sqlite3.Connection, case: str) -> list[Reading]:
 def is_open(connection: sqlite3.Connection, case: str, reader: str) -> bool:
     """Whether a reader was asked to read a case and is not done."""
     found = connection.execute(
-        "SELECT 1 FROM readings WHERE case_id = ? AND reader = ? AND submitted = 0", (case, reader)
+        "SELECT 1 FROM readings WHERE case_id = ? AND reader = ? COLLATE NOCASE AND submitted = 0", (case, reader)
     )
     return found.fetchone() is not None
 
@@ -107,7 +109,7 @@ def blinded(case: Case) -> Case:
 def open_for(connection: sqlite3.Connection, reader: str) -> list[str]:
     """Ids of the cases that a reader was asked to read and has not."""
     rows = connection.execute(
-        "SELECT case_id FROM readings JOIN cases ON cases.id = case_id WHERE reader = ? AND submitted = 0"
+        "SELECT case_id FROM readings JOIN cases ON cases.id = case_id WHERE reader = ? COLLATE NOCASE AND submitted = 0"
         " ORDER BY cases.number",
         (reader,),
     )

@@ -32,6 +32,7 @@ MOVES: Mapping[Status, tuple[Status, ...]] = {
 """From each status, where a person or a run may lead. Taking the last move back is always possible, and is not here."""
 DONE: tuple[Status, ...] = ("accepted", "corrected", "rejected")
 TruthFrom = Literal["", "given", "blank_start", "second_reader", "from_model"]
+TRUTHS: tuple[TruthFrom, ...] = get_args(TruthFrom)
 """How a held-out case's truth came about; one corrected from the model's own mask flatters that model."""
 
 

@@ -25,12 +25,19 @@ class SecondReaders(Core):
             The reader read it first or was asked before, or the case's status does not lead there.
         """
         row, asked = self._seen(case), plain_name(reader)
+        taken_back = row["status"] != "second_reader" and readings.is_open(self._connection, case, asked)
         with self._write() as cursor:
-            readings.assign(cursor, case, asked, row["reviewer"] or self.reader)
+            if not taken_back:
+                readings.assign(cursor, case, asked, row["reviewer"] or self.reader)
             audit.append(cursor, self.reader, case, "ask second reader", {"reader": asked})
             if row["status"] != "second_reader":
                 self._move(cursor, case, check_move(row["status"], "second_reader"), row["comment"])
         self.changed.emit((case,))
+
+    def final_reader(self, case: str) -> str:
+        """The second reader whose mask was chosen; empty while the first one's stands."""
+        chosen = audit.chosen_reader(self.audit(case))
+        return "" if chosen == "first" else chosen
 
     def submit_reading(self, case: str, verdict: str, comment: str = "", found: Agreement | None = None) -> None:
         """The present reader is done with a second reading; it is not changed afterwards.
