@@ -77,6 +77,10 @@ class CorrectedLayer(QObject):
         """Take over whatever differs, wherever it is: a script may write pixels without an event."""
         self._take(None, "edit")
 
+    def redraw(self) -> None:
+        """Show all of what the corrections hold."""
+        self._draw(Roi((0, 0, 0), self.corrections.mask.shape))
+
     def close_down(self) -> None:
         """Take over what is left, and let go of the viewer; the layer stays."""
         self.compare()
@@ -105,7 +109,7 @@ class CorrectedLayer(QObject):
         try:
             act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
         except MorseError as error:
-            self._draw(Roi((0, 0, 0), self.corrections.mask.shape))
+            self.redraw()
             show_error(str(error))
             return
         finally:

@@ -9,11 +9,15 @@ from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QW
 
 from napari_morse.session import SegmentSession
 from napari_morse.widgets import keys
+from napari_morse.widgets.case_bar import CaseBar
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.letters import Letters
 from napari_morse.widgets.parts.view_bar import ViewBar
+from napari_morse.widgets.project_dialogs import ask_unfinished
+from napari_morse.widgets.project_host import ProjectHost
 from napari_morse.widgets.segment import SegmentTab
+from napari_morse.widgets.worklist import Worklist
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -40,6 +44,10 @@ class MorseDock(EndingWidget):
         self.comparison = Comparison(viewer, self)
         self.segment = SegmentTab(viewer, self.session, self.comparison, self)
         self.view_bar = ViewBar(self.comparison, self)
+        self._viewer = viewer
+        self.host = ProjectHost(viewer, self.session, lambda found: ask_unfinished(self, found), self)
+        self.case_bar = CaseBar(viewer, self.host, self.show_worklist, self)
+        self.worklist: Worklist | None = None
         self._letters = Letters(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
         self._looked: ResultLayers | None = None
@@ -47,6 +55,7 @@ class MorseDock(EndingWidget):
         self._add_tab(self.segment, "Segment", "What runs on what, and the result in numbers.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.case_bar)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.view_bar)
         self.setMinimumWidth(WIDTH)
@@ -54,7 +63,7 @@ class MorseDock(EndingWidget):
         self.session.setup_changed.connect(self._on_setup)
         self.comparison.changed.connect(self._on_comparison)
         self._on_setup()
-        self.watch_the_end(self.segment.stop_events)
+        self.watch_the_end((*self.segment.stop_events, *self.host.stop_events))
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -73,13 +82,28 @@ class MorseDock(EndingWidget):
             self.view_bar.apply()
         self._looked = shown
 
+    def show_worklist(self) -> None:
+        """Bring the list of cases into view, as a dock of its own below the viewer."""
+        if self.worklist is None or self.worklist.parent() is None:
+            self.worklist = Worklist(self.host)
+            self._viewer.window.add_dock_widget(self.worklist, name="MORSE Worklist", area="bottom")
+        around = self.worklist.parentWidget()
+        if around is not None:
+            around.show()
+        self.worklist.refresh()
+
     def stop_work(self) -> None:
-        """Cancel whatever runs; returns at once."""
+        """Cancel whatever runs, and leave the project in order."""
         self.segment.stop_work()
+        self.host.close_project()
 
     def close_down(self) -> None:
         """Cancel what runs and leave the viewer as it was found; the results stay."""
         self.session.setup_changed.disconnect(self._on_setup)
+        if self.worklist is not None and self.worklist.parent() is not None:
+            self._viewer.window.remove_dock_widget(self.worklist)
+        self.case_bar.close_down()
+        self.host.close_down()
         self.segment.close_down()
         self._letters.close()
         self._unbind()
