@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
 from napari_morse.errors import GeometryError
 from napari_morse.io import open_mask, open_scan
@@ -136,7 +137,7 @@ class Clock:
 
 def keep_masks(prediction: Prediction, folder: Path) -> None:
     """Write both masks of a prediction into a case's folder; slow."""
-    about = {"model": prediction.model, "digest": prediction.digest}
+    about: dict[str, JsonValue] = {"model": prediction.model, "digest": prediction.digest}
     for name, mask in ((COARSE, prediction.coarse), (RENDERED, prediction.rendered)):
         save_store(StoredMask(np.asarray(mask.data), b"", about), folder / name)
 

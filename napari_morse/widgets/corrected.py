@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session.edits import Corrections
@@ -58,6 +58,10 @@ class CorrectedLayer(QObject):
         mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
         data, attributes, _ = mask_layer_data(mask, scan, f"corrected · {scan.stem}", role="mask")
         self.layer = Labels(data, **attributes)
+        self._waiting: list[Roi] = []
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._take_waiting)
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
         for target in (self.layer, viewer):
@@ -75,6 +79,8 @@ class CorrectedLayer(QObject):
 
     def compare(self) -> None:
         """Take over whatever differs, wherever it is: a script may write pixels without an event."""
+        self._soon.stop()
+        self._waiting = []
         self._take(None, "edit")
 
     def redraw(self) -> None:
@@ -98,24 +104,34 @@ class CorrectedLayer(QObject):
             self.acted.emit()
 
     def _on_paint(self, event: Any) -> None:
-        boxes = [_box_of(atom, self.layer.data.shape) for atom in event.value]
-        self._take(_around(boxes), "stroke")
+        """Take a stroke over; a single touch is told of before it is in the pixels, and is taken a moment later."""
+        self._waiting += [_box_of(atom, self.layer.data.shape) for atom in event.value]
+        if self._take(_around(self._waiting), "stroke"):
+            self._waiting = []
+        else:
+            self._soon.start(0)
+
+    def _take_waiting(self) -> None:
+        boxes, self._waiting = self._waiting, []
+        if boxes:
+            self._take(_around(boxes), "stroke")
 
     def _on_data(self, _: Any) -> None:
         self.compare()
 
-    def _take(self, box: Roi | None, kind: str) -> None:
+    def _take(self, box: Roi | None, kind: str) -> bool:
         shown = self._axes.back(np.asarray(self.layer.data))
         try:
             act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
         except MorseError as error:
             self.redraw()
             show_error(str(error))
-            return
+            return True
         finally:
             self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
         if act is not None:
             self.acted.emit()
+        return act is not None
 
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""
@@ -142,9 +158,7 @@ def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:
     return Roi(tuple(low), tuple(high))  # type: ignore[arg-type]
 
 
-def _around(boxes: list[Roi]) -> Roi | None:
-    if not boxes:
-        return None
+def _around(boxes: list[Roi]) -> Roi:
     low = np.min([box.start for box in boxes], axis=0)
     high = np.max([box.stop for box in boxes], axis=0)
     return Roi(tuple(int(v) for v in low), tuple(int(v) for v in high))  # type: ignore[arg-type]

@@ -54,8 +54,8 @@ class NewProject(QDialog):
         self.pattern = QLineEdit(self)
         self.pattern.setPlaceholderText("e.g. (P[0-9]+)_")
         self.pattern.setToolTip(
-            "A pattern whose bracketed part, in the file's name, is the patient. Empty: BIDS sub-…, else every case is its "
-            "own patient."
+            "A pattern whose bracketed part, in the file's name, is the patient. Empty: BIDS sub-…, else every case "
+            "is its own patient."
         )
         self.name = QLineEdit(self)
         self.name.setToolTip("What the project is called; empty: as its folder.")

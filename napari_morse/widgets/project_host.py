@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -59,6 +59,9 @@ class ProjectHost(QObject):
         super().__init__(parent)
         self._viewer, self._session, self._ask = viewer, session, ask
         self.project: Project | None = None
+        # Where Qt deletes the window without a word, a plain list is all that is left to close the project by.
+        self._open: list[Project] = []
+        self.destroyed.connect(partial(_close_all, self._open))
         self.work: OpenCase | None = None
         self.corrected: CorrectedLayer | None = None
         self.loader = JobRunner("morse-case", self)
@@ -84,6 +87,7 @@ class ProjectHost(QObject):
         """Work on a project, at the case where it was left."""
         self.close_project()
         self.project = project
+        self._open[:] = [project]
         self._beat.start()
         self._autosave.start()
         self.changed.emit()
@@ -100,6 +104,7 @@ class ProjectHost(QObject):
         if project is not None:
             self.saver.join(10)
             project.close()
+            self._open.clear()
             self.changed.emit()
 
     # Cases
@@ -246,7 +251,7 @@ class ProjectHost(QObject):
             return
         if self._scan_layer is None or scan.stem != work.scan.stem or not scan.grid.same_as(work.scan.grid):
             return
-        folder: Path = work.job.folder
+        folder = work.job.folder
         self.try_to(lambda project: project.record_prediction(work.job.case, record_of(prediction, scan)))
         corrections = self.corrected.corrections if self.corrected is not None else None
         if corrections is not None and not corrections.undoable and not corrections.mask.any():
@@ -256,7 +261,7 @@ class ProjectHost(QObject):
 
         def write(_tell: Any, _cancelled: Any) -> Callable[[], None]:
             keep_masks(prediction, folder)
-            return self.changed.emit
+            return lambda: None
 
         if not self.saver.busy:
             self.saver.start(write)
@@ -283,3 +288,8 @@ class ProjectHost(QObject):
         self._viewer.dims.events.current_step.disconnect(self._on_look)
         self._viewer.scene.camera.events.disconnect(self._on_look)
         self.close_project()
+
+
+def _close_all(projects: list[Project], _gone: QObject | None = None) -> None:
+    for project in projects:
+        project.close()

@@ -45,7 +45,6 @@ class Worklist(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setAlternatingRowColors(True)
         self.table.doubleClicked.connect(self._on_double)
         self._header = header = QHeaderView(Qt.Orientation.Horizontal, self.table)
         self.table.setHorizontalHeader(header)
