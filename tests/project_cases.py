@@ -34,6 +34,7 @@ def make(tmp_path: Path, patients: int = 3, each: int = 2, reader: str = "AB", *
 
 
 def again(tmp_path: Path, reader: str = "AB", **kwargs) -> Project:
+    """The project of `make` once more."""
     return Project.open(tmp_path / "study", reader=reader, **kwargs)
 
 

@@ -22,7 +22,7 @@ def decided(connection):
 
 
 @given(st.lists(PATIENTS, min_size=1, max_size=4), st.floats(0, 0.99), st.text("0123456789abcdef", min_size=32))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_share_is_met_at_the_start_and_nobody_is_ever_moved(rounds, share, project):
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row

@@ -142,8 +142,7 @@ def test_odd_letters_in_comments_are_kept_or_replaced_and_never_an_error(project
         ("INSERT INTO audit SELECT 6, at, reader, case_id, act, details, chain FROM audit WHERE number = 5", "Row 6"),
         ("INSERT INTO audit SELECT 0, at, reader, case_id, act, details, chain FROM audit WHERE number = 5", "Row 1"),
         (
-            "UPDATE audit SET number = 9 WHERE number = 3; UPDATE audit SET number = 3 WHERE number = 4; "
-            "UPDATE audit SET number = 4 WHERE number = 9",
+            "UPDATE audit SET number = 9 WHERE number = 3; UPDATE audit SET number = 3 WHERE number = 4",
             "Row 3 of the audit trail was changed.",
         ),
     ],

@@ -1,5 +1,6 @@
 """A project of many cases: worklist, audit, hold-out, second readers. No Qt, no torch."""
 
+from napari_morse.session.project.clock import IDLE, WorkClock
 from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
 from napari_morse.session.project.lock import ProjectLockedError
 from napari_morse.session.project.moved import ScanChangedError, ScanMissingError
@@ -20,6 +21,7 @@ from napari_morse.session.project.records import (
 
 __all__ = [
     "DONE",
+    "IDLE",
     "MOVES",
     "STATUSES",
     "WORDS",
@@ -33,6 +35,7 @@ __all__ = [
     "ScanMissingError",
     "Source",
     "Status",
+    "WorkClock",
     "agreement",
     "from_bids",
     "from_folders",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,9 +12,12 @@ from pathlib import Path
 from napari_morse.errors import InputError
 from napari_morse.io import case_stem
 from napari_morse.io.channels import ENDINGS
+from napari_morse.session.project.layout import is_file
 from napari_morse.session.project.records import Source
 
 _BIDS = re.compile(r"sub-([A-Za-z0-9]+)")
+_OF_THE_MASK = ("space-", "desc-", "label-", "atlas-", "seg-", "res-", "den-")
+"""What the name of a BIDS segmentation says of itself, not of its image."""
 _MASKED = re.compile(r"_(mask|dseg|seg|label|labels|truth|segmentation|coarse|rendered|corrected)$", re.IGNORECASE)
 
 
@@ -28,7 +32,7 @@ def from_folders(scans: Path, masks: Path | None = None, truths: Path | None = N
     found = _images(scans)
     if not found:
         raise InputError(f"There is no scan in {scans}.", f"Scans end in {', '.join(ENDINGS)}.")
-    made, true = _by_stem(masks), _by_stem(truths)
+    made, true = (_by_stem(folder, scans) for folder in (masks, truths))
     return [Source(path, made.get(case_stem(path)), true.get(case_stem(path))) for path in found]
 
 
@@ -43,17 +47,14 @@ def from_list(path: Path) -> list[Source]:
     InputError
         It cannot be read, names no scan, or names a file that is not there.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The list “{path.name}” could not be read.", "Save it as UTF-8 text.") from error
-    if path.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(lines))
+    if path.suffix.lower() in (".csv", ".tsv"):
+        rows = read_table(path)
         if rows and "scan" not in rows[0]:
             raise InputError(f"The list “{path.name}” has no column “scan”.", "Name its columns in the first line.")
     else:
-        rows = [{"scan": line} for line in lines if line.strip() and not line.startswith("#")]
-    sources = [_listed(path.parent, row) for row in rows if (row.get("scan") or "").strip()]
+        lines = (line.strip() for line in read_words(path).splitlines())
+        rows = [{"scan": line} for line in lines if line and not line.startswith("#")]
+    sources = [_listed(path.parent, row) for row in rows if row["scan"]]
     if not sources:
         raise InputError(f"The list “{path.name}” names no scan.", "Write one scan a line.")
     return sources
@@ -62,7 +63,8 @@ def from_list(path: Path) -> list[Source]:
 def from_bids(root: Path, suffix: str = "") -> list[Source]:
     """Images of a BIDS data set, ``sub-*/[ses-*/]<folder>/*.nii[.gz]``.
 
-    A segmentation of the same subject, session and run among its derivatives (``_dseg``, ``_mask``, …) is the truth.
+    A segmentation among its derivatives (``_dseg``, ``_mask``, …) is the truth of the image of the same subject,
+    session and run, which must have all else that its name says (``acq-…``); the one that says most is taken.
 
     Parameters
     ----------
@@ -81,22 +83,23 @@ def from_bids(root: Path, suffix: str = "") -> list[Source]:
     if not found:
         kind = f" that ends in _{suffix}" if suffix else ""
         raise InputError(f"There is no image{kind} in the data set {root}.", "Check the folder, or leave the kind out.")
-    truths: dict[str, Path] = {}
-    for path in sorted((root / "derivatives").rglob("*")) if (root / "derivatives").is_dir() else []:
-        if path.is_file() and path.name.lower().endswith(ENDINGS) and _MASKED.search(case_stem(path)):
-            truths.setdefault(_entities(case_stem(path)), path)
-    return [Source(p, truth=truths.get(_entities(case_stem(p))), patient=_subject(p) or "") for p in found]
+    truths: dict[frozenset[str], list[Path]] = {}
+    for path in sorted((root / "derivatives").rglob("*")):
+        if path.is_file() and _is_image(path) and _MASKED.search(case_stem(path)):
+            truths.setdefault(_who(case_stem(path)), []).append(path)
+    return [Source(p, truth=_fitting(p, truths), patient=_subject(p) or "") for p in found]
 
 
 def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | None = None) -> list[Source]:
-    """Say whose scan each is: by a table, by a pattern, by BIDS ``sub-``; else every case is its own patient.
+    """Say whose scan each is: by a table, by a pattern, by BIDS ``sub-``; else a case is its own patient.
 
     Parameters
     ----------
     sources
         What was found; a patient that is known already stays.
     pattern
-        A regular expression, matched anywhere in a scan's path; its first group is the patient.
+        A regular expression; its first group, found in the file's name, else in the nearest folder's that it fits, is
+        the patient.
     table
         A CSV with the columns ``case`` (file name or stem) and ``patient``.
 
@@ -108,22 +111,30 @@ def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | No
     known = _table(table) if table is not None else {}
     fitted = _compiled(pattern) if pattern else None
     found = [replace(s, patient=s.patient or _patient(s, fitted, known)) for s in sources]
-    if fitted is not None and not any(fitted.search(s.scan.as_posix()) for s in found):
+    if fitted is not None and all(_matched(s.scan, fitted) is None for s in found):
         raise InputError(f"The pattern {pattern!r} fits no scan's name.", "Try it on one name first.")
     if table is not None:
         missing = [s for s in found if not s.patient]
         if missing:
             raise InputError(f"“{table.name}” says no patient for “{missing[0].scan.name}”.", "Add a row for it.")
-    return [replace(s, patient=s.patient or case_stem(s.scan)) for s in found]
+    return found
 
 
 def _patient(source: Source, pattern: re.Pattern[str] | None, table: Mapping[str, str]) -> str:
     if table:
         return table.get(source.scan.name) or table.get(case_stem(source.scan)) or ""
     if pattern is not None:
-        match = pattern.search(source.scan.as_posix())
-        return match[1] or "" if match else ""
+        return _matched(source.scan, pattern) or ""
     return _subject(source.scan) or ""
+
+
+def _matched(path: Path, pattern: re.Pattern[str]) -> str | None:
+    """What the pattern's first group finds in a file's own name, else in the nearest folder's, else in the path."""
+    for part in (path.name, *(p.name for p in path.parents), path.as_posix()):
+        match = pattern.search(part)
+        if match:
+            return match[1]
+    return None
 
 
 def _subject(path: Path) -> str | None:
@@ -135,20 +146,61 @@ def _subject(path: Path) -> str | None:
     return None
 
 
-def _entities(stem: str) -> str:
-    """Subject and session: what a segmentation and its image have in common whatever else their names say."""
-    kept = [part for part in stem.split("_") if part.startswith(("sub-", "ses-", "run-"))]
-    return "_".join(kept)
+def _who(stem: str) -> frozenset[str]:
+    """Subject, session and run: what a segmentation and its image always have in common."""
+    return frozenset(part for part in stem.split("_") if part.startswith(("sub-", "ses-", "run-")))
+
+
+def _fitting(image: Path, truths: Mapping[frozenset[str], list[Path]]) -> Path | None:
+    has = set(case_stem(image).split("_"))
+
+    def said(truth: Path) -> set[str]:
+        parts = case_stem(truth).split("_")
+        return {part for part in parts if "-" in part and not part.startswith(_OF_THE_MASK)}
+
+    fitting = [truth for truth in truths.get(_who(case_stem(image)), []) if said(truth) <= has]
+    return max(fitting, key=lambda truth: len(said(truth)), default=None)
 
 
 def _table(path: Path) -> dict[str, str]:
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The table “{path.name}” could not be read.", "Save it as UTF-8 CSV.") from error
+    rows = read_table(path)
     if not rows or not {"case", "patient"} <= set(rows[0]):
         raise InputError(f"“{path.name}” lacks the columns “case” and “patient”.", "Name them in its first line.")
-    return {(row["case"] or "").strip(): (row["patient"] or "").strip() for row in rows}
+    return {row["case"]: row["patient"] for row in rows}
+
+
+def read_words(path: Path) -> str:
+    """A text file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The list “{path.name}” could not be read.", "Save it as UTF-8 text.") from error
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV whose first line names its columns; parted by commas, semicolons or tabs, blanks around are cut.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is not a CSV.
+    """
+    words = read_words(path)
+    first = words.partition("\n")[0]
+    parting = max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(words, newline=""), delimiter=parting, strict=True))
+    except csv.Error as error:
+        raise InputError(f"The list “{path.name}” is no CSV: {error}.", "Save it as UTF-8 CSV.") from error
+    names = [name.strip().lower() for name in lines[0]] if lines else []
+    filled = ([cell.strip() for cell in line] for line in lines[1:] if any(cell.strip() for cell in line))
+    return [dict(zip(names, [*line, *[""] * len(names)], strict=False)) for line in filled]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -161,20 +213,20 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _listed(folder: Path, row: Mapping[str, str | None]) -> Source:
+def _listed(folder: Path, row: Mapping[str, str]) -> Source:
     def path(name: str) -> Path | None:
-        text = (row.get(name) or "").strip()
+        text = row.get(name, "")
         if not text:
             return None
         found = folder / text
-        if not found.is_file():
+        if not is_file(found):
             raise InputError(f"There is no file “{text}”, which the list names.", "Paths are relative to the list.")
         return found
 
     scan = path("scan")
     if scan is None:
         raise InputError("A line of the list names no scan.", "Fill its column “scan”.")
-    return Source(scan, path("mask"), path("truth"), (row.get("patient") or "").strip())
+    return Source(scan, path("mask"), path("truth"), row.get("patient", ""))
 
 
 def _images(folder: Path) -> list[Path]:
@@ -184,15 +236,20 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _is_scan(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return not hidden and path.name.lower().endswith(ENDINGS) and not _MASKED.search(case_stem(path))
+    return _is_image(path) and not _MASKED.search(case_stem(path))
 
 
-def _by_stem(folder: Path | None) -> dict[str, Path]:
-    """Masks by the name of their scan: ``case_mask.nii.gz`` belongs to ``case.nii.gz``."""
+def _is_image(path: Path) -> bool:
+    return not path.name.startswith(".") and path.name.lower().endswith(ENDINGS)
+
+
+def _by_stem(folder: Path | None, scans: Path) -> dict[str, Path]:
+    """Masks by the name of their scan: ``case_mask.nii.gz`` belongs to ``case.nii.gz``; a scan is never a mask."""
     if folder is None:
         return {}
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.", "Give a folder that exists.")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
+    files = sorted(p for p in folder.iterdir() if p.is_file() and _is_image(p))
+    if folder.samefile(scans):
+        files = [path for path in files if _MASKED.search(case_stem(path))]
     return {_MASKED.sub("", case_stem(p)): p for p in files} | {case_stem(p): p for p in files}

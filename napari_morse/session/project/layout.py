@@ -144,6 +144,14 @@ def safe_id(stem: str, taken: set[str]) -> str:
     return found
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; names that no file can have, and folders that may not be looked into, hold none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def quick_digest(path: Path) -> tuple[int, str]:
     """Size in bytes, and a digest of size, beginning and end: enough to tell one scan's file from another's.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_morse.errors import InputError
-from napari_morse.session.project.layout import quick_digest
+from napari_morse.session.project.layout import is_file, quick_digest
 from napari_morse.session.project.rows import absolute, relative
 
 
@@ -18,14 +18,6 @@ class ScanMissingError(InputError):
 
 class ScanChangedError(InputError):
     """The file of a case's name is not the one that was reviewed."""
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a file; names that no file can have, and folders that may not be looked into, hold none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def find(row: sqlite3.Row, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from napari_morse.errors import InputError
 from napari_morse.session.project import audit, database, holdout, making, moved, rows
-from napari_morse.session.project.layout import Places, load_about, new_about, save_about
+from napari_morse.session.project.layout import Places, is_file, load_about, new_about, save_about
 from napari_morse.session.project.lock import Lock
 from napari_morse.session.project.looking import Looking
 from napari_morse.session.project.records import (
@@ -199,7 +199,7 @@ class Project(SecondReaders, Looking):
                 if places:
                     self._set(cursor, row["id"], **places)
                     details["found"] += 1
-                elif not moved.is_file(Path(row["scan"])):
+                elif not is_file(Path(row["scan"])):
                     details["missing"] += 1
         self.changed.emit(())
         return details["found"], details["missing"]

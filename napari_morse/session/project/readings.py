@@ -109,8 +109,8 @@ def blinded(case: Case) -> Case:
 def open_for(connection: sqlite3.Connection, reader: str) -> list[str]:
     """Ids of the cases that a reader was asked to read and has not."""
     rows = connection.execute(
-        "SELECT case_id FROM readings JOIN cases ON cases.id = case_id WHERE reader = ? COLLATE NOCASE AND submitted = 0"
-        " ORDER BY cases.number",
+        "SELECT case_id FROM readings JOIN cases ON cases.id = case_id"
+        " WHERE reader = ? COLLATE NOCASE AND submitted = 0 ORDER BY cases.number",
         (reader,),
     )
     return [row["case_id"] for row in rows]

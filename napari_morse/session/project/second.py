@@ -36,7 +36,9 @@ class SecondReaders(Core):
 
     def final_reader(self, case: str) -> str:
         """The second reader whose mask was chosen; empty while the first one's stands."""
-        chosen = audit.chosen_reader(self.audit(case))
+        self._row(case)
+        rows = [] if case in self.to_read() else audit.entries(self._connection, case)
+        chosen = audit.chosen_reader(rows)
         return "" if chosen == "first" else chosen
 
     def submit_reading(self, case: str, verdict: str, comment: str = "", found: Agreement | None = None) -> None:
