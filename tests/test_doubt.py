@@ -18,7 +18,7 @@ from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.export import patches_csv
 from napari_morse.inference.rendering import render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches, partition
-from napari_morse.metrics.patches import EXTENT, SMALL, contour_shares
+from napari_morse.metrics.patches import EXTENT, SMALL, WALKED, contour_shares
 from napari_morse.types import Grid, Label, Roi, no_patches
 from tests.nets import awake, blob, small_net
 
@@ -88,6 +88,22 @@ def test_small_pieces_join_what_they_touch():
     error[6, 12] = 0.5
     found = partition(mask, error, (1, 1, 1), 2, planar=True)
     assert np.bincount(found.patch).min() >= SMALL
+
+
+def test_patches_worth_a_visit_where_neighbours_allow_it():
+    """Strewn doubt on a plane: single voxels join what surrounds them; one far from all others stays alone."""
+    mask = np.zeros((30, 30, 8), np.uint8)
+    mask[:, :, 4:] = 7
+    mask[2, 2, 0] = 7
+    error = np.where(np.random.default_rng(0).random(mask.shape) < 0.1, 0.45, 0.02)
+    found = partition(mask, error, (1, 1, 1), 2)
+    sizes = np.bincount(found.patch)
+    alone = found.patch[(found.voxel <= 3).all(axis=1) & (found.voxel[:, 2] < 2)]
+    assert len(set(alone)) == 1 and sizes[alone[0]] == len(alone)
+    others = np.delete(sizes, alone[0])
+    assert others.min() >= WALKED
+    for number in range(found.count):
+        assert np.linalg.norm(np.ptp(found.voxel[found.patch == number], axis=0) + 1) <= EXTENT
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

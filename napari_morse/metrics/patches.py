@@ -17,13 +17,13 @@ length
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_morse.errors import CancelledError
 from napari_morse.metrics.surface import Region, bounding_box, surfel_areas
@@ -34,9 +34,12 @@ EXTENT = 15.0
 LEVELS = (0.15, 0.3, 0.4)
 """Probabilities of error at which patches part; chosen on the validation cases of the hippocampus."""
 SMALL = 3
-"""Fewer voxels than these join the patch beside them: nobody wants to walk from voxel to voxel."""
-_TOUCH = 1.8
-"""Voxels: the 26 neighbours are at most √3 away."""
+"""Fewer voxels than these join the piece beside them before it is cut to size."""
+WALKED = 6
+"""Fewer voxels than these join the patch beside them, where it stays short enough: nobody wants to walk from voxel to
+voxel. Chosen on the validation cases of the hippocampus: half as many patches to look at, one error in thirty lost."""
+ROUNDS = 4
+"""How often small patches look for a neighbour: one that was small itself may have grown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +211,7 @@ def _patches(
     _leave_if(cancelled)
     piece = _connected(voxel, shape, 1 + np.digitize(doubt, LEVELS) + apart)
     _leave_if(cancelled)
-    piece = _joined(voxel * np.where(np.arange(3) == slice_axis, 2 if planar else 1, 1), piece)
+    piece = _joined(voxel, piece, shape, _around(slice_axis if planar else None))
     cut = np.zeros(len(voxel), np.int64)
     parts = (p for whole in _groups(piece) for p in _split(whole, voxel, spacing, extent))
     for number, part in enumerate(parts):
@@ -216,7 +219,8 @@ def _patches(
         cut[part] = number + 1
     if planar:
         cut = 2 * cut + voxel[:, slice_axis] % 2
-    return _connected(voxel, shape, cut)
+    around = _around(slice_axis if planar else None)
+    return _gathered(voxel, _connected(voxel, shape, cut), shape, around, spacing, extent, cancelled)
 
 
 def _leave_if(cancelled: Callable[[], bool] | None) -> None:
@@ -232,16 +236,82 @@ def _connected(voxel: NDArray[np.int64], shape: tuple[int, ...], value: NDArray[
     return pieces
 
 
-def _joined(place: NDArray[np.int64], piece: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Voxels of small pieces take the piece of the nearest voxel of a larger one that they touch."""
+def _around(planar_axis: int | None) -> NDArray[np.int64]:
+    """(26, 3) steps to the voxels that touch one, faces first; (8, 3) within the slice."""
+    steps = np.array([s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)])
+    if planar_axis is not None:
+        steps = steps[steps[:, planar_axis] == 0]
+    return steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")]
+
+
+def _beside(
+    voxel: NDArray[np.int64],
+    piece: NDArray[np.int64],
+    small: NDArray[np.bool_],
+    shape: tuple[int, ...],
+    around: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """For each small voxel, the nearest piece that is not small and touches it; −1 where there is none."""
+    volume = np.full([n + 2 for n in shape], -1, np.int64)
+    volume[tuple(voxel[~small].T + 1)] = piece[~small]
+    met = np.full(np.count_nonzero(small), -1, np.int64)
+    for step in around:
+        found = volume[tuple((voxel[small] + 1 + step).T)]
+        met = np.where(met < 0, found, met)
+    return met
+
+
+def _joined(
+    voxel: NDArray[np.int64], piece: NDArray[np.int64], shape: tuple[int, ...], around: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Voxels of pieces below ``SMALL`` take the piece of a larger one that they touch."""
     small = np.bincount(piece)[piece] < SMALL
-    if small.all() or not small.any():
-        return piece
-    _, nearest = cKDTree(place[~small]).query(place[small], distance_upper_bound=_TOUCH)
-    found = nearest < np.count_nonzero(~small)
+    met = _beside(voxel, piece, small, shape, around)
     out = piece.copy()
-    out[np.flatnonzero(small)[found]] = piece[~small][nearest[found]]
+    out[np.flatnonzero(small)[met >= 0]] = met[met >= 0]
     return out
+
+
+def _gathered(
+    voxel: NDArray[np.int64],
+    patch: NDArray[np.int64],
+    shape: tuple[int, ...],
+    around: NDArray[np.int64],
+    spacing: NDArray[np.float64],
+    extent: float,
+    cancelled: Callable[[], bool] | None,
+) -> NDArray[np.int64]:
+    """Patches below ``WALKED`` go to one that they touch, where both together fit into ``extent``."""
+    for _ in range(ROUNDS):
+        _leave_if(cancelled)
+        _, patch, count = np.unique(patch, return_inverse=True, return_counts=True)
+        small = count[patch] < WALKED
+        met = _beside(voxel, patch, small, shape, around)
+        pairs = np.unique(np.column_stack([patch[small], met])[met >= 0], axis=0)
+        patch = _fitting(voxel, patch, pairs, spacing, extent)[patch]
+        if not len(pairs):
+            break
+    return patch
+
+
+def _fitting(
+    voxel: NDArray[np.int64],
+    patch: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    spacing: NDArray[np.float64],
+    extent: float,
+) -> NDArray[np.int64]:
+    """Where each patch goes, of (small, large) pairs that touch: the first large one that stays within ``extent``."""
+    order = np.argsort(patch, kind="stable")
+    starts = np.flatnonzero(np.diff(patch[order], prepend=-1))
+    low, high = (ends.reduceat(voxel[order], starts, axis=0) for ends in (np.minimum, np.maximum))
+    goes = np.arange(len(low))
+    for small, large in pairs.tolist():
+        both = np.minimum(low[small], low[large]), np.maximum(high[small], high[large])
+        if goes[small] == small and np.linalg.norm((both[1] - both[0] + 1) * spacing) <= extent:
+            goes[small] = large
+            low[large], high[large] = both
+    return goes
 
 
 def _groups(number: NDArray[np.int64]) -> list[NDArray[np.int64]]:

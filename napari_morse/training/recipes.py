@@ -24,13 +24,15 @@ SHOWN = 80
 DEFAULT_3D = Recipe(
     name="default-3d",
     render=RenderConfig(looks=2),
-    train=TrainConfig(rough=0.25, restart=True, renderer_rate=3.0),
+    train=TrainConfig(stage_one=0.8, rough=0.25, restart=True, renderer_rate=3.0),
 )
 DEFAULT_2D = Recipe(
     name="default-2d",
     backbone=BackboneConfig(spatial_dims=2, filters=(32, 64, 128, 192)),
     render=RenderConfig(points=384, looks=2),
-    train=TrainConfig(window=(48, 48), batch=24, iterations=6000, rough=0.25, restart=True, renderer_rate=3.0),
+    train=TrainConfig(
+        window=(48, 48), batch=24, iterations=6000, stage_one=0.8, rough=0.25, restart=True, renderer_rate=3.0
+    ),
 )
 
 
