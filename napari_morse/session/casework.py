@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +15,9 @@ from napari_morse.session.edits import Corrections, Unfinished, UnfinishedError
 from napari_morse.session.edits.corrections import OnUnfinished
 from napari_morse.session.project import PredictionRecord
 from napari_morse.session.table import result_rows
-from napari_morse.types import Array, Label, Prediction, Scan
+from napari_morse.types import Array, Label, Mask, Prediction, Scan
 
-IDLE = 120.0
-"""Seconds after which somebody who does nothing is taken to have left."""
-COARSE, RENDERED = "coarse.zarr.zip", "rendered.zarr.zip"
+COARSE, RENDERED, CORRECTED = "coarse.zarr.zip", "rendered.zarr.zip", "corrected.zarr.zip"
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,8 @@ class CaseJob:
         Of its masks and journal.
     unfinished
         As `Corrections.open` takes it.
+    read_only
+        Only look: nothing is written, and nothing can be corrected.
     """
 
     case: str
@@ -47,6 +45,7 @@ class CaseJob:
     mask: Path | None
     folder: Path
     unfinished: OnUnfinished = "ask"
+    read_only: bool = False
 
     def run(self) -> OpenCase:
         """Read scan and mask; slow.
@@ -59,11 +58,15 @@ class CaseJob:
         scan = open_scan(self.scan)
         digest = pixel_digest(scan.data)
         start, labels = self._start(scan)
+        if self.read_only:
+            saved = self.folder / CORRECTED
+            mask = load_store(saved).data if saved.is_file() else start
+            return OpenCase(self, scan, None, labels, seen=Mask(mask, scan.grid, labels, scan.header))
         try:
             corrections = Corrections.open(self.folder, start, digest, unfinished=self.unfinished)
         except UnfinishedError as error:
             return OpenCase(self, scan, None, labels, error.unfinished)
-        if corrections.undoable == 0 and not (self.folder / "corrected.zarr.zip").exists():
+        if corrections.undoable == 0 and not (self.folder / CORRECTED).exists():
             corrections.checkpoint()  # what the first stroke would else wait for
         return OpenCase(self, scan, corrections, labels)
 
@@ -99,6 +102,8 @@ class OpenCase:
         Names, where a mask brought some.
     unfinished
         Those strokes.
+    seen
+        The mask, where it is only looked at.
     """
 
     job: CaseJob
@@ -106,33 +111,7 @@ class OpenCase:
     corrections: Corrections | None
     labels: tuple[Label, ...] = ()
     unfinished: Unfinished | None = None
-
-
-class Clock:
-    """Time that somebody spends on a case: from sign of life to sign of life, long silences cut.
-
-    Parameters
-    ----------
-    now
-        A clock that never goes back.
-    """
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._last: float | None = None
-        self._spent = 0.0
-
-    def alive(self) -> None:
-        """The person did something."""
-        now = self._now()
-        if self._last is not None:
-            self._spent += min(now - self._last, IDLE)
-        self._last = now
-
-    def take(self) -> float:
-        """Seconds spent since the last taking, up to the last sign of life."""
-        spent, self._spent = self._spent, 0.0
-        return spent
+    seen: Mask | None = None
 
 
 def keep_masks(prediction: Prediction, folder: Path) -> None:

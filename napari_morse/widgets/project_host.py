@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.casework import CaseJob, Clock, OpenCase, keep_masks, record_of
+from napari_morse.session.casework import CaseJob, OpenCase, keep_masks, record_of
 from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import Case, Project, Status
+from napari_morse.session.project.clock import WorkClock
 from napari_morse.widgets.corrected import CorrectedLayer
-from napari_morse.widgets.layers import scan_layer_data
+from napari_morse.widgets.layers import mask_layer_data, scan_layer_data
 from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class ProjectHost(QObject):
         self.loader = JobRunner("morse-case", self)
         self.saver = JobRunner("morse-corrections", self)
         self._scan_layer: Image | None = None
-        self._clock = Clock()
+        self._seen_layer: Labels | None = None
+        self._clock = WorkClock()
         self._wanted = ""
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
@@ -122,7 +124,8 @@ class ProjectHost(QObject):
         if project is None or self.loader.busy:
             return
         try:
-            job = CaseJob(case, project.scan_of(case), project.mask_of(case), project.folder_of(case), unfinished)
+            folder = project.folder_of(case)
+            job = CaseJob(case, project.scan_of(case), project.mask_of(case), folder, unfinished, project.read_only)
         except MorseError as error:
             show_error(str(error))
             return
@@ -151,8 +154,8 @@ class ProjectHost(QObject):
             corrected.close_down()
             self.save()
         self._spend()
-        layers = [corrected.layer if corrected else None, self._scan_layer]
-        self.work = self.corrected = self._scan_layer = None
+        layers = [corrected.layer if corrected else None, self._seen_layer, self._scan_layer]
+        self.work = self.corrected = self._scan_layer = self._seen_layer = None
         for layer in layers:
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -199,7 +202,7 @@ class ProjectHost(QObject):
             show_warning(f"{error} Every stroke is in the journal, and is offered when the case is opened again.")
 
     def _on_act(self) -> None:
-        self._clock.alive()
+        self._clock.touch()
         case = self.case
         if case is not None and case.status in TOUCHED:
             self.set_status([case.id], "corrected")
@@ -223,13 +226,18 @@ class ProjectHost(QObject):
             self.corrected.acted.connect(self._on_act)
             for sentence in work.corrections.notices:
                 show_warning(sentence)
-        self._clock = Clock()
-        self._clock.alive()
+        if work.seen is not None:
+            data, attributes, _ = mask_layer_data(work.seen, work.scan, f"mask · {work.scan.stem}")
+            self._seen_layer = Labels(data, **attributes)
+            self._seen_layer.editable = False
+            self._viewer.add_layer(self._seen_layer)
+        self._clock = WorkClock()
+        self._clock.touch()
         self.try_to(self._note_opened)
 
     def _on_look(self, _event: Any = None) -> None:
         if self.work is not None:
-            self._clock.alive()
+            self._clock.touch()
 
     def _note_opened(self, project: Project) -> None:
         if project.read_only or self.work is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -64,12 +67,13 @@ class Worklist(QWidget):
             self.status.addItem(WORDS[status], status)
         self.status.currentIndexChanged.connect(self.refresh)
         self.count = Note(parent=self)
+        self.buttons: dict[str, QPushButton] = {}
         self._build()
         host.changed.connect(self.refresh)
         self.refresh()
 
     def _build(self) -> None:
-        self.buttons = {
+        acts: dict[str, tuple[Callable[[], None], str]] = {
             "Open": (self.open, "Open the selected case."),
             "Accept": (lambda: self._set("accepted"), "Accept all selected cases."),
             "Reject": (lambda: self._set("rejected"), "Reject all selected cases."),
@@ -80,10 +84,10 @@ class Worklist(QWidget):
         top, bottom = QHBoxLayout(), QGridLayout()
         top.addWidget(self.text, 1)
         top.addWidget(self.status)
-        for place, (name, (act, tip)) in enumerate(self.buttons.items()):
-            button = QPushButton(name, self)
+        for place, (name, (act, tip)) in enumerate(acts.items()):
+            button = self.buttons[name] = QPushButton(name, self)
             button.setToolTip(tip)
-            button.clicked.connect(act)
+            button.clicked.connect(partial(_do, act))
             bottom.addWidget(button, place // 3, place % 3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -164,6 +168,10 @@ class Worklist(QWidget):
         text, said = QInputDialog.getText(self, "Comment", "What is to be said?", text=before)
         for case in cases if said else ():
             self._host.try_to(lambda project, case=case: project.comment(case.id, text))  # type: ignore[misc]
+
+
+def _do(act: Callable[[], None], _checked: bool = False) -> None:
+    act()
 
 
 def _shown(case: Case) -> tuple[str, ...]:
