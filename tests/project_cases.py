@@ -8,8 +8,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
+
 from napari_morse.session.project import Project, Source, from_folders, with_patients
 
+SHAPE = (12, 10, 8)
+"""Of scans and masks that hold pixels; voxels of 1 × 2 × 2.5 mm."""
+AFFINE = np.array([[0, -2.0, 0, 7], [1.0, 0, 0, -3], [0, 0, 2.5, 11], [0, 0, 0, 1]])
 ROOT = Path(__file__).parents[1]
 PATTERN = r"(p\d+)_"
 
@@ -48,3 +54,18 @@ def child(code: str, *arguments: object, **kwargs) -> subprocess.Popen[str]:
     """Another process that runs ``code``; ``sys.argv[1:]`` are the arguments."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **kwargs)
+
+
+def box(start=2, label=1, second=False):
+    """A cube of 4 voxels a side, and with ``second`` a small other structure."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[start : start + 4, 2:6, 2:6] = label
+    if second:
+        mask[9:11, 7:9, 5:7] = 2
+    return mask
+
+
+def nifti(path, data):
+    """A file that can be read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, AFFINE), path)

@@ -12,6 +12,7 @@ from napari_morse.cli.evaluate import evaluate
 from napari_morse.cli.info import info
 from napari_morse.cli.models import models
 from napari_morse.cli.predict import predict
+from napari_morse.cli.project import project_app
 from napari_morse.cli.recipes import recipes
 from napari_morse.cli.train import train
 from napari_morse.errors import CancelledError, MorseError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in (demo, train, predict, evaluate, models, recipes, info):
     app.command()(command)
+app.add_typer(project_app, name="project")
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,14 @@ from napari_morse.session.project.records import STATUSES, Case, Source, Status
 
 Order = Literal["number", "name", "status", "doubt", "disagreement", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+_KEYS: dict[Order, Callable[[Case], Any]] = {
+    "number": attrgetter("number"),
+    "name": lambda case: case.stem.casefold(),
+    "status": lambda case: STATUSES.index(case.status),
+    "doubt": attrgetter("doubt_mm"),
+    "disagreement": attrgetter("disagreement_mm3"),
+    "seconds": attrgetter("seconds"),
+}
 _JOINED = "SELECT cases.*, patients.held_out FROM cases JOIN patients ON patients.name = cases.patient"
 
 
@@ -50,28 +59,23 @@ def arrange(
     """
     if order not in ORDERS:
         raise InputError(f"Cases can't be sorted by {order!r}.", f"Sort by {', '.join(ORDERS)}.")
-    found = [case for case in cases if passes(case, statuses, text)]
-    valued = [case for case in found if _value(case, order) is not None]
-    rest = [case for case in found if _value(case, order) is None]
-    return sorted(valued, key=lambda case: _value(case, order), reverse=descending) + rest
+    key = _KEYS[order]
+    valued: list[tuple[Any, Case]] = []
+    rest: list[tuple[Any, Case]] = []
+    for case in cases:
+        if passes(case, statuses, text):
+            value = key(case)
+            (rest if value is None else valued).append((value, case))
+    valued.sort(key=itemgetter(0), reverse=descending)
+    return [case for _, case in (*valued, *rest)]
 
 
 def passes(case: Case, statuses: Sequence[Status] = (), text: str = "") -> bool:
     """Whether a case has one of the statuses (none: any), and its name, comment, reviewer or patient holds the text."""
-    said = f"{case.stem}\n{case.comment}\n{case.reviewer}\n{case.patient}".casefold()
-    return (not statuses or case.status in statuses) and text.casefold() in said
-
-
-def _value(case: Case, order: Order) -> Any:
-    values: dict[Order, Any] = {
-        "number": case.number,
-        "name": case.stem.casefold(),
-        "status": STATUSES.index(case.status),
-        "doubt": case.doubt_mm,
-        "disagreement": case.disagreement_mm3,
-        "seconds": case.seconds,
-    }
-    return values[order]
+    if statuses and case.status not in statuses:
+        return False
+    said = f"{case.stem}\n{case.comment}\n{case.reviewer}\n{case.patient}" if text else ""
+    return text.casefold() in said.casefold()
 
 
 def one(connection: sqlite3.Connection, case: str) -> sqlite3.Row | None:
@@ -88,7 +92,7 @@ def case_of(row: sqlite3.Row) -> Case:
         patient=row["patient"], status=row["status"], reviewer=row["reviewer"], comment=row["comment"],
         seconds=row["seconds"], held_out=bool(row["held_out"]), truth_from=row["truth_from"], model=row["model"],
         model_digest=row["model_digest"], doubt_mm=row["doubt_mm"], disagreement_mm3=row["disagreement_mm3"],
-        sizes=json.loads(row["sizes"]),
+        sizes=json.loads(row["sizes"]) if row["sizes"] != "{}" else {},
     )  # fmt: skip
 
 

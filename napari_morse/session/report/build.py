@@ -1,0 +1,78 @@
+"""A project's report: measured once, written as HTML, JSON and CSV."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
+from napari_morse.session.project import Project, Status
+from napari_morse.session.project.audit import Entry
+from napari_morse.session.project.layout import ProjectFile
+from napari_morse.session.report.figures import CaseFigures, measure
+from napari_morse.session.report.page import page
+from napari_morse.session.report.tables import as_json, audit_csv, cases_csv, scores_csv
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says.
+
+    Parameters
+    ----------
+    about
+        Of the project.
+    made
+        UTC in ISO form.
+    counts
+        Cases by status.
+    figures
+        Of each case, by number.
+    audit, verified
+        The trail, and what is wrong with it (empty: nothing).
+    """
+
+    about: ProjectFile
+    made: str
+    counts: Mapping[Status, int]
+    figures: tuple[CaseFigures, ...]
+    audit: tuple[Entry, ...]
+    verified: str
+
+
+def build(project: Project, told: Callable[[CaseFigures], None] | None = None) -> Report:
+    """Measure every case; ``told`` is called with each as it is done."""
+    figures = []
+    for case in project.cases():
+        figures.append(measure(project, case))
+        if told is not None:
+            told(figures[-1])
+    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return Report(project.about, made, project.counts(), tuple(figures), tuple(project.audit()), project.verify())
+
+
+def write(report: Report, folder: Path | str) -> list[Path]:
+    """Write ``report.html``, ``report.json``, ``cases.csv``, ``scores.csv`` and ``audit.csv``; returns their paths.
+
+    Raises
+    ------
+    InputError
+        The folder can't be made or written to.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {target} could not be made: {error.strerror}.", "Choose another.") from error
+    texts = {
+        "report.html": page(report),
+        "report.json": json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n",
+        "cases.csv": cases_csv(report.figures),
+        "scores.csv": scores_csv(report.figures),
+        "audit.csv": audit_csv(report.audit),
+    }
+    return [write_text(target / name, text) for name, text in texts.items()]

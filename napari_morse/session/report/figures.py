@@ -1,0 +1,107 @@
+"""What is counted and measured of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_morse.errors import MorseError
+from napari_morse.io.thumbnails import png_bytes, slice_picture
+from napari_morse.metrics import ClassScore, score
+from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
+from napari_morse.session.report.masks import CaseMasks, Stage, load_masks
+from napari_morse.types import Array
+
+TOLERANCE = 1.0
+"""mm, of NSD."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mask after its corrections against the one before them."""
+
+    ml: float
+    """Volume whose label changed."""
+    agreement: Agreement
+    """Of both masks; None in it where a structure came or went."""
+
+
+@dataclass(frozen=True)
+class CaseFigures:
+    """One case of a report.
+
+    Parameters
+    ----------
+    case, readings
+        As the project knows them.
+    sizes
+        ml by stage and label id, of every label that any stage or the truth holds.
+    scores
+        Against the truth by stage, empty without one.
+    change
+        By the corrections; None when there were none.
+    picture
+        PNG of the slice that changed most, else that holds most of the mask; empty when there is none.
+    trouble
+        Why the masks could not be read; empty when they could.
+    """
+
+    case: Case
+    readings: tuple[Reading, ...] = ()
+    sizes: Mapping[Stage, Mapping[int, float]] = field(default_factory=dict)
+    scores: Mapping[Stage, tuple[ClassScore, ...]] = field(default_factory=dict)
+    change: Change | None = None
+    picture: bytes = b""
+    trouble: str = ""
+
+
+def measure(project: Project, case: Case) -> CaseFigures:
+    """Read a case's masks and measure them; what cannot be read is said in ``trouble``."""
+    readings = tuple(project.readings(case.id))
+    try:
+        found = load_masks(project, case)
+        ids = _ids(found)
+        scores = {stage: _scores(found, mask, ids) for stage, mask in found.masks.items() if found.truth is not None}
+        sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
+        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found))
+    except MorseError as error:
+        return CaseFigures(case, readings, trouble=str(error))
+
+
+def _ids(found: CaseMasks) -> list[int]:
+    masks = [*found.masks.values(), *([] if found.truth is None else [found.truth])]
+    return sorted({int(label) for mask in masks for label in np.unique(mask)} - {0})
+
+
+def _scores(found: CaseMasks, mask: Array, ids: list[int]) -> tuple[ClassScore, ...]:
+    assert found.truth is not None  # noqa: S101 (the caller looked)
+    return tuple(score(mask, found.truth, found.scan.grid.spacing, ids, TOLERANCE, merged=False))
+
+
+def _sizes(found: CaseMasks, mask: Array, ids: list[int]) -> dict[int, float]:
+    volume = found.scan.grid.voxel_volume / 1000
+    return {label: int((mask == label).sum()) * volume for label in ids}
+
+
+def _change(found: CaseMasks) -> Change | None:
+    before = found.before
+    if before is None:
+        return None
+    after = found.masks["corrected"]
+    changed = int((before != after).sum()) * found.scan.grid.voxel_volume / 1000
+    return Change(changed, agreement(before, after, found.scan.grid.spacing))
+
+
+def _picture(found: CaseMasks) -> bytes:
+    final = found.final
+    if final is None:
+        return b""
+    mask, before = final[1], found.before
+    where = mask > 0 if before is None or not (mask != before).any() else mask != before
+    axis = int(np.argmin(where.shape)) if 1 in where.shape else 2
+    best = int(where.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
+    scan, labels = np.take(found.scan.data, best, axis), np.take(mask, best, axis)
+    picture = slice_picture(scan, labels, None if before is None else np.take(before, best, axis))
+    return png_bytes(picture if found.scan.is_picture else np.ascontiguousarray(picture.swapaxes(0, 1)[::-1]))

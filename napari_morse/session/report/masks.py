@@ -1,0 +1,94 @@
+"""The masks of a project's case, from wherever they lie, on the scan's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from napari_morse.errors import GeometryError, InputError
+from napari_morse.io import open_mask, open_scan
+from napari_morse.io.mask_store import ENDING, load_store
+from napari_morse.session.edits import recoverable
+from napari_morse.session.project import Case, Project
+from napari_morse.types import Array, Scan
+
+Stage = Literal["given", "coarse", "rendered", "corrected"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""From the first to the last; the last one that there is, is final."""
+
+
+@dataclass(frozen=True)
+class CaseMasks:
+    """What there is of a case.
+
+    Parameters
+    ----------
+    scan
+        The scan itself.
+    masks
+        (I, J, K) label ids by stage, in the order of `STAGES`.
+    truth
+        (I, J, K) label ids, or None.
+    """
+
+    scan: Scan
+    masks: dict[Stage, Array]
+    truth: Array | None
+
+    @property
+    def final(self) -> tuple[Stage, Array] | None:
+        """The last mask and its stage; None when there is no mask."""
+        return list(self.masks.items())[-1] if self.masks else None
+
+    @property
+    def before(self) -> Array | None:
+        """The mask that was corrected; None when nothing was, or nobody knows what it was."""
+        earlier = [mask for stage, mask in self.masks.items() if stage != "corrected"]
+        return earlier[-1] if earlier and "corrected" in self.masks else None
+
+
+def load_masks(project: Project, case: Case) -> CaseMasks:
+    """Everything of a case; the corrections are those of the reader whose mask was chosen.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or another one than it was, there are corrections that were not saved, or the present
+        reader is to read the case blind.
+    GeometryError
+        A mask does not lie on the scan's grid.
+    """
+    if case.id in project.to_read():
+        raise InputError("Hidden before the second reading is submitted.", "")
+    own, chosen = project.folder_of(case.id), project.final_reader(case.id)
+    corrected = project.folder_of(case.id, chosen) if chosen else own
+    if recoverable(corrected) is not None:
+        raise InputError("There are corrections that were not saved.", "Open the case, and save or discard them.")
+    scan = open_scan(project.scan_of(case.id))
+    stored = {stage: _stored(own / f"{stage}{ENDING}", scan) for stage in STAGES[1:3]}
+    found = {"given": _file(project.mask_of(case.id), scan), **stored}
+    found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan)
+    masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}
+    return CaseMasks(scan, masks, _file(project.truth_of(case.id), scan))
+
+
+def _stored(path: Path, scan: Scan) -> Array | None:
+    if not path.exists():
+        return None
+    data = load_store(path).data
+    _check(path, data.shape == scan.grid.shape)
+    return data
+
+
+def _file(path: Path | None, scan: Scan) -> Array | None:
+    if path is None:
+        return None
+    mask = open_mask(path)
+    _check(path, mask.grid.same_as(scan.grid))
+    return mask.data
+
+
+def _check(path: Path, fits: bool) -> None:
+    if not fits:
+        raise GeometryError(f"“{path.name}” does not lie on the scan's grid.", "Resample it onto the scan's grid.")

@@ -1,0 +1,163 @@
+"""A report as one HTML file: no network, no script, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from napari_morse.session.project import WORDS
+from napari_morse.session.report.figures import TOLERANCE, CaseFigures
+from napari_morse.session.report.tables import NOTE, summaries
+
+if TYPE_CHECKING:
+    from napari_morse.session.report.build import Report
+
+_STYLE = """
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #1a1a1a }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums }
+th, td { border-bottom: 1px solid #ddd; padding: .2rem .7rem; text-align: left; vertical-align: top }
+.note { color: #555 } .trouble { color: #a00 } img { image-rendering: pixelated; min-width: 6rem }
+details { margin: .5rem 0 } @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd }
+th, td { border-color: #444 } .note { color: #aaa } .trouble { color: #f88 } }
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+class _Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def page(report: Report) -> str:
+    """The whole file."""
+    name = escape(report.about.name)
+    parts = (
+        f"<h1>{name}</h1>",
+        f"<p class='note'>{escape(NOTE)} Made {escape(report.made)}, project of {escape(report.about.created)}.</p>",
+        "<h2>Where the cases stand</h2>",
+        _table(("status", "cases"), [(WORDS[status], count) for status, count in report.counts.items()]),
+        *_summary(report),
+        "<h2>Cases</h2>",
+        _table(_CASE_COLUMNS, (_case_row(f) for f in report.figures)),
+        *_readings(report),
+        *_audit(report),
+    )
+    return (
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{name}</title>"
+        f"<meta http-equiv='Content-Security-Policy' content=\"{_POLICY}\"><style>{_STYLE}</style></head><body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def _summary(report: Report) -> Iterable[str]:
+    found = summaries(report.figures)
+    if not found:
+        return
+    yield "<h2>Against the truth</h2>"
+    yield (
+        f"<p class='note'>Dice and NSD ({TOLERANCE:g} mm) over all cases with anything to find or anything found: a"
+        " missed structure counts as 0. HD95 and ASD over the cases where both hold it; in the last two columns with"
+        " the image's diagonal for the others.</p>"
+    )
+    flattering = sum(f.case.truth_from == "from_model" for f in report.figures if f.scores)
+    if flattering:
+        yield (
+            f"<p class='trouble'>{flattering} of the truths were corrected from the model's own mask, which flatters"
+            " that model.</p>"
+        )
+    columns = (
+        "stage", "label", "cases", "found", "missed", "spurious", "Dice", "NSD", "HD95 mm", "ASD mm",
+        "HD95 or diagonal", "ASD or diagonal",
+    )  # fmt: skip
+    yield _table(
+        columns,
+        (
+            (stage, r.id, r.n, r.found, r.missed, r.spurious, r.dice, r.nsd, r.hd95, r.asd, r.hd95_or_diagonal,
+             r.asd_or_diagonal)
+            for stage, rows in found.items() for r in rows
+        ),
+    )  # fmt: skip
+
+
+_CASE_COLUMNS = (
+    "case", "status", "reviewer", "comment", "minutes", "held out", "model", "ml", "Dice, HD95, ASD, NSD", "change", ""
+)  # fmt: skip
+
+
+def _case_row(f: CaseFigures) -> Sequence[object]:
+    c = f.case
+    held = f"yes ({c.truth_from.replace('_', ' ') or 'no truth yet'})" if c.held_out else ""
+    model = f"{c.model} {c.model_digest[:8]}".strip()
+    said = _Html(escape(c.comment) + (f"<br><span class='trouble'>{escape(f.trouble)}</span>" if f.trouble else ""))
+    data = base64.b64encode(f.picture).decode()
+    picture = _Html(
+        f"<img alt='slice of {escape(c.id, quote=True)}' src='data:image/png;base64,{data}'>" if data else ""
+    )
+    minutes = c.seconds / 60
+    return (c.id, WORDS[c.status], c.reviewer, said, minutes, held, model, _sizes(f), _scores(f), _change(f), picture)
+
+
+def _sizes(f: CaseFigures) -> _Html:
+    lines = (
+        f"{stage}: " + ", ".join(f"{label}: {ml:.2f}" for label, ml in sizes.items())
+        for stage, sizes in f.sizes.items()
+    )
+    return _Html("<br>".join(lines))
+
+
+def _scores(f: CaseFigures) -> _Html:
+    lines = []
+    for stage, rows in f.scores.items():
+        for r in rows:
+            said = "missed" if r.missed else "not there" if r.spurious else "empty"
+            if r.hd95 is not None:
+                said = f"{_show(r.dice)}, {_show(r.hd95)}, {_show(r.asd)}, {_show(r.nsd)}"
+            lines.append(f"{stage} {r.id}: {said}")
+    return _Html("<br>".join(lines))
+
+
+def _change(f: CaseFigures) -> str:
+    if f.change is None:
+        return ""
+    found = f.change.agreement
+    mm = "a structure came or went" if found.hd95_mm is None else f"ASD {found.asd_mm:.2f}, HD95 {found.hd95_mm:.2f} mm"
+    return f"{f.change.ml:.2f} ml; {mm}"
+
+
+def _readings(report: Report) -> Iterable[str]:
+    rows = [
+        (r.case, r.reader, r.verdict if r.submitted else "not done yet", r.comment, a and a.dice, a and a.asd_mm,
+         a and a.hd95_mm)
+        for f in report.figures for r in f.readings for a in (r.agreement,)
+    ]  # fmt: skip
+    if rows:
+        yield "<h2>Second readers</h2>"
+        yield _table(("case", "reader", "verdict", "comment", "Dice", "ASD mm", "HD95 mm"), rows)
+
+
+def _audit(report: Report) -> Iterable[str]:
+    yield "<h2>Audit trail</h2>"
+    good = "Every row is as it was written, and none is missing before the last."
+    yield f"<p class='{'trouble' if report.verified else 'note'}'>{escape(report.verified or good)}</p>"
+    rows = [(e.number, e.at, e.reader, e.case, e.act, json.dumps(e.details, ensure_ascii=False)) for e in report.audit]
+    shown = _table(("", "UTC", "reader", "case", "act", "details"), rows)
+    yield f"<details><summary>{len(rows)} rows</summary>{shown}</details>"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "\n".join("<tr>" + "".join(f"<td>{_show(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, _Html):
+        return value
+    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))

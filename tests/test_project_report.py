@@ -1,0 +1,194 @@
+"""Reports and exports: figures by hand, nothing averaged away, no network, exact grids, no input written over."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from napari_morse.errors import InputError
+from napari_morse.io import open_mask, open_scan
+from napari_morse.io.mask_store import StoredMask, save_store
+from napari_morse.session.edits import Corrections
+from napari_morse.session.project import Agreement, PredictionRecord, Project, from_folders
+from napari_morse.session.report import build, export_masks, write
+from napari_morse.session.report.tables import cell
+from napari_morse.types import Roi
+from tests.project_cases import SHAPE, box, nifti
+
+
+def store(project, case, stage, mask, reader=""):
+    save_store(StoredMask(mask, b"", {}), project.folder_of(case, reader) / f"{stage}.zarr.zip")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """a: corrected to the truth; b: accepted, a structure missed; c: new, without masks; d: its scan is damaged."""
+    rng = np.random.default_rng(0)
+    for case in "abcd":
+        nifti(tmp_path / "in" / f"{case}.nii.gz", rng.integers(0, 99, SHAPE).astype(np.int16))
+        nifti(tmp_path / "truth" / f"{case}.nii.gz", box(second=case == "b"))
+    found = from_folders(tmp_path / "in", truths=tmp_path / "truth")
+    with Project.create(tmp_path / "study", found, name="<b>study & co", reader="AB") as made:
+        for case in "ab":
+            made.record_prediction(case, PredictionRecord("m", "f" * 64, 3.0, 4.0, {}))
+            store(made, case, "coarse", box(4))
+            store(made, case, "rendered", box(3))
+        store(made, "a", "corrected", box(2))
+        made.set_status(["a"], "corrected", "=SUM(A1) <script>alert(1)</script>")
+        made.set_status(["b"], "accepted")
+        made.add_time("a", 90)
+        yield made
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_figures_are_those_counted_by_hand(project, tmp_path):
+    write(build(project), tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    a, b = (next(c for c in report["cases"] if c["id"] == name) for name in "ab")
+    ml = 4 * 4 * 4 * 5 / 1000  # a box of 64 voxels of 5 mm³
+    assert a["sizes_ml"] == {stage: {"1": pytest.approx(ml)} for stage in ("coarse", "rendered", "corrected")}
+    assert [a["scores"][s][0]["dice"] for s in ("coarse", "rendered", "corrected")] == [0.5, 0.75, 1.0]
+    assert a["change"]["ml"] == pytest.approx(2 * 16 * 5 / 1000)  # a plane came and a plane went
+    assert a["change"]["agreement"]["dice"] == 0.75
+    assert a["change"]["agreement"]["hd95_mm"] == pytest.approx(1.0)
+    assert a["minutes"] == 1.5
+    assert b["change"] is None
+    assert [s["missed"] for s in b["scores"]["rendered"]] == [False, True]
+    summary = {(stage, r["id"]): r for stage, found in report["summary"].items() for r in found}
+    assert (summary["rendered", 2]["dice"], summary["rendered", 2]["missed"]) == (0.0, 1)
+    assert summary["rendered", 2]["hd95"] is None
+    assert report["counts"]["corrected"] == 1
+    assert report["audit"]["trouble"] == ""
+    assert len(report["audit"]["rows"]) == len(project.audit())
+    assert report["note"] == "Not a medical device: for research."
+
+
+def test_the_page_is_one_file_without_network_or_script_and_shows_what_changed(project, tmp_path):
+    write(build(project), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Not a medical device: for research." in page
+    assert page.count("data:image/png;base64,iVBOR") == 2
+    assert not re.search(r"https?:|<script|<link|@import|url\(|src='(?!data:)", page)
+    assert "&lt;b&gt;study &amp; co" in page and "&lt;script&gt;" in page
+    assert "rendered 2: missed" in page
+    assert "Every row is as it was written" in page
+
+
+def test_tables_run_nothing_in_a_spreadsheet(project, tmp_path):
+    write(build(project), tmp_path / "out")
+    a = rows(tmp_path / "out" / "cases.csv")[0]
+    assert a["comment"].startswith("'=SUM")
+    assert (float(a["changed_ml"]), float(a["changed_dice"]), float(a["minutes"])) == (0.16, 0.75, 1.5)
+    scores = rows(tmp_path / "out" / "scores.csv")
+    assert ["1" if s["case"] == "b" and s["label"] == "2" else "0" for s in scores] == [s["missed"] for s in scores]
+    assert rows(tmp_path / "out" / "audit.csv")[0]["act"] == "create project"
+    assert [cell(v) for v in (-1.5, "-1", "@x", None, "ok", 0)] == ["-1.5", "'-1", "'@x", "", "ok", "0"]
+
+
+def test_a_case_that_cannot_be_read_is_said_and_stops_nothing(project, tmp_path):
+    content = (tmp_path / "in" / "d.nii.gz").read_bytes()
+    (tmp_path / "in" / "d.nii.gz").write_bytes(content[:-1] + b"?")
+    (project.folder_of("b") / "rendered.zarr.zip").write_bytes(b"junk")
+    save_store(StoredMask(np.zeros((2, 2, 2), np.uint8), b"", {}), project.folder_of("c") / "coarse.zarr.zip")
+    troubles = {f.case.id: f.trouble for f in build(project).figures}
+    assert troubles["a"] == ""
+    assert "rendered.zarr.zip" in troubles["b"]
+    assert "does not lie on the scan's grid" in troubles["c"]
+    assert "not the file that was in the project" in troubles["d"]
+    write(build(project), tmp_path / "out")
+    assert "not the file that was" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_reader_who_is_to_be_blind_learns_nothing_from_a_report_either(project, tmp_path):
+    project.ask_second_reader("a", "CD")
+    project.close()
+    with Project.open(tmp_path / "study", reader="CD") as blind:
+        a = next(f for f in build(blind).figures if f.case.id == "a")
+    assert (a.sizes, a.scores, a.change, a.picture, a.case.comment) == ({}, {}, None, b"", "")
+
+
+def test_agreement_and_the_chosen_mask_are_those_of_the_readers(project, tmp_path):
+    project.ask_second_reader("a", "CD")
+    project.close()
+    with Project.open(tmp_path / "study", reader="CD") as second:
+        store(second, "a", "corrected", box(1))
+        second.submit_reading("a", "disagrees", "one too low", Agreement(0.75, 0.4, 1.0))
+        second.adjudicate("a", "CD", "sees more")
+        figures = next(f for f in build(second).figures if f.case.id == "a")
+        assert figures.scores["corrected"][0].dice == 0.75
+        write(build(second), tmp_path / "out")
+        assert "one too low" in (tmp_path / "out" / "report.html").read_text()
+        row = export_masks(second, tmp_path / "masks", ["accepted"])[0]
+    assert (row.stage, row.chosen_reader) == ("corrected", "CD")
+    assert np.array_equal(open_mask(tmp_path / "masks" / "a_mask.nii.gz").data, box(1))
+
+
+def test_exported_masks_lie_exactly_on_their_scans_and_are_listed(project, tmp_path):
+    export_masks(project, tmp_path / "masks")
+    found = rows(tmp_path / "masks" / "manifest.csv")
+    assert [(r["case"], r["file"], r["stage"], r["trouble"]) for r in found] == [
+        ("a", "a_mask.nii.gz", "corrected", ""), ("b", "b_mask.nii.gz", "rendered", "")
+    ]  # fmt: skip
+    for case, start in (("a", 2), ("b", 3)):
+        mask, scan = (
+            open_mask(tmp_path / "masks" / f"{case}_mask.nii.gz"),
+            open_scan(tmp_path / "in" / f"{case}.nii.gz"),
+        )
+        assert np.array_equal(mask.data, box(start))
+        assert np.array_equal(mask.grid.affine, scan.grid.affine)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()}
+    export_masks(project, tmp_path / "masks")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()} == before
+
+
+def test_no_input_and_no_foreign_file_is_written_over(project, tmp_path):
+    out = tmp_path / "masks"
+    out.mkdir()
+    (out / "b_mask.nii.gz").hardlink_to(tmp_path / "truth" / "b.nii.gz")
+    (out / "manifest.csv").write_text("file\nb_mask.nii.gz\n")
+    (out / "a_mask.nii.gz").write_bytes(b"mine")
+    before = (tmp_path / "truth" / "b.nii.gz").read_bytes()
+    found = export_masks(project, out)
+    assert "no earlier export wrote it" in found[0].trouble
+    assert "never written over" in found[1].trouble
+    assert (out / "a_mask.nii.gz").read_bytes() == b"mine"
+    assert (tmp_path / "truth" / "b.nii.gz").read_bytes() == before == (out / "b_mask.nii.gz").read_bytes()
+
+
+def test_corrections_that_were_not_saved_are_not_left_out_silently(project, tmp_path):
+    folder = project.folder_of("b")
+    work = Corrections.open(folder, box(3), "5ca1ab1e")
+    work.apply(Roi((0, 0, 0), (1, 1, 1)), 1, "paint")
+    row = export_masks(project, tmp_path / "masks")[1]
+    assert "not saved" in row.trouble and row.file == ""
+    work.checkpoint()
+    assert export_masks(project, tmp_path / "masks")[1].stage == "corrected"
+
+
+def test_scans_of_one_name_are_exported_under_their_ids(project, tmp_path):
+    nifti(tmp_path / "more" / "A.nii", box())
+    (added,) = project.add_cases(from_folders(tmp_path / "more"))
+    store(project, added, "corrected", box(5))
+    project.set_status([added], "corrected")
+    assert [r.file for r in export_masks(project, tmp_path / "masks")] == [
+        "a_mask.nii.gz", "b_mask.nii.gz", f"{added}_mask.nii.gz"
+    ]  # fmt: skip
+    assert added.casefold() != "a"
+
+
+def test_nothing_to_export_and_no_place_are_one_sentence(project, tmp_path):
+    with pytest.raises(InputError, match="No case has a status"):
+        export_masks(project, tmp_path / "masks", ["rejected"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="could not be made"):
+        export_masks(project, tmp_path / "file")
+    with pytest.raises(InputError, match="could not be made"):
+        write(build(project), tmp_path / "file" / "x")
