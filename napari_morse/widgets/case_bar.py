@@ -118,7 +118,7 @@ class CaseBar(QWidget):
             return "nothing to correct"
         if corrected.corrections.trouble:
             return f"⚠ not on the disk: {corrected.corrections.trouble}"
-        return "every stroke is on the disk" if corrected.corrections.dirty else "saved"
+        return "on the disk" if corrected.corrections.dirty else "saved"
 
     def _set(self, status: Status) -> None:
         case = self._host.case
