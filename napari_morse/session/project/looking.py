@@ -53,7 +53,7 @@ class Looking(Core):
         InputError
             There is no case of that id.
         """
-        return self._beside(after, rows.arrange(self._all(), order, descending), statuses, text)
+        return self._beside(after, rows.arrange(self._all(light=True), order, descending), statuses, text)
 
     def previous(
         self,
@@ -64,11 +64,11 @@ class Looking(Core):
         text: str = "",
     ) -> Case | None:
         """As `next`, the other way."""
-        return self._beside(before, rows.arrange(self._all(), order, descending)[::-1], statuses, text)
+        return self._beside(before, rows.arrange(self._all(light=True), order, descending)[::-1], statuses, text)
 
     def counts(self) -> dict[Status, int]:
         """How many cases stand where; every status is there."""
-        found = [case.status for case in self._all()]
+        found = [case.status for case in self._all(light=True)]
         return {status: found.count(status) for status in STATUSES}
 
     def scan_of(self, case: str) -> Path:
@@ -104,15 +104,15 @@ class Looking(Core):
         """What is wrong with the audit trail, in a sentence; empty when nothing is."""
         return audit.verify(self._connection)
 
-    def _all(self) -> list[Case]:
+    def _all(self, light: bool = False) -> list[Case]:
         blind = set(self.to_read())
-        found = rows.select(self._connection)
+        found = rows.select(self._connection, light)
         return [readings.blinded(case) if case.id in blind else case for case in found]
 
-    @staticmethod
-    def _beside(case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
+    def _beside(self, case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
         ids = [found.id for found in ordered]
         if case and case not in ids:
             raise InputError(f"The project has no case {case!r}.", "Look at the worklist.")
         start = ids.index(case) + 1 if case else 0
-        return next((found for found in ordered[start:] if rows.passes(found, statuses, text)), None)
+        beside = next((found.id for found in ordered[start:] if rows.passes(found, statuses, text)), None)
+        return None if beside is None else self.case(beside)

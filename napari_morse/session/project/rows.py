@@ -26,12 +26,13 @@ _KEYS: dict[Order, Callable[[Case], Any]] = {
     "disagreement": attrgetter("disagreement_mm3"),
     "seconds": attrgetter("seconds"),
 }
+_NOWHERE = Path()
 _JOINED = "SELECT cases.*, patients.held_out FROM cases JOIN patients ON patients.name = cases.patient"
 
 
-def select(connection: sqlite3.Connection) -> list[Case]:
-    """All cases, in the order in which they were added."""
-    return [case_of(row) for row in connection.execute(f"{_JOINED} ORDER BY number").fetchall()]
+def select(connection: sqlite3.Connection, light: bool = False) -> list[Case]:
+    """All cases, in the order in which they were added; ``light`` as in `case_of`."""
+    return [case_of(row, light) for row in connection.execute(f"{_JOINED} ORDER BY number").fetchall()]
 
 
 def arrange(
@@ -84,15 +85,15 @@ def one(connection: sqlite3.Connection, case: str) -> sqlite3.Row | None:
     return found
 
 
-def case_of(row: sqlite3.Row) -> Case:
-    """A row as a carrier."""
+def case_of(row: sqlite3.Row, light: bool = False) -> Case:
+    """A row as a carrier; a light one, to sort and choose by, has no paths and no sizes."""
+    scan, mask, truth = (None if light or not row[name] else Path(row[name]) for name in ("scan", "mask", "truth"))
     return Case(
-        id=row["id"], number=row["number"], stem=row["stem"], scan=Path(row["scan"]),
-        mask=Path(row["mask"]) if row["mask"] else None, truth=Path(row["truth"]) if row["truth"] else None,
+        id=row["id"], number=row["number"], stem=row["stem"], scan=scan or _NOWHERE, mask=mask, truth=truth,
         patient=row["patient"], status=row["status"], reviewer=row["reviewer"], comment=row["comment"],
         seconds=row["seconds"], held_out=bool(row["held_out"]), truth_from=row["truth_from"], model=row["model"],
         model_digest=row["model_digest"], doubt_mm=row["doubt_mm"], disagreement_mm3=row["disagreement_mm3"],
-        sizes=json.loads(row["sizes"]) if row["sizes"] != "{}" else {},
+        sizes={} if light or row["sizes"] == "{}" else json.loads(row["sizes"]),
     )  # fmt: skip
 
 
