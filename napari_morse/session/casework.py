@@ -114,6 +114,11 @@ class OpenCase:
     seen: Mask | None = None
 
 
+def first_mask(path: Path) -> Array | None:
+    """The first reader's saved mask, for comparison only; None when there is none. Slow."""
+    return load_store(path).data if path.is_file() else None
+
+
 def keep_masks(prediction: Prediction, folder: Path) -> None:
     """Write both masks of a prediction into a case's folder; slow."""
     about: dict[str, JsonValue] = {"model": prediction.model, "digest": prediction.digest}

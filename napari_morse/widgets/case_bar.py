@@ -109,6 +109,10 @@ class CaseBar(QWidget):
             self.state.say(f"{total} cases")
             return
         self.case.say(f"{case.number} of {total}: {case.stem}", f"{project.about.name}\n{case.scan}\n{case.comment}")
+        blind = self._host.blind
+        self.accept.setText("Submit" if blind else "Accept")
+        tip = "End your reading: it is compared with the first one." if blind else "Accept the mask of this case."
+        self.accept.setToolTip(tip)
         judged = ", for judging only" if case.held_out else ""
         self.state.say(f"{WORDS[case.status]}{judged}; {self._saved()}")
 
@@ -122,7 +126,9 @@ class CaseBar(QWidget):
 
     def _set(self, status: Status) -> None:
         case = self._host.case
-        if case is not None:
+        if self._host.blind and status == "accepted":
+            self._host.submit()
+        elif case is not None:
             self._host.set_status([case.id], status)
 
     def close_down(self) -> None:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.casework import CaseJob, OpenCase, keep_masks, record_of
+from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase, first_mask, keep_masks, record_of
 from napari_morse.session.edits import Unfinished
-from napari_morse.session.project import Case, Project, Status
+from napari_morse.session.project import Case, Project, Status, agreement
 from napari_morse.session.project.clock import WorkClock
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.layers import mask_layer_data, scan_layer_data
@@ -124,8 +125,9 @@ class ProjectHost(QObject):
         if project is None or self.loader.busy:
             return
         try:
+            mask = None if case in project.to_read() else project.mask_of(case)
             folder = project.folder_of(case)
-            job = CaseJob(case, project.scan_of(case), project.mask_of(case), folder, unfinished, project.read_only)
+            job = CaseJob(case, project.scan_of(case), mask, folder, unfinished, project.read_only)
         except MorseError as error:
             show_error(str(error))
             return
@@ -180,6 +182,33 @@ class ProjectHost(QObject):
 
     # Corrections
 
+    @property
+    def blind(self) -> bool:
+        """Whether the open case is a second reading that is not submitted."""
+        return self.project is not None and self.work is not None and self.work.job.case in self.project.to_read()
+
+    def submit(self) -> None:
+        """End the second reading: the mask is compared with the first reader's, which the reader has not seen."""
+        project, work, corrected = self.project, self.work, self.corrected
+        if project is None or work is None or corrected is None or self.saver.busy:
+            return
+        corrected.compare()
+        case, own, spacing = work.job.case, np.array(corrected.corrections.mask), work.scan.grid.spacing
+        first, job = project.places.case(case) / CORRECTED, corrected.corrections.begin_checkpoint()
+
+        def read(_tell: Any, _cancelled: Any) -> Callable[[], None]:
+            written = job.run()
+            before = first_mask(first)
+            found = None if before is None else agreement(before, own, spacing)
+
+            def finish() -> None:
+                corrected.corrections.finish_checkpoint(job, written)
+                self.try_to(lambda project: project.submit_reading(case, "read", "", found))
+
+            return finish
+
+        self.saver.start(read)
+
     def save(self) -> None:
         """Save the corrections, beside the window, when there is something to save."""
         corrections = self.corrected.corrections if self.corrected is not None else None
@@ -204,7 +233,7 @@ class ProjectHost(QObject):
     def _on_act(self) -> None:
         self._clock.touch()
         case = self.case
-        if case is not None and case.status in TOUCHED:
+        if case is not None and case.status in TOUCHED and not self.blind:
             self.set_status([case.id], "corrected")
         else:
             self.changed.emit()

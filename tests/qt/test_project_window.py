@@ -193,6 +193,27 @@ def test_a_project_is_made_in_the_dialog(viewer, qtbot, tmp_path):
     at(qtbot, dock, 1)
 
 
+def test_a_second_reader_reads_blind_and_is_compared(viewer, qtbot, opened, tmp_path):
+    dock = opened
+    dock.host.corrected.layer.data[2:6, 3:9, 4:8] = 1
+    dock.host.corrected.compare()
+    dock.host.save()
+    qtbot.waitUntil(lambda: not dock.host.saver.busy, timeout=10000)
+    first = dock.host.case.id
+    dock.host.project.ask_second_reader(first, "CD")
+    dock.host.close_project()
+    dock.host.take(Project.open(tmp_path / "study", reader="CD"))
+    at(qtbot, dock, 1)
+    assert dock.host.blind and dock.case_bar.accept.text() == "Submit"
+    assert not np.asarray(dock.host.corrected.layer.data).any() and dock.host.case.reviewer == ""
+    dock.host.corrected.layer.data[2:6, 3:9, 4:6] = 1
+    press(qtbot, dock.case_bar.accept)
+    qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
+    (reading,) = dock.host.project.readings(first)
+    assert reading.submitted and reading.agreement.dice == pytest.approx(2 * 48 / (96 + 48))
+    assert dock.case_bar.accept.text() == "Accept"
+
+
 def look_only(box):
     return next(button for button in box.buttons() if button.text() == "Look only")
 
