@@ -101,6 +101,7 @@ def test_a_stroke_is_one_act_on_the_disk_and_undo_works_from_any_layer(viewer, q
 def test_next_accept_and_the_same_place_after_reopening(viewer, qtbot, opened, tmp_path):
     dock = opened
     layer = dock.host.corrected.layer
+    qtbot.wait(1200)  # less than a second on a case is not worth a row of the audit
     layer.data_setitem((np.array([3]), np.array([4]), np.array([5])), 2)
     qtbot.waitUntil(lambda: dock.host.case.status == "corrected", timeout=5000)
     press(qtbot, dock.case_bar.accept)
