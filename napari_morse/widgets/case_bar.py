@@ -47,7 +47,7 @@ class CaseBar(QWidget):
         self.accept = self._button("Accept", "Accept the mask of this case.", lambda: self._set("accepted"))
         self.reject = self._button("Reject", "Reject this case.", lambda: self._set("rejected"))
         self.menu = QToolButton(self)
-        self.menu.setText("Project")
+        self.menu.setText("Project  ")  # room for the arrow
         self.menu.setToolTip("Make, open or close a project.")
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         acts = QMenu(self.menu)
@@ -101,7 +101,7 @@ class CaseBar(QWidget):
         for name in ("Save corrections", "Close"):
             self.acts[name].setEnabled(project is not None)
         if project is None:
-            self.case.say("No project: Project ▸ New… or Open…")
+            self.case.say("No project is open", "Project ▸ New… or Open…")
             return
         total = sum(project.counts().values())
         if case is None:
