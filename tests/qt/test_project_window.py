@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 
 import nibabel as nib
@@ -77,6 +79,9 @@ def stroke(qtbot, viewer, layer, dock):
     qtbot.waitUntil(lambda: dock.host.corrected.corrections.undoable == before + 1, timeout=5000)
 
 
+@pytest.mark.skipif(
+    shutil.which("xdotool") is None or not os.environ.get("DISPLAY"), reason="needs xdotool and an X server"
+)
 def test_a_stroke_is_one_act_on_the_disk_and_undo_works_from_any_layer(viewer, qtbot, opened):
     dock, layer = opened, opened.host.corrected.layer
     stroke(qtbot, viewer, layer, dock)
