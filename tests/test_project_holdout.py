@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_morse.errors import InputError
-from napari_morse.session.project import Project, Source, from_folders
+from napari_morse.session.project import Agreement, PredictionRecord, Project, Source, from_folders
 from napari_morse.session.project.database import _CASES, transaction
 from napari_morse.session.project.holdout import assign, first_assignment
 from tests.project_cases import again, make, scans, sources
@@ -108,3 +108,60 @@ def test_how_a_truth_came_about_is_kept_for_held_out_cases_only(tmp_path):
             p.set_truth_from(kept, "given")
         with pytest.raises(InputError, match="truth"):
             p.set_truth_from(held, "dreamt")
+
+
+def held_out(project):
+    return next(case.id for case in project.cases() if case.held_out)
+
+
+def test_an_accepted_mask_is_a_truth_and_says_what_it_was_made_from(tmp_path):
+    with make(tmp_path, holdout_share=0.5) as project:
+        case, kept = held_out(project), next(c.id for c in project.cases() if not c.held_out)
+        assert project.case(case).wants_truth and not project.case(kept).wants_truth
+        project.record_prediction(case, PredictionRecord("m", "f" * 64, 1.0, 1.0, {}))
+        project.set_status([case], "accepted")
+        assert project.case(case).truth_from == "from_model" and project.case(case).wants_truth
+        assert project.audit(case)[-1].details["truth_from"] == "from_model"
+        assert project.undo_status(case) == "predicted" and project.case(case).truth_from == ""
+        project.set_status([kept], "in_review")
+        project.set_status([kept], "accepted")
+        assert project.case(kept).truth_from == ""
+
+
+def test_a_mask_that_no_model_had_a_hand_in_is_a_blank_start(tmp_path):
+    with make(tmp_path, holdout_share=0.5) as project:
+        case = held_out(project)
+        project.set_status([case], "in_review")
+        project.set_status([case], "accepted")
+        assert project.case(case).truth_from == "blank_start" and not project.case(case).wants_truth
+        project.set_truth_from(case, "blank_start")
+        assert project.undo_status(case) == "in_review"
+
+
+def test_what_was_said_of_a_truth_is_not_replaced_by_accepting(tmp_path):
+    with make(tmp_path, holdout_share=0.5) as project:
+        case = held_out(project)
+        project.record_prediction(case, PredictionRecord("m", "f" * 64, 1.0, 1.0, {}))
+        project.set_truth_from(case, "blank_start")
+        project.set_status([case], "accepted")
+        assert project.case(case).truth_from == "blank_start"
+        project.undo_status(case)
+        assert project.case(case).truth_from == "blank_start"
+
+
+@pytest.mark.parametrize(("before", "found", "after"), [
+    ("", Agreement(0.9, 0.1, 1.0), "second_reader"),
+    ("from_model", Agreement(0.9, 0.1, 1.0), "second_reader"),
+    ("blank_start", Agreement(0.9, 0.1, 1.0), "blank_start"),
+    ("", None, ""),
+])  # fmt: skip
+def test_a_second_readers_mask_is_the_truth_where_there_is_no_better(tmp_path, before, found, after):
+    with make(tmp_path, holdout_share=0.5) as project:
+        case = held_out(project)
+        project.set_status([case], "in_review")
+        if before:
+            project.set_truth_from(case, before)
+        project.ask_second_reader(case, "CD")
+    with again(tmp_path, "CD") as project:
+        project.submit_reading(case, "read", "", found)
+        assert project.case(case).truth_from == after

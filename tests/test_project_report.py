@@ -192,3 +192,46 @@ def test_nothing_to_export_and_no_place_are_one_sentence(project, tmp_path):
         export_masks(project, tmp_path / "file")
     with pytest.raises(InputError, match="could not be made"):
         write(build(project), tmp_path / "file" / "x")
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """A case for judging without a file of truth: the model's masks, and a corrected one."""
+    nifti(tmp_path / "in" / "a.nii.gz", np.arange(960, dtype=np.int16).reshape(SHAPE))
+    nifti(tmp_path / "in" / "b.nii.gz", np.ones(SHAPE, np.int16))
+    with Project.create(
+        tmp_path / "study", from_folders(tmp_path / "in"), name="", reader="AB", holdout_share=0.5
+    ) as made:
+        case = next(c.id for c in made.cases() if c.held_out)
+        made.record_prediction(case, PredictionRecord("m", "f" * 64, 3.0, 4.0, {}))
+        for stage, start in (("coarse", 4), ("rendered", 3), ("corrected", 2)):
+            store(made, case, stage, box(start))
+        yield made, case
+
+
+def dice(project, case):
+    found = next(f for f in build(project).figures if f.case.id == case)
+    return {stage: scores[0].dice for stage, scores in found.scores.items()}
+
+
+def test_a_truth_made_in_the_project_judges_the_models_masks_once_it_is_accepted(judged):
+    project, case = judged
+    project.set_status([case], "corrected")
+    project.set_truth_from(case, "blank_start")
+    assert dice(project, case) == {}
+    project.set_status([case], "accepted")
+    assert dice(project, case) == {"coarse": 0.5, "rendered": 0.75}
+
+
+def test_a_second_readers_truth_judges_the_first_reader_too(judged, tmp_path):
+    project, case = judged
+    project.set_status([case], "corrected")
+    project.ask_second_reader(case, "CD")
+    project.close()
+    with Project.open(tmp_path / "study", reader="CD") as second:
+        store(second, case, "corrected", box(2))
+        second.submit_reading(case, "read", "", Agreement(1.0, 0.0, 0.0))
+    with Project.open(tmp_path / "study", reader="EF") as third:
+        assert dice(third, case) == {"coarse": 0.5, "rendered": 0.75, "corrected": 1.0}
+        third.adjudicate(case, "CD", "sharper")
+        assert dice(third, case) == {"coarse": 0.5, "rendered": 0.75}

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import JsonValue
 
 from napari_morse.errors import GeometryError
 from napari_morse.io import open_mask, open_scan
-from napari_morse.io.mask_store import StoredMask, load_store, pixel_digest, save_store
+from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.edits import Corrections, Unfinished, UnfinishedError
 from napari_morse.session.edits.corrections import OnUnfinished
+from napari_morse.session.predicted import RENDERED, kept_prediction, record_of
 from napari_morse.session.project import PredictionRecord
-from napari_morse.session.table import result_rows
 from napari_morse.types import Array, Label, Mask, Prediction, Scan
 
-COARSE, RENDERED, CORRECTED = "coarse.zarr.zip", "rendered.zarr.zip", "corrected.zarr.zip"
+CORRECTED = "corrected.zarr.zip"
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,12 @@ class CaseJob:
         As `Corrections.open` takes it.
     read_only
         Only look: nothing is written, and nothing can be corrected.
+    blank
+        Begin from nothing, and show nothing that a model said: a truth is made.
+    final
+        The mask of a second reader that was chosen: it is shown, and nothing is corrected.
+    model_digest
+        Of the model whose prediction the project knows of.
     """
 
     case: str
@@ -46,6 +51,9 @@ class CaseJob:
     folder: Path
     unfinished: OnUnfinished = "ask"
     read_only: bool = False
+    blank: bool = False
+    final: Path | None = None
+    model_digest: str = ""
 
     def run(self) -> OpenCase:
         """Read scan and mask; slow.
@@ -57,22 +65,32 @@ class CaseJob:
         """
         scan = open_scan(self.scan)
         digest = pixel_digest(scan.data)
+        said = None if self.blank else kept_prediction(scan, digest, self.folder)
         start, labels = self._start(scan)
-        if self.read_only:
-            saved = self.folder / CORRECTED
+        labels = labels or (said.rendered.labels if said is not None else ())
+        record = None
+        if said is not None and said.digest != self.model_digest:
+            record = record_of(said, scan)  # it was written just before somebody stopped, and nobody was told
+        if self.read_only or self.final is not None:
+            saved = self.final or self.folder / CORRECTED
             mask = load_store(saved).data if saved.is_file() else start
-            return OpenCase(self, scan, None, labels, seen=Mask(mask, scan.grid, labels, scan.header))
+            seen = Mask(mask, scan.grid, labels, scan.header)
+            return OpenCase(self, scan, digest, None, labels, seen=seen, said=said, record=record)
         try:
             corrections = Corrections.open(self.folder, start, digest, unfinished=self.unfinished)
         except UnfinishedError as error:
-            return OpenCase(self, scan, None, labels, error.unfinished)
+            return OpenCase(self, scan, digest, None, labels, error.unfinished)
         if corrections.undoable == 0 and not (self.folder / CORRECTED).exists():
             corrections.checkpoint()  # what the first stroke would else wait for
-        return OpenCase(self, scan, corrections, labels)
+        if said is not None:
+            begin_with(corrections, said)
+        return OpenCase(self, scan, digest, corrections, labels, said=said, record=record)
 
     def _start(self, scan: Scan) -> tuple[Array, tuple[Label, ...]]:
         """The mask that corrections begin from, and what is known of its labels."""
         rendered = self.folder / RENDERED
+        if self.blank:
+            return np.zeros(scan.grid.shape, np.uint8), ()
         if rendered.is_file():
             return load_store(rendered).data, ()
         if self.mask is None:
@@ -94,8 +112,8 @@ class OpenCase:
     ----------
     job
         What was asked.
-    scan
-        Its scan.
+    scan, digest
+        Its scan, and the `pixel_digest` of it.
     corrections
         The mask under work; None when strokes of an earlier session wait for a decision.
     labels
@@ -104,14 +122,21 @@ class OpenCase:
         Those strokes.
     seen
         The mask, where it is only looked at.
+    said
+        What a model said of it, kept from an earlier run.
+    record
+        What the project is to know of ``said``, where it does not yet.
     """
 
     job: CaseJob
     scan: Scan
+    digest: str
     corrections: Corrections | None
     labels: tuple[Label, ...] = ()
     unfinished: Unfinished | None = None
     seen: Mask | None = None
+    said: Prediction | None = None
+    record: PredictionRecord | None = None
 
 
 def first_mask(path: Path) -> Array | None:
@@ -119,21 +144,11 @@ def first_mask(path: Path) -> Array | None:
     return load_store(path).data if path.is_file() else None
 
 
-def keep_masks(prediction: Prediction, folder: Path) -> None:
-    """Write both masks of a prediction into a case's folder; slow."""
-    about: dict[str, JsonValue] = {"model": prediction.model, "digest": prediction.digest}
-    for name, mask in ((COARSE, prediction.coarse), (RENDERED, prediction.rendered)):
-        save_store(StoredMask(np.asarray(mask.data), b"", about), folder / name)
-
-
-def record_of(prediction: Prediction, scan: Scan) -> PredictionRecord:
-    """What a prediction says of its case."""
-    patches = prediction.patches
-    differs = int(np.count_nonzero(prediction.coarse.data != prediction.rendered.data))
-    return PredictionRecord(
-        prediction.model,
-        prediction.digest,
-        float((patches.length * patches.probability).sum()),
-        differs * scan.grid.voxel_volume,
-        {row.name: round(row.rendered, 4) for row in result_rows(prediction, scan)},
-    )
+def begin_with(corrections: Corrections, said: Prediction) -> bool:
+    """Let an empty mask that nobody has touched begin as the rendered one, in one act; whether it did."""
+    rendered, mask = said.rendered.data, corrections.mask
+    if corrections.undoable or corrections.redoable or mask.any():
+        return False
+    if not rendered.any() or rendered.max() > np.iinfo(mask.dtype).max:
+        return False
+    return corrections.diff(rendered, None, "prediction") is not None

@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_morse.errors import CancelledError, GeometryError, InputError
 from napari_morse.session.engine import Engine, LocalEngine
-from napari_morse.types import Prediction, Roi, Scan
+from napari_morse.types import Label, Prediction, Roi, Scan
 
 Status = Literal["idle", "running", "done", "cancelled", "failed"]
 
@@ -136,6 +136,17 @@ class SegmentSession:
         """What was chosen for the model's further channels, by name."""
         return self._others
 
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The structures that the model finds; none when no model is chosen."""
+        cards = (info.card for info in self.engine.models() if info.name == self._model)
+        return tuple(Label(x.id, x.name, x.color, x.code) for card in cards for x in card.labels)
+
+    @property
+    def one_channel(self) -> bool:
+        """Whether the model reads nothing but the scan itself."""
+        return not self._wanted
+
     def set_channels(self, wanted: tuple[str, ...], chosen: Mapping[str, Scan]) -> None:
         """Say which channels the model reads after the first, and which scans they are, as far as chosen."""
         if wanted != self._wanted or dict(chosen) != self._others:
@@ -220,6 +231,12 @@ class SegmentSession:
         """Keep what a job gave."""
         self.result, self.result_scan, self.warnings = prediction, job.scan, prediction.warnings
         self._move("done")
+
+    def recall(self, prediction: Prediction, scan: Scan) -> None:
+        """Take up what was found on a scan before; no run was made."""
+        self.result, self.result_scan, self.warnings = prediction, scan, prediction.warnings
+        if not self.running:
+            self._move("idle")
 
     def fail(self, error: BaseException) -> None:
         """Note that the run ended without a result; the earlier result stays."""

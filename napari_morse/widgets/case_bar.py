@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QGridLayout, QMenu, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_morse.session.project import WORDS, Status
+from napari_morse.session.project import WORDS, Case, Status
+from napari_morse.widgets.ahead import Ahead
+from napari_morse.widgets.parts.project_menu import ProjectMenu
 from napari_morse.widgets.parts.text import Elided
-from napari_morse.widgets.project_dialogs import NewProject, open_project
+from napari_morse.widgets.parts.truth_row import TruthRow
+from napari_morse.widgets.project_acts import ProjectActs
+from napari_morse.widgets.project_dialogs import AddCases, NewProject, open_project
 from napari_morse.widgets.project_host import ProjectHost
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-KEYS = {"N": 1, "J": -1}
-"""Next and previous case, whichever layer is selected."""
+NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
+"""Whichever layer is selected: no layer type of napari takes these."""
 
 
 class CaseBar(QWidget):
@@ -29,6 +32,8 @@ class CaseBar(QWidget):
         Gets the keys.
     host
         Holds the project.
+    ahead
+        Predicts the next cases.
     show_list
         Brings the worklist into view.
     parent
@@ -36,26 +41,62 @@ class CaseBar(QWidget):
     """
 
     def __init__(
-        self, viewer: ViewerModel, host: ProjectHost, show_list: Callable[[], None], parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        host: ProjectHost,
+        ahead: Ahead,
+        show_list: Callable[[], None],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._host = viewer, host
+        self._viewer, self._host, self._ahead = viewer, host, ahead
+        self.acts = ProjectActs(viewer, host, self)
         self.case, self.state = Elided(parent=self), Elided(parent=self)
-        self.back = self._button("‹", "The case before (J).", lambda: host.step(-1))
-        self.on = self._button("›", "The next case (N).", lambda: host.step(1))
+        self.back = self._button("‹", f"The case before ({BEFORE}).", lambda: host.step(-1))
+        self.on = self._button("›", f"The next case ({NEXT}).", lambda: host.step(1))
         self.list = self._button("☰", "Show the worklist.", show_list)
-        self.accept = self._button("Accept", "Accept the mask of this case.", lambda: self._set("accepted"))
-        self.reject = self._button("Reject", "Reject this case.", lambda: self._set("rejected"))
-        self.menu = QToolButton(self)
-        self.menu.setText("Project  ")  # room for the arrow
-        self.menu.setToolTip("Make, open or close a project.")
-        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        acts = QMenu(self.menu)
-        self.acts = {name: QAction(name, acts) for name in ("New…", "Open…", "Save corrections", "Close")}
-        for act, due in zip(self.acts.values(), (self.new, self.open, host.save, host.close_project), strict=True):
-            act.triggered.connect(due)
-            acts.addAction(act)
-        self.menu.setMenu(acts)
+        self.accept = self._button("Accept", "", lambda: self.decide("accepted"))
+        self.reject = self._button("Reject", f"Reject this case ({REJECT}).", lambda: self.decide("rejected"))
+        self.truth = TruthRow(self)
+        self.truth.chosen.connect(host.begin_truth)
+        self.truth.asked.connect(self.acts.second_reader)
+        self.menu = ProjectMenu(self._ways(), self)
+        self._told = ""
+        self.acts.told.connect(self._on_told)
+        self._build()
+        host.changed.connect(self.refresh)
+        ahead.changed.connect(self.refresh)
+        self._keys: dict[str, Callable[[Any], None]] = {
+            NEXT: lambda _: host.step(1),
+            BEFORE: lambda _: host.step(-1),
+            ACCEPT: lambda _: self.decide("accepted"),
+            REJECT: lambda _: self.decide("rejected"),
+        }
+        for key, act in self._keys.items():
+            viewer.bind_key(key, act, overwrite=True)
+        self.refresh()
+
+    def _ways(self) -> dict[str, Callable[[], None] | Callable[[bool], None]]:
+        host, acts, ahead = self._host, self.acts, self._ahead
+        return {
+            "New…": self.new,
+            "Open…": self.open,
+            "Comment…": acts.comment,
+            "Second reader…": acts.second_reader,
+            "Whose mask is final…": acts.adjudicate,
+            "Undo the last move": acts.undo_move,
+            "Predict the next cases": ahead.set_enabled,
+            "Predict all new cases": ahead.set_all,
+            "Report": acts.report,
+            "Export masks…": acts.export,
+            "Add cases…": self.add,
+            "Find scans…": acts.find_scans,
+            "Save corrections": host.save,
+            "Save anyway": host.save_anyway,
+            "Close": host.close_project,
+        }
+
+    def _build(self) -> None:
         layout = QGridLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         for column, widget in enumerate((self.back, self.case, self.on, self.list, self.menu)):
@@ -63,11 +104,8 @@ class CaseBar(QWidget):
         layout.addWidget(self.state, 1, 0, 1, 2)
         layout.addWidget(self.accept, 1, 2, 1, 2)
         layout.addWidget(self.reject, 1, 4)
+        layout.addWidget(self.truth, 2, 0, 1, 5)
         layout.setColumnStretch(1, 1)
-        host.changed.connect(self.refresh)
-        for key, by in KEYS.items():
-            viewer.bind_key(key, self._step(by), overwrite=True)
-        self.refresh()
 
     def _button(self, text: str, tip: str, act: Callable[[], None]) -> QPushButton:
         button = QPushButton(text, self)
@@ -77,9 +115,6 @@ class CaseBar(QWidget):
             button.setFixedWidth(28)
         button.clicked.connect(lambda _checked: act())
         return button
-
-    def _step(self, by: int) -> Callable[[Any], None]:
-        return lambda _viewer: self._host.step(by)
 
     def new(self) -> None:
         """Make a project."""
@@ -93,28 +128,58 @@ class CaseBar(QWidget):
         if project is not None:
             self._host.take(project)
 
+    def add(self) -> None:
+        """Add cases to the project."""
+        project = self._host.project
+        if project is not None:
+            AddCases(project, self).exec()
+            self._host.changed.emit()
+
+    def decide(self, status: Status) -> None:
+        """Accept or reject the open case; a second reading is submitted instead."""
+        case = self._host.case
+        if self._host.blind:
+            if status == "accepted":
+                self._host.submit()
+        elif case is not None:
+            self._host.set_status([case.id], status)
+
     def refresh(self) -> None:
         """Say what is so now."""
         project, case = self._host.project, self._host.case
         for widget in (self.back, self.on, self.list, self.accept, self.reject, self.state):
             widget.setVisible(project is not None)
-        for name in ("Save corrections", "Close"):
-            self.acts[name].setEnabled(project is not None)
+        self.menu.follow(project, case, self._host.conflict, self._ahead.enabled, self._ahead.all)
+        self.truth.setVisible(case is not None and not self._host.blind and case.wants_truth)
         if project is None:
             self.case.say("No project is open", "Project ▸ New… or Open…")
             return
         total = sum(project.counts().values())
         if case is None:
-            self.case.say("opening a case" if self._host.loader.busy else f"{project.about.name}: no case is open")
-            self.state.say(f"{total} cases")
+            self.case.say("opening a case" if self._host.busy else f"{project.about.name}: no case is open")
+            self.state.say("; ".join((f"{total} cases", *self._working())))
             return
-        self.case.say(f"{case.number} of {total}: {case.stem}", f"{project.about.name}\n{case.scan}\n{case.comment}")
+        judged = " (for judging)" if case.held_out else ""
+        more = f"{project.about.name}\n{case.scan}\n{case.comment}"
+        self.case.say(f"{case.number} of {total}: {case.stem}{judged}", more)
+        self.truth.follow(case)
+        self._say_state(case)
+
+    def _say_state(self, case: Case) -> None:
         blind = self._host.blind
         self.accept.setText("Submit" if blind else "Accept")
-        tip = "End your reading: it is compared with the first one." if blind else "Accept the mask of this case."
-        self.accept.setToolTip(tip)
-        judged = ", for judging only" if case.held_out else ""
-        self.state.say(f"{WORDS[case.status]}{judged}; {self._saved()}")
+        tip = "End your reading: it is compared with the first one" if blind else "Accept the mask of this case"
+        self.accept.setToolTip(f"{tip} ({ACCEPT}).")
+        self.reject.setEnabled(not blind)
+        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), case.comment)
+
+    def _working(self) -> list[str]:
+        coming = f"predicting {self._ahead.case}" if self._ahead.case else ""
+        return [text for text in (self._told, coming) if text]
+
+    def _on_told(self, text: str) -> None:
+        self._told = text
+        self.refresh()
 
     def _saved(self) -> str:
         corrected = self._host.corrected
@@ -124,14 +189,8 @@ class CaseBar(QWidget):
             return f"⚠ not on the disk: {corrected.corrections.trouble}"
         return "on the disk" if corrected.corrections.dirty else "saved"
 
-    def _set(self, status: Status) -> None:
-        case = self._host.case
-        if self._host.blind and status == "accepted":
-            self._host.submit()
-        elif case is not None:
-            self._host.set_status([case.id], status)
-
     def close_down(self) -> None:
-        """Give the keys back."""
-        for key in KEYS:
+        """Give the keys back, and stop what runs."""
+        self.acts.close_down()
+        for key in self._keys:
             self._viewer.bind_key(key, None)

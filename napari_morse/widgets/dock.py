@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QW
 
 from napari_morse.session import SegmentSession
 from napari_morse.widgets import keys
+from napari_morse.widgets.ahead import Ahead
 from napari_morse.widgets.case_bar import CaseBar
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.ending import EndingWidget, plain
@@ -46,7 +47,8 @@ class MorseDock(EndingWidget):
         self.view_bar = ViewBar(self.comparison, self)
         self._viewer = viewer
         self.host = ProjectHost(viewer, self.session, lambda found: ask_unfinished(self, found), self)
-        self.case_bar = CaseBar(viewer, self.host, self.show_worklist, self)
+        self.ahead = Ahead(self.host)
+        self.case_bar = CaseBar(viewer, self.host, self.ahead, self.show_worklist, self)
         self.worklist: Worklist | None = None
         self._letters = Letters(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
@@ -62,8 +64,11 @@ class MorseDock(EndingWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session.setup_changed.connect(self._on_setup)
         self.comparison.changed.connect(self._on_comparison)
+        self.host.presenting.connect(self.segment.show_kept)
+        self.host.leaving.connect(self.segment.put_away)
         self._on_setup()
-        self.watch_the_end((*self.segment.stop_events, *self.host.stop_events))
+        runners = (self.host.loader, self.ahead.runner, self.case_bar.acts.runner)
+        self.watch_the_end((*self.segment.stop_events, *(runner.stop_event for runner in runners)))
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -80,7 +85,11 @@ class MorseDock(EndingWidget):
         shown = self.comparison.shown
         if shown is not None and shown is not self._looked:
             self.view_bar.apply()
+            if self.host.corrected is not None:
+                self._viewer.layers.selection.active = self.host.corrected.layer  # what the brush is for
         self._looked = shown
+        if self.host.layers is not None:
+            self.host.layers.outline(shown is not None)
 
     def show_worklist(self) -> None:
         """Bring the list of cases into view, as a dock of its own below the viewer."""
@@ -95,6 +104,8 @@ class MorseDock(EndingWidget):
     def stop_work(self) -> None:
         """Cancel whatever runs, and leave the project in order."""
         self.segment.stop_work()
+        self.ahead.stop()
+        self.case_bar.acts.close_down()
         self.host.close_project()
 
     def close_down(self) -> None:
@@ -103,6 +114,7 @@ class MorseDock(EndingWidget):
         if self.worklist is not None and self.worklist.parent() is not None:
             self._viewer.window.remove_dock_widget(self.worklist)
         self.case_bar.close_down()
+        self.ahead.close_down()
         self.host.close_down()
         self.segment.close_down()
         self._letters.close()

@@ -71,6 +71,8 @@ class Mirrors(QObject):
         self._pairs[layer] = twin
         self._viewer.add_layer(twin)
         twin.editable = False
+        for name in _shared(layer):  # not all of it is in the state
+            setattr(twin, name, getattr(layer, name))
         link_layers([layer, twin], _shared(layer))
         for event in self._drawn(layer):
             event.connect(self._drawn_on)

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Callable
 from pathlib import Path
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -38,61 +38,52 @@ from napari_morse.widgets.parts.text import Note
 KINDS = {"a folder of scans": "folder", "a list (text or CSV)": "list", "a BIDS data set": "bids"}
 
 
-class NewProject(QDialog):
-    """Asks for cases, patients, names and the share that is held out; makes the project on OK."""
+class CasesDialog(QDialog):
+    """Asks where cases come from, and whose they are."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("New project")
-        self.project: Project | None = None
+        self.setWindowTitle(title)
         self.kind = combo_box(self, "Where the cases come from.")
         self.kind.addItems(list(KINDS))
         self.cases, cases = self._path("Folder or list of the scans; nothing is ever written there.", self._pick_cases)
         self.masks, masks = self._path("Masks to begin from, named as the scans; may be empty.", self._pick(False))
         self.truths, truths = self._path("Truth to judge by, named as the scans; may be empty.", self._pick(False))
-        self.folder, folder = self._path("A new folder for the project.", self._pick(True))
         self.pattern = QLineEdit(self)
         self.pattern.setPlaceholderText("e.g. (P[0-9]+)_")
         self.pattern.setToolTip(
             "A pattern whose bracketed part, in the file's name, is the patient. Empty: BIDS sub-…, else every case "
             "is its own patient."
         )
-        self.name = QLineEdit(self)
-        self.name.setToolTip("What the project is called; empty: as its folder.")
-        self.reader = QLineEdit(getpass.getuser(), self)
-        self.reader.setToolTip("Who works with it: your name or initials stand beside every act.")
-        self.share = QDoubleSpinBox(self)
-        self.share.setRange(0, 90)
-        self.share.setValue(20)
-        self.share.setSuffix(" % of the patients")
-        self.share.setToolTip("Held out for judging models, never for training; fixed for good.")
         self.problem = Note(parent=self)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel, parent=self
         )
         buttons.accepted.connect(self.make)
         buttons.rejected.connect(self.reject)
-        form = QFormLayout(self)
+        self.form = QFormLayout(self)
         rows = [
             ("Cases from", self.kind), ("Scans", cases), ("Masks", masks), ("Truth", truths), ("Patient", self.pattern),
-            ("Project in", folder), ("Name", self.name), ("Reader", self.reader), ("Held out", self.share),
+            *self.more(),
         ]  # fmt: skip
         for label, field in rows:
-            form.addRow(label, field)
-        form.addRow(self.problem)
-        form.addRow(buttons)
+            self.form.addRow(label, field)
+        self.form.addRow(self.problem)
+        self.form.addRow(buttons)
         self.resize(480, self.sizeHint().height())
 
+    def more(self) -> list[tuple[str, QWidget]]:
+        """Further rows, made now."""
+        return []
+
+    def act(self, sources: list[Source]) -> None:
+        """Do it; a `MorseError` is said in the dialog, which stays."""
+        raise NotImplementedError
+
     def make(self) -> None:
-        """Make the project; what is wrong is said in the dialog, which stays."""
+        """Do it with what was given; what is wrong is said in the dialog, which stays."""
         try:
-            self.project = Project.create(
-                Path(self.folder.text().strip() or "."),
-                with_patients(self._sources(), self.pattern.text().strip()),
-                name=self.name.text(),
-                reader=self.reader.text(),
-                holdout_share=self.share.value() / 100,
-            )
+            self.act(with_patients(self._sources(), self.pattern.text().strip()))
         except MorseError as error:
             self.problem.say(str(error))
             return
@@ -134,6 +125,52 @@ class NewProject(QDialog):
     def _pick(self, new: bool) -> Callable[[], str]:
         title = "A new folder for the project" if new else "Folder"
         return lambda: str(QFileDialog.getExistingDirectory(self, title))
+
+
+class NewProject(CasesDialog):
+    """Also asks for names and the share that is held out; makes the project on OK."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        self.project: Project | None = None
+        super().__init__("New project", parent)
+
+    def more(self) -> list[tuple[str, QWidget]]:
+        """Folder, names and the share."""
+        self.folder, folder = self._path("A new folder for the project.", self._pick(True))
+        self.name = QLineEdit(self)
+        self.name.setToolTip("What the project is called; empty: as its folder.")
+        self.reader = QLineEdit(getpass.getuser(), self)
+        self.reader.setToolTip("Who works with it: your name or initials stand beside every act.")
+        self.share = QDoubleSpinBox(self)
+        self.share.setRange(0, 90)
+        self.share.setValue(20)
+        self.share.setSuffix(" % of the patients")
+        self.share.setToolTip("Held out for judging models, never for training; fixed for good.")
+        return [("Project in", folder), ("Name", self.name), ("Reader", self.reader), ("Held out", self.share)]
+
+    def act(self, sources: list[Source]) -> None:
+        """Make the project."""
+        self.project = Project.create(
+            Path(self.folder.text().strip() or "."),
+            sources,
+            name=self.name.text(),
+            reader=self.reader.text(),
+            holdout_share=self.share.value() / 100,
+        )
+
+
+class AddCases(CasesDialog):
+    """Adds cases to a project; scans that are in it already are left out."""
+
+    def __init__(self, project: Project, parent: QWidget | None = None) -> None:
+        self._project = project
+        self.added: list[str] = []
+        super().__init__("Add cases", parent)
+
+    def act(self, sources: list[Source]) -> None:
+        """Add them."""
+        self.added = self._project.add_cases(sources)
+        show_info(f"{len(self.added)} cases were added.")
 
 
 def _folder(field: QLineEdit) -> Path | None:

@@ -1,4 +1,4 @@
-"""The open project and its case in the window: opening, going on, and what is painted."""
+"""The open project and its case in the window: opening, going on, deciding, and what is painted."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase, first_mask, keep_masks, record_of
-from napari_morse.session.edits import Unfinished
-from napari_morse.session.project import Case, Project, Status, agreement
+from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase, begin_with
+from napari_morse.session.edits import ChangedOnDiskError, Unfinished
+from napari_morse.session.predicted import keep_prediction, record_of
+from napari_morse.session.project import Agreement, Case, Project, Status, TruthFrom
 from napari_morse.session.project.clock import WorkClock
+from napari_morse.session.project.rows import Arrangement
+from napari_morse.widgets.case_layers import CaseLayers
+from napari_morse.widgets.case_saver import CaseSaver, saving, submitting
 from napari_morse.widgets.corrected import CorrectedLayer
-from napari_morse.widgets.layers import mask_layer_data, scan_layer_data
+from napari_morse.widgets.present import Presentation, prepare
 from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
@@ -50,6 +53,12 @@ class ProjectHost(QObject):
 
     changed = Signal()
     """Another project, case, status or state of the journal."""
+    opening = Signal(str)
+    """Id of the case that is about to be read."""
+    leaving = Signal()
+    """The open case's layers are about to go."""
+    presenting = Signal(object, object)
+    """A `Presentation` of what a model said of the case that was opened, and the layer of its scan."""
 
     def __init__(
         self,
@@ -59,22 +68,23 @@ class ProjectHost(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._session, self._ask = viewer, session, ask
+        self._viewer, self.session, self._ask = viewer, session, ask
         self.project: Project | None = None
         # Where Qt deletes the window without a word, a plain list is all that is left to close the project by.
         self._open: list[Project] = []
         self.destroyed.connect(partial(_close_all, self._open))
         self.work: OpenCase | None = None
-        self.corrected: CorrectedLayer | None = None
-        self.loader = JobRunner("morse-case", self)
-        self.saver = JobRunner("morse-corrections", self)
-        self._scan_layer: Image | None = None
-        self._seen_layer: Labels | None = None
+        self.layers: CaseLayers | None = None
+        self.arrangement = Arrangement()
+        self.conflict = False
+        """Whether the saved mask of the open case was changed by something else."""
+        self.loader, self.saver = JobRunner("morse-case", self), CaseSaver(self)
         self._clock = WorkClock()
         self._wanted = ""
+        self._next: tuple[str, OnUnfinished] | None = None
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
-        self.saver.succeeded.connect(self._on_saved)
+        self.saver.changed.connect(self._on_saved)
         self.saver.failed.connect(self._on_not_saved)
         session.status_changed.connect(self._on_run)
         viewer.dims.events.current_step.connect(self._on_look)
@@ -100,12 +110,13 @@ class ProjectHost(QObject):
 
     def close_project(self) -> None:
         """Save what is to be saved, and let the project go."""
+        self._wanted, self._next = "", None
         self.leave_case()
         self._beat.stop()
         self._autosave.stop()
+        self.saver.finish()
         project, self.project = self.project, None
         if project is not None:
-            self.saver.join(10)
             project.close()
             self._open.clear()
             self.changed.emit()
@@ -119,29 +130,64 @@ class ProjectHost(QObject):
             return None
         return self.project.case(self.work.job.case)
 
+    @property
+    def corrected(self) -> CorrectedLayer | None:
+        """The layer that is corrected, where one may be."""
+        return None if self.layers is None else self.layers.corrected
+
+    @property
+    def busy(self) -> bool:
+        """Whether a case is on its way."""
+        return self.loader.busy or self._next is not None
+
     def go(self, case: str, unfinished: OnUnfinished = "ask") -> None:
-        """Open a case; the one before is saved."""
+        """Open a case; the one before is saved. While one is being opened: the last one asked for is the next."""
         project = self.project
-        if project is None or self.loader.busy:
+        if project is None:
             return
         try:
-            mask = None if case in project.to_read() else project.mask_of(case)
-            folder = project.folder_of(case)
-            job = CaseJob(case, project.scan_of(case), mask, folder, unfinished, project.read_only)
+            job = self._job(project, case, unfinished)
         except MorseError as error:
             show_error(str(error))
             return
         self.leave_case()
-        self._wanted = case
-        self.loader.start(lambda _tell, _cancelled: job.run())
+        self._wanted, self._next = case, None
+        self.opening.emit(case)
+        if self.loader.busy or self.saver.busy_in(job.folder):
+            self._next = (case, unfinished)
+        else:
+            self.loader.start(_reading(job))
         self.changed.emit()
 
+    def _job(self, project: Project, case: str, unfinished: OnUnfinished) -> CaseJob:
+        found, blind = project.case(case), case in project.to_read()
+        chosen = "" if blind else project.final_reader(case)
+        return CaseJob(
+            case,
+            project.scan_of(case),
+            None if blind else project.mask_of(case),
+            project.folder_of(case),
+            unfinished,
+            project.read_only,
+            blank=not blind and self.unseen(found),
+            final=project.folder_of(case, chosen) / CORRECTED if chosen else None,
+            model_digest=found.model_digest,
+        )
+
+    def _go_on(self) -> None:
+        """Open what was asked for meanwhile."""
+        if self._next is not None and not self.loader.busy and not self.saver.busy:
+            self.go(*self._next)
+
     def step(self, by: int) -> None:
-        """The next case of the worklist (+1), or the one before (−1)."""
-        project, work = self.project, self.work
-        if project is None or work is None:
+        """The next case of the worklist (+1), or the one before (−1), in the order and filter that it shows."""
+        project = self.project
+        here = self._wanted or (self.work.job.case if self.work is not None else "")
+        if project is None or not here:
             return
-        found = project.next(work.job.case) if by > 0 else project.previous(work.job.case)
+        shown = self.arrangement
+        beside = project.next if by > 0 else project.previous
+        found = beside(here, shown.order, shown.descending, shown.statuses, shown.text)
         if found is None:
             show_info("That was the last case." if by > 0 else "That is the first case.")
         else:
@@ -149,22 +195,21 @@ class ProjectHost(QObject):
 
     def leave_case(self) -> None:
         """Save the open case's corrections and time, and take its layers away."""
-        work, corrected = self.work, self.corrected
-        if work is None:
+        work, layers = self.work, self.layers
+        if work is None or layers is None:
             return
-        if corrected is not None:
-            corrected.close_down()
-            self.save()
+        self.leaving.emit()
+        layers.take_away()
+        self.save()
         self._spend()
-        layers = [corrected.layer if corrected else None, self._seen_layer, self._scan_layer]
-        self.work = self.corrected = self._scan_layer = self._seen_layer = None
-        for layer in layers:
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        self.work = self.layers = None
+        self.conflict = False
         self.changed.emit()
 
     def set_status(self, cases: Sequence[str], status: Status, comment: str = "") -> None:
         """Move cases; a sentence when one may not go there."""
+        if self.corrected is not None:
+            self.corrected.compare()
         self.try_to(lambda project: project.set_status(cases, status, comment))
 
     def try_to(self, act: Callable[[Project], Any]) -> bool:
@@ -180,6 +225,24 @@ class ProjectHost(QObject):
             self.changed.emit()
         return True
 
+    @staticmethod
+    def unseen(case: Case) -> bool:
+        """Whether nothing of a model is shown: the case's truth is made from a blank mask, or nobody has said how."""
+        undecided = case.wants_truth and not case.truth_from and case.status in TOUCHED
+        return undecided or case.truth_from == "blank_start"
+
+    def begin_truth(self, source: TruthFrom) -> None:
+        """Say how the open case's truth is made; from a blank mask: what is there is taken away, as one act."""
+        case, corrected = self.case, self.corrected
+        if case is None or corrected is None:
+            return
+        corrected.compare()
+        if source == "blank_start":
+            corrected.corrections.diff(np.zeros_like(corrected.corrections.mask), None, "blank start")
+            corrected.redraw()
+        if self.try_to(lambda project: project.set_truth_from(case.id, source)):
+            self.go(case.id)
+
     # Corrections
 
     @property
@@ -190,118 +253,114 @@ class ProjectHost(QObject):
     def submit(self) -> None:
         """End the second reading: the mask is compared with the first reader's, which the reader has not seen."""
         project, work, corrected = self.project, self.work, self.corrected
-        if project is None or work is None or corrected is None or self.saver.busy:
+        if project is None or work is None or corrected is None:
             return
         corrected.compare()
-        case, own, spacing = work.job.case, np.array(corrected.corrections.mask), work.scan.grid.spacing
-        first, job = project.places.case(case) / CORRECTED, corrected.corrections.begin_checkpoint()
+        case, first = work.job.case, project.places.case(work.job.case) / CORRECTED
 
-        def read(_tell: Any, _cancelled: Any) -> Callable[[], None]:
-            written = job.run()
-            before = first_mask(first)
-            found = None if before is None else agreement(before, own, spacing)
+        def done(found: Agreement | None) -> None:
+            self.try_to(lambda project: project.submit_reading(case, "read", "", found))
 
-            def finish() -> None:
-                corrected.corrections.finish_checkpoint(job, written)
-                self.try_to(lambda project: project.submit_reading(case, "read", "", found))
+        begin = submitting(corrected.corrections, first, work.scan.grid.spacing, done)
+        self.saver.add(work.job.folder, begin)
 
-            return finish
-
-        self.saver.start(read)
-
-    def save(self) -> None:
+    def save(self, replace_changed: bool = False) -> None:
         """Save the corrections, beside the window, when there is something to save."""
-        corrections = self.corrected.corrections if self.corrected is not None else None
-        if corrections is None or not corrections.dirty or self.saver.busy:
-            return
-        job = corrections.begin_checkpoint()
+        work, corrected = self.work, self.corrected
+        if work is not None and corrected is not None and corrected.corrections.dirty:
+            self.saver.add(work.job.folder, saving(corrected.corrections, replace_changed))
 
-        def write(_tell: Any, _cancelled: Any) -> Callable[[], None]:
-            written = job.run()
-            return lambda: corrections.finish_checkpoint(job, written)
+    def save_anyway(self) -> None:
+        """Save the corrections over a file that something else changed."""
+        self.conflict = False
+        self.save(replace_changed=True)
 
-        self.saver.start(write)
-
-    def _on_saved(self, finish: Callable[[], None]) -> None:
-        finish()
+    def _on_saved(self) -> None:
+        self._go_on()
         self.changed.emit()
 
     def _on_not_saved(self, error: Exception) -> None:
-        if not isinstance(error, CancelledError):
-            show_warning(f"{error} Every stroke is in the journal, and is offered when the case is opened again.")
+        self.conflict = isinstance(error, ChangedOnDiskError) and self.work is not None
+        way = "Project ▸ Save anyway replaces it." if self.conflict else ""
+        show_warning(f"{error} {way} Every stroke is in the journal, and is offered when the case is opened again.")
 
     def _on_act(self) -> None:
         self._clock.touch()
         case = self.case
         if case is not None and case.status in TOUCHED and not self.blind:
+            if self.unseen(case) and not case.truth_from:
+                self.try_to(lambda project: project.set_truth_from(case.id, "blank_start"))
             self.set_status([case.id], "corrected")
         else:
             self.changed.emit()
 
     # What arrives
 
-    def _on_loaded(self, work: OpenCase) -> None:
-        if self.project is None or work.job.case != self._wanted:
+    def _on_loaded(self, read: tuple[OpenCase, Presentation | None]) -> None:
+        work, presentation = read
+        if self.project is None or work.job.case != self._wanted or self._next is not None:
+            self._go_on()
             return
         if work.corrections is None and work.unfinished is not None:
             self.go(work.job.case, "recover" if self._ask(work.unfinished) else "set_aside")
             return
-        data, attributes, _ = scan_layer_data(work.scan)
-        self._scan_layer = Image(data, **attributes)
-        self._viewer.add_layer(self._scan_layer)
-        self.work = work
-        if work.corrections is not None:
-            self.corrected = CorrectedLayer(self._viewer, work.scan, work.corrections, work.labels, self)
+        self.work, self.layers = work, CaseLayers(self._viewer, work, self.session.labels, self)
+        if self.corrected is not None and work.corrections is not None:
             self.corrected.acted.connect(self._on_act)
             for sentence in work.corrections.notices:
                 show_warning(sentence)
-        if work.seen is not None:
-            data, attributes, _ = mask_layer_data(work.seen, work.scan, f"mask · {work.scan.stem}")
-            self._seen_layer = Labels(data, **attributes)
-            self._seen_layer.editable = False
-            self._viewer.add_layer(self._seen_layer)
         self._clock = WorkClock()
         self._clock.touch()
         self.try_to(self._note_opened)
+        if presentation is not None:
+            self.presenting.emit(presentation, self.layers.scan)
 
     def _on_look(self, _event: Any = None) -> None:
         if self.work is not None:
             self._clock.touch()
 
     def _note_opened(self, project: Project) -> None:
-        if project.read_only or self.work is None:
+        work = self.work
+        if project.read_only or work is None:
             return
-        project.current = self.work.job.case
+        project.current = work.job.case
+        if work.record is not None:
+            project.record_prediction(work.job.case, work.record)
         if project.case(project.current).status in ("new", "predicted"):
             project.set_status([project.current], "in_review")
 
     def _on_failed(self, error: Exception) -> None:
-        if isinstance(error, CancelledError):
-            return
-        show_error(str(error) if isinstance(error, MorseError) else f"The case could not be opened: {error}")
+        if not isinstance(error, CancelledError):
+            show_error(str(error) if isinstance(error, MorseError) else f"The case could not be opened: {error}")
+        self._go_on()
         self.changed.emit()
 
     def _on_run(self, status: str) -> None:
         """Keep what a model found on the open case."""
-        prediction, scan, work = self._session.result, self._session.result_scan, self.work
+        prediction, scan, work = self.session.result, self.session.result_scan, self.work
         if status != "done" or prediction is None or scan is None or work is None or self.project is None:
             return
-        if self._scan_layer is None or scan.stem != work.scan.stem or not scan.grid.same_as(work.scan.grid):
+        if self.layers is None or scan.stem != work.scan.stem or not scan.grid.same_as(work.scan.grid):
             return
-        folder = work.job.folder
-        self.try_to(lambda project: project.record_prediction(work.job.case, record_of(prediction, scan)))
-        corrections = self.corrected.corrections if self.corrected is not None else None
-        if corrections is not None and not corrections.undoable and not corrections.mask.any():
-            corrections.diff(prediction.rendered.data.astype(corrections.mask.dtype), None, "prediction")
-            if self.corrected is not None:
-                self.corrected.redraw()
+        if self.project.read_only:
+            return
+        case, folder, digest = work.job.case, work.job.folder, work.digest
+        record = record_of(prediction, scan)
+        self.try_to(lambda project: project.record_prediction(case, record))
+        self._start_from(prediction)
+        self.saver.add(folder, lambda: lambda: keep_prediction(prediction, digest, folder))
 
-        def write(_tell: Any, _cancelled: Any) -> Callable[[], None]:
-            keep_masks(prediction, folder)
-            return lambda: None
-
-        if not self.saver.busy:
-            self.saver.start(write)
+    def _start_from(self, prediction: Any) -> None:
+        """An empty mask begins as the rendered one; but a truth is made without a model."""
+        work, corrected = self.work, self.corrected
+        if work is None or corrected is None or work.job.mask is not None or self.blind:
+            return
+        if not work.job.blank:
+            if begin_with(corrected.corrections, prediction):
+                corrected.redraw()
+        elif self.case is not None and self.case.status != "accepted":
+            self.try_to(lambda project: project.set_truth_from(work.job.case, "from_model"))
+            show_warning("The model's mask was looked at before the truth was done: this is noted with the truth.")
 
     def _on_beat(self) -> None:
         self._spend()
@@ -313,18 +372,23 @@ class ProjectHost(QObject):
             return
         self.try_to(lambda project: project.add_time(work.job.case, seconds))
 
-    @property
-    def stop_events(self) -> tuple[Any, ...]:
-        """What to set to end the work beside the window."""
-        return self.loader.stop_event, self.saver.stop_event
-
     def close_down(self) -> None:
         """Save, and let everything go."""
         self.loader.cancel()
-        self._session.status_changed.disconnect(self._on_run)
+        self.session.status_changed.disconnect(self._on_run)
         self._viewer.dims.events.current_step.disconnect(self._on_look)
         self._viewer.scene.camera.events.disconnect(self._on_look)
         self.close_project()
+
+
+def _reading(job: CaseJob) -> Any:
+    """Reads a case, and makes ready what a model said of it; the thread holds no widget."""
+
+    def read(_tell: Any, _cancelled: Any) -> tuple[OpenCase, Presentation | None]:
+        work = job.run()
+        return work, None if work.said is None else prepare(work.said, work.scan)
+
+    return read
 
 
 def _close_all(projects: list[Project], _gone: QObject | None = None) -> None:

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentJob, SegmentSession
-from napari_morse.types import Prediction, Roi, Scan, no_patches
-from napari_morse.widgets.compare import Comparison, ResultLayers
+from napari_morse.types import Roi
+from napari_morse.widgets.compare import Comparison
 from napari_morse.widgets.ending import EndingWidget, plain
-from napari_morse.widgets.layers import carrier_of, mask_of
 from napari_morse.widgets.parts.card import CardDialog
 from napari_morse.widgets.parts.channel_box import ChannelBox
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.region import RegionBox
-from napari_morse.widgets.parts.result_box import ResultBox
 from napari_morse.widgets.parts.run_bar import RunBar
 from napari_morse.widgets.parts.scan_picker import ScanPicker
 from napari_morse.widgets.parts.text import Banner
-from napari_morse.widgets.patch_view import PatchView
-from napari_morse.widgets.present import Presentation, Presenter, prepare
+from napari_morse.widgets.present import Presentation, prepare
+from napari_morse.widgets.shown_result import ShownResult
 from napari_morse.widgets.workers import JobRunner, Tell
 
 if TYPE_CHECKING:
@@ -68,8 +65,7 @@ class SegmentTab(EndingWidget):
         self._comparison = comparison if comparison is not None else Comparison(viewer, self)
         self._runner = JobRunner("morse-segment", self)
         self._asker = JobRunner("morse-devices", self)
-        self._presenter = Presenter(viewer, self)
-        self._patch_view = PatchView(viewer)
+        self._shown = ShownResult(viewer, self._session, self._comparison, self)
         self._asked = False
         self._job: SegmentJob | None = None
         self._job_layer: Image | None = None
@@ -94,7 +90,7 @@ class SegmentTab(EndingWidget):
         self.region = RegionBox(self._viewer, self)
         self.run_bar = RunBar(self)
         self.banner = Banner(self)
-        self.results = ResultBox(self._current_result, self)
+        self.results = self._shown.box
         for item in DEVICES:
             self.device.addItem(item)
         model = QHBoxLayout()
@@ -131,7 +127,6 @@ class SegmentTab(EndingWidget):
         self.region.changed.connect(self._on_region)
         self.run_bar.run.clicked.connect(self.run)
         self.run_bar.cancel.clicked.connect(self.cancel)
-        self.results.patches.chosen.connect(self._on_patch)
         self._runner.progressed.connect(self._on_progress)
         self._runner.succeeded.connect(self._on_success)
         self._runner.failed.connect(self._on_failure)
@@ -183,43 +178,13 @@ class SegmentTab(EndingWidget):
         self.region.describe(self._session.roi)
         if not self._session.running:
             self._warn()
-        self._match_result()
+        self._shown.match()
         self._refresh()
-
-    def _match_result(self) -> None:
-        """Numbers of another scan than the chosen one would be read as its own."""
-        scan = self._session.result_scan
-        self.results.setVisible(scan is not None and scan is self._session.scan)
-        if scan is not self._session.scan:
-            self._patch_view.clear()
-
-    def _on_patch(self, rank: int) -> None:
-        prediction, scan = self._session.result, self._session.result_scan
-        if prediction is not None and scan is not None:
-            self._patch_view.show(prediction.patches, rank, scan)
-
-    def _current_result(self) -> tuple[Prediction, Scan] | None:
-        """The last result; its masks as they are in the viewer, corrections by hand included."""
-        prediction, scan, shown = self._session.result, self._session.result_scan, self._comparison.shown
-        if prediction is None or scan is None:
-            return None
-        carrier = carrier_of(shown.rendered) if shown is not None else None
-        if shown is not None and carrier is not None and carrier.scan is scan:
-            try:
-                coarse, rendered = mask_of(shown.coarse, scan=scan), mask_of(shown.rendered, scan=scan)
-            except MorseError as error:
-                show_error(str(error))
-                return None
-            # The ranked patches are of the model's own boundary: of one that was corrected they would be untrue.
-            same = np.array_equal(rendered.data, prediction.rendered.data)
-            patches = prediction.patches if same else no_patches()
-            prediction = replace(prediction, coarse=coarse, rendered=rendered, patches=patches)
-        return prediction, scan
 
     def _on_scan_removed(self, layer: Image) -> None:
         if layer is self._job_layer:
             self.cancel()
-        QTimer.singleShot(0, self._presenter.forget_closed)
+        self._shown.forget_closed()
 
     def _warn(self, sentences: tuple[str, ...] = ()) -> None:
         """What is unusual about the scan itself, and ``sentences``."""
@@ -273,7 +238,7 @@ class SegmentTab(EndingWidget):
         """Start a run with what is chosen."""
         layer = self.scans.layer
         try:
-            if self._runner.busy or self._presenter.busy:
+            if self._runner.busy or self._shown.presenter.busy:
                 show_warning("A segmentation is running: wait for it or cancel it.")
                 return
             self._job = self._session.begin()
@@ -291,8 +256,8 @@ class SegmentTab(EndingWidget):
         if self._runner.busy:
             self.run_bar.cancelling()
             self._runner.cancel()
-        elif self._presenter.busy:
-            self._presenter.stop()
+        elif self._shown.presenter.busy:
+            self._shown.presenter.stop()
             self._on_failure(CancelledError())
 
     def _on_progress(self, told: Any) -> None:
@@ -309,18 +274,22 @@ class SegmentTab(EndingWidget):
             self._on_failure(CancelledError())
             return
         self.run_bar.busy("showing the masks")
-        self._comparison.close()
-        self._patch_view.clear()
 
-        def shown(result: ResultLayers) -> None:
-            self._session.finish(job, ready.prediction)
-            self._comparison.open(result)
+        def done() -> None:
             self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s")
             self._warn(ready.prediction.warnings)
-            self.results.fill(ready.rows, ready.prediction, ready.scan)
-            self._match_result()
 
-        self._presenter.start(ready, layer, shown, lambda: self._on_failure(CancelledError()))
+        keep = partial(self._session.finish, job, ready.prediction)
+        self._shown.show(ready, layer, keep, done, lambda: self._on_failure(CancelledError()))
+
+    def show_kept(self, ready: Presentation, layer: Image) -> None:
+        """Show what was found on a scan before, without a run."""
+        keep = partial(self._session.recall, ready.prediction, ready.scan)
+        self._shown.show(ready, layer, keep, lambda: self._warn(ready.prediction.warnings), lambda: None)
+
+    def put_away(self) -> None:
+        """Show no result."""
+        self._shown.put_away()
 
     def _on_failure(self, error: Exception) -> None:
         self._session.fail(error)
@@ -366,9 +335,7 @@ class SegmentTab(EndingWidget):
     def close_down(self) -> None:
         """Cancel, and let go of the viewer."""
         self.stop_work()
-        self._presenter.stop()
-        self._comparison.close()
-        self._patch_view.clear()
+        self._shown.put_away()
         self.scans.close_down()
         self.region.close_down()
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_morse.session.project import STATUSES, WORDS, Case, Status
+from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.parts.case_table import COLUMNS, CaseTable
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.text import Note
@@ -123,13 +124,11 @@ class Worklist(QWidget):
         header = self._header
         section = header.sortIndicatorSection()
         order = COLUMNS[section][1] if 0 <= section < len(COLUMNS) else None
+        descending = order is not None and header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
         chosen: Status | str = self.status.currentData()
-        return project.cases(
-            order or "number",
-            order is not None and header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder,
-            tuple(s for s in STATUSES if s == chosen),
-            self.text.text(),
-        )
+        shown = Arrangement(order or "number", descending, tuple(s for s in STATUSES if s == chosen), self.text.text())
+        self._host.arrangement = shown
+        return project.cases(shown.order, shown.descending, shown.statuses, shown.text)
 
     def _select(self, ids: set[str]) -> None:
         selection = self.table.selectionModel()

@@ -35,12 +35,13 @@ def scans(folder, cases=3):
 @pytest.fixture
 def project(tmp_path):
     found = with_patients(from_folders(scans(tmp_path / "scans")), r"(P\d+)_")
-    return Project.create(tmp_path / "study", found, name="study", reader="AB")
+    return Project.create(tmp_path / "study", found, name="study", reader="AB", holdout_share=0)
 
 
 @pytest.fixture
 def opened(viewer, qtbot, project):
     dock = add_dock(viewer, FakeEngine())
+    dock.ahead.set_enabled(False)
     dock.host.take(project)
     at(qtbot, dock, 1)
     return dock
@@ -111,7 +112,7 @@ def test_next_accept_and_the_same_place_after_reopening(viewer, qtbot, opened, t
     qtbot.waitUntil(lambda: dock.host.case.status == "corrected", timeout=5000)
     press(qtbot, dock.case_bar.accept)
     assert dock.host.case.status == "accepted" and "accepted" in dock.case_bar.state.whole
-    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N)
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     at(qtbot, dock, 2)
     assert [x.name for x in viewer.layers] == ["P01_t1", "corrected · P01_t1"]
     press(qtbot, dock.case_bar.reject)
@@ -121,7 +122,7 @@ def test_next_accept_and_the_same_place_after_reopening(viewer, qtbot, opened, t
     assert not viewer.layers and "No project" in dock.case_bar.case.whole
     dock.host.take(Project.open(tmp_path / "study", reader="CD"))
     at(qtbot, dock, 2)
-    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_J)
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
     at(qtbot, dock, 1)
     assert dock.host.corrected.layer.data[3, 4, 5] == 2 and dock.host.case.status == "accepted"
     acts = [entry.act for entry in dock.host.project.audit()]

@@ -17,6 +17,7 @@ from napari_morse.session.project.records import (
     Reading,
     Source,
     Status,
+    TruthFrom,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ScanMissingError",
     "Source",
     "Status",
+    "TruthFrom",
     "WorkClock",
     "agreement",
     "from_bids",

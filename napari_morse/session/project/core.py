@@ -14,7 +14,7 @@ from napari_morse.errors import InputError
 from napari_morse.session.project import audit, database, readings, rows
 from napari_morse.session.project.layout import Places, ProjectFile
 from napari_morse.session.project.lock import Lock
-from napari_morse.session.project.records import Status, short
+from napari_morse.session.project.records import Status, TruthFrom, short
 
 _TAKEN = "Another window took this project over, or its lock is gone."
 
@@ -122,8 +122,12 @@ class Core:
         row = self._row(case)
         before = {name: row[name] for name in ("status", "reviewer", "comment")}
         said = short(comment) or row["comment"]
-        audit.append(cursor, self.reader, case, "status", {"before": before, "after": status, "comment": said})
-        self._set(cursor, case, status=status, reviewer=self.reader, comment=said)
+        details: dict[str, Any] = {"before": before, "after": status, "comment": said}
+        values: dict[str, Any] = {"status": status, "reviewer": self.reader, "comment": said}
+        if status == "accepted" and row["held_out"] and not row["truth_from"]:
+            values["truth_from"] = details["truth_from"] = _origin(row)
+        audit.append(cursor, self.reader, case, "status", details)
+        self._set(cursor, case, **values)
 
     def _note(self, case: str, act: str, details: dict[str, Any], **values: Any) -> None:
         with self._act(act, case, details) as cursor:
@@ -150,3 +154,8 @@ class Core:
             if not self._lock.held:
                 self._lose()
             yield cursor
+
+
+def _origin(row: sqlite3.Row) -> TruthFrom:
+    """What an accepted mask of a case comes from, where nobody has said: to be told by what the person was shown."""
+    return "from_model" if row["model"] or row["mask"] else "blank_start"

@@ -150,7 +150,10 @@ class Project(SecondReaders, Looking):
         before = entry.details["before"]
         said = before["comment"] if row["comment"] == entry.details["comment"] else row["comment"]
         details = {"of": entry.number, "before": row["status"], "after": before["status"]}
-        self._note(case, "undo status", details, status=before["status"], reviewer=before["reviewer"], comment=said)
+        values = {"status": before["status"], "reviewer": before["reviewer"], "comment": said}
+        if entry.details.get("truth_from") == row["truth_from"] != "":
+            values["truth_from"] = ""  # it was said with the move
+        self._note(case, "undo status", details, **values)
         back: Status = before["status"]
         return back
 

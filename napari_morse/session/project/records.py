@@ -151,6 +151,11 @@ class Case:
     disagreement_mm3: float | None = None
     sizes: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def wants_truth(self) -> bool:
+        """Whether it is for judging, and has no truth but one that flatters the model that it was made from."""
+        return self.held_out and self.truth is None and self.truth_from in ("", "from_model")
+
 
 @dataclass(frozen=True)
 class PredictionRecord:

@@ -30,6 +30,16 @@ _NOWHERE = Path()
 _JOINED = "SELECT cases.*, patients.held_out FROM cases JOIN patients ON patients.name = cases.patient"
 
 
+@dataclass(frozen=True)
+class Arrangement:
+    """In which order, and which, cases follow each other; see `arrange`."""
+
+    order: Order = "number"
+    descending: bool = False
+    statuses: tuple[Status, ...] = ()
+    text: str = ""
+
+
 def select(connection: sqlite3.Connection, light: bool = False) -> list[Case]:
     """All cases, in the order in which they were added; ``light`` as in `case_of`."""
     return [case_of(row, light) for row in connection.execute(f"{_JOINED} ORDER BY number").fetchall()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari_morse.errors import InputError
 from napari_morse.session.project import audit, readings
 from napari_morse.session.project.core import Core
@@ -44,14 +46,21 @@ class SecondReaders(Core):
     def submit_reading(self, case: str, verdict: str, comment: str = "", found: Agreement | None = None) -> None:
         """The present reader is done with a second reading; it is not changed afterwards.
 
+        Of a case for judging only that has no better truth, the reader's mask becomes the truth.
+
         Raises
         ------
         InputError
             The reader was not asked, or is done already.
         """
-        said = {"verdict": short(verdict), "comment": short(comment), "dice": found.dice if found else None}
+        row = self._row(case)
+        said: dict[str, Any] = {"verdict": short(verdict), "comment": short(comment)}
+        said["dice"] = found.dice if found else None
         with self._act("second reading", case, said) as cursor:
             readings.submit(cursor, case, self.reader, short(verdict), short(comment), found)
+            if row["held_out"] and found is not None and row["truth_from"] in ("", "from_model"):
+                said["truth_from"] = "second_reader"
+                self._set(cursor, case, truth_from="second_reader")
         self.changed.emit((case,))
 
     def adjudicate(self, case: str, chosen: str, reason: str) -> None:

@@ -63,7 +63,8 @@ def measure(project: Project, case: Case) -> CaseFigures:
     try:
         found = load_masks(project, case)
         ids = _ids(found)
-        scores = {stage: _scores(found, mask, ids) for stage, mask in found.masks.items() if found.truth is not None}
+        judged = {stage: mask for stage, mask in found.masks.items() if stage != found.truth_is}
+        scores = {stage: _scores(found, mask, ids) for stage, mask in judged.items() if found.truth is not None}
         sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
         return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found))
     except MorseError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,11 +30,14 @@ class CaseMasks:
         (I, J, K) label ids by stage, in the order of `STAGES`.
     truth
         (I, J, K) label ids, or None.
+    truth_is
+        The stage whose mask is the truth: nothing is learned from comparing it with itself. Empty: another mask is.
     """
 
     scan: Scan
     masks: dict[Stage, Array]
     truth: Array | None
+    truth_is: Stage | Literal[""] = ""
 
     @property
     def final(self) -> tuple[Stage, Array] | None:
@@ -70,7 +73,24 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
     found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan)
     masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}
-    return CaseMasks(scan, masks, _file(project.truth_of(case.id), scan))
+    truth = _file(project.truth_of(case.id), scan)
+    if truth is not None or not case.held_out:
+        return CaseMasks(scan, masks, truth)
+    return _with_own_truth(project, case, CaseMasks(scan, masks, None))
+
+
+def _with_own_truth(project: Project, case: Case, found: CaseMasks) -> CaseMasks:
+    """With the truth that was made in the project, when one is done: a second reader's, else the accepted mask."""
+    if case.truth_from == "second_reader":
+        readers = [r.reader for r in project.readings(case.id) if r.submitted and r.agreement is not None]
+        for reader in readers:
+            mask = _stored(project.folder_of(case.id, reader) / f"corrected{ENDING}", found.scan)
+            if mask is not None:
+                chosen = project.final_reader(case.id) == reader
+                return replace(found, truth=mask, truth_is="corrected" if chosen else "")
+    if case.truth_from and case.status == "accepted" and "corrected" in found.masks:
+        return replace(found, truth=found.masks["corrected"], truth_is="corrected")
+    return found
 
 
 def _stored(path: Path, scan: Scan) -> Array | None:

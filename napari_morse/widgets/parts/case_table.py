@@ -42,7 +42,12 @@ class CaseTable(QAbstractTableModel):
         self.cases: list[Case] = []
 
     def fill(self, cases: list[Case]) -> None:
-        """Show these."""
+        """Show these; where they are the same cases in the same order, selection and place stay."""
+        if [case.id for case in cases] == [case.id for case in self.cases]:
+            self.cases = cases
+            if cases:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(cases) - 1, len(COLUMNS) - 1))
+            return
         self.beginResetModel()
         self.cases = cases
         self.endResetModel()
