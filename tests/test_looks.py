@@ -10,7 +10,7 @@ from napari_morse.errors import CancelledError
 from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.looks import Look, further_looks, view_of
 from napari_morse.inference.passes import read_once
-from napari_morse.inference.rendering import render, render_voxels
+from napari_morse.inference.rendering import _looked_at, render, render_voxels
 from napari_morse.model.morse import Morse
 from tests.nets import awake, blob, small_net, small_recipe
 
@@ -139,3 +139,21 @@ def test_cancel_and_progress_reach_into_the_second_look() -> None:
     asked = iter([False] * 3)
     with pytest.raises(CancelledError):
         render(net, done, None, lambda: next(asked, True))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("more", [0, 8])
+def test_a_look_is_cut_into_windows_where_the_first_pass_is(dims: int, more: int) -> None:
+    """On these sizes windows lie at the same places however far they overlap; so do those of the look."""
+    net = small_net(dims, looks=2)
+    window = net.recipe.train.window
+    stack = blob((2 if dims == 2 else 1, *(n + more for n in window)))
+    found = []
+    for overlap in (0.0, 0.5):
+        train = net.recipe.train.model_copy(update={"overlap": overlap})
+        net.recipe = net.recipe.model_copy(update={"train": train})
+        done = passed(net, stack)
+        chosen = torch.arange(done.logits[0].numel())
+        assert all(view_of(net, done, chosen, x).frame.shape > done.frame.shape for x in further_looks(net.recipe))
+        found.append(_looked_at(net, done, chosen, None, None)[0])
+    assert torch.equal(*found)

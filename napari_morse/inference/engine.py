@@ -72,11 +72,14 @@ def coarse_pass(
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
     given: Tensor | None = None,
+    window: tuple[int, ...] | None = None,
 ) -> CoarsePass:
     """Run the backbone over a stack of normalised images.
 
     Parameters
     ----------
+    window
+        Voxels of a tile; the training window when None.
     given
         (C, B, *space) logits that stand for the backbone's own, as `mask_logits` makes them; its decoder maps are used
         all the same.
@@ -88,7 +91,7 @@ def coarse_pass(
     batch = SLICES if dims == 2 else 1
     pixels = torch.from_numpy(work).to(device)
     train = net.recipe.train
-    maps = stitched_maps(net, pixels, train.window, batch, tick, cancelled, train.overlap)
+    maps = stitched_maps(net, pixels, window or train.window, batch, tick, cancelled, train.overlap)
     step = torch.tensor([1 / s for s in frame.scale], dtype=torch.float32, device=device)
     native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:

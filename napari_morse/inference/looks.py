@@ -89,6 +89,16 @@ class View:
         return index
 
 
+def window_of(net: Morse, view: View) -> tuple[int, ...]:
+    """The tile of a look: where the box is longer than a training window, a cell of all maps more than that.
+
+    A box lies beside the first pass's cells and is a cell longer for it. With tiles that are as much longer it is cut
+    where the first pass is, so that how far windows overlap means the same in both.
+    """
+    window, divisor = net.recipe.train.window, net.backbone.divisor
+    return tuple(min(n, w + divisor) if n > w else w for n, w in zip(view.frame.shape, window, strict=True))
+
+
 def view_of(net: Morse, done: CoarsePass, chosen: Tensor, look: Look) -> View:
     """The box of a look: the chosen voxels (flat indices into (B, *space)), some context, at least one window."""
     shape = tuple(done.logits.shape[1:])

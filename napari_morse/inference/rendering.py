@@ -16,7 +16,7 @@ from napari_morse.errors import CancelledError
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
-from napari_morse.inference.looks import View, further_looks, view_of
+from napari_morse.inference.looks import View, further_looks, view_of, window_of
 from napari_morse.inference.passes import Reading, doubts, errors, labels_and_margins, read_once
 from napari_morse.inference.selection import count_of, most_uncertain
 from napari_morse.inference.tiles import Tick, window_count
@@ -171,7 +171,8 @@ def _looked_at(
     logits, weights = render_voxels(net, done, chosen, next(ticks), cancelled)
     for view in views:
         given = view.logits_of(done.logits) if done.given else None
-        again = coarse_pass(net, view.of(done.native.pixels), view.frame, next(ticks), cancelled, given)
+        pixels, window = view.of(done.native.pixels), window_of(net, view)
+        again = coarse_pass(net, pixels, view.frame, next(ticks), cancelled, given, window)
         index = view.index(chosen, tuple(done.logits.shape[1:]))
         other = render_voxels(net, again, index, next(ticks), cancelled)
         logits, weights = logits + other[0], weights + other[1]
@@ -181,7 +182,7 @@ def _looked_at(
 def _windows(net: Morse, view: View) -> int:
     slices = view.stop[0] - view.start[0]
     train = net.recipe.train
-    return slices * window_count(view.frame.shape, train.window, net.backbone.divisor, train.overlap)
+    return slices * window_count(view.frame.shape, window_of(net, view), net.backbone.divisor, train.overlap)
 
 
 def _during(step: int, steps: int, tick: Tick | None) -> Tick | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QButtonGroup, QDialog, QDialogButtonBox, QLineEdit, QRadioButton, QVBoxLayout, QWidget
@@ -116,6 +117,18 @@ class Adjudicate(QDialog):
             self._viewer.add_layer(layer)
             layer.editable = False
             self.layers.append(layer)
+        self._go_to()
+
+    def _go_to(self) -> None:
+        """To the slice on which the readers differ most."""
+        first = self._host.layers.mask if self._host.layers is not None else None
+        if first is None or not self.layers or self._viewer.dims.ndisplay != 2:
+            return
+        shown = np.asarray(first.data)
+        differs = sum(np.count_nonzero(np.asarray(layer.data) != shown, axis=(1, 2)) for layer in self.layers)
+        index = int(np.argmax(differs))
+        place = first.data_to_world([index, *(n // 2 for n in shown.shape[1:])])
+        self._viewer.dims.set_point(self._viewer.dims.ndim - first.ndim, float(place[0]))
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
