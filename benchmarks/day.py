@@ -328,12 +328,22 @@ class Day:
         self.menu("Open…")
         self.hand.until(lambda: self.hand.dialog().findChild(QLineEdit) is not None, "the choice of a folder")
         self.hand.focus(self.hand.dialog)
-        field = self.hand.dialog
-        self.hand.write(lambda: field().findChild(QLineEdit), str(self.folder / "study"))
-        self.hand.key("Return")
-        self.hand.until(lambda: "QInputDialog" in type(self.hand.dialog()).__name__, "who is reading")
+        folder = str(self.folder / "study")
+        self.hand.write(self._path, folder)
+        self.hand.until(lambda: self._path().text().rstrip("/") == folder, "the folder's name typed")
+        for _ in range(3):  # a list of completions takes the first key or click
+            if not self.ask(self._reader_is_asked):
+                self.hand.key("Return")
+                self.rest(0.5)
+        self.hand.until(self._reader_is_asked, "who is reading")
         self.hand.answer(reader)
         self.hand.until(lambda: self.host.project is not None and self.host.layers is not None, "the project")
+
+    def _path(self) -> Any:
+        return self.hand.dialog().findChild(QLineEdit)
+
+    def _reader_is_asked(self) -> bool:
+        return "QInputDialog" in type(self.hand.dialog()).__name__
 
     def rest(self, seconds: float = 0.3) -> None:
         time.sleep(seconds)
