@@ -14,6 +14,7 @@ from napari_morse.geometry.orientation import codes
 from napari_morse.inference import Predictor, Progress, available_devices, resolve_device
 from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.normalise import normalise
+from napari_morse.inference.rendering import _keep
 from napari_morse.inference.tiles import stitched_maps, window_count
 from napari_morse.metrics import boundary
 from napari_morse.types import Grid, Prediction, Roi, Scan
@@ -310,3 +311,26 @@ def test_devices() -> None:
     for wrong in ("tpu", "cpu:x", "cuda:99", ""):
         with pytest.raises(InputError, match="no device"):
             resolve_device(wrong)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_structure_of_which_rendering_leaves_nothing_keeps_its_coarse_voxels_and_is_named(dims: int) -> None:
+    predictor = Predictor(model(dims))
+    render = predictor.net.recipe.render.model_copy(update={"selection": "count", "fraction": 1.0})
+    predictor.net.recipe = predictor.net.recipe.model_copy(update={"render": render})
+    with torch.no_grad():
+        predictor.net.renderer.head.last.bias[0] += 1000  # all that is asked becomes background
+    predictor.set_scan(scan_of(blob((19, 23, 17))))
+    found = predictor.predict()
+    assert set(np.unique(found.coarse.data)) > {0}
+    assert np.array_equal(found.rendered.data, found.coarse.data)
+    lost = {label.name for label in found.rendered.labels if (found.coarse.data == label.id).any()}
+    assert lost and all(any(f"“{name}”" in text for text in found.warnings) for name in lost)
+
+
+def test_only_what_vanished_everywhere_is_kept() -> None:
+    coarse = torch.tensor([0, 1, 1, 2, 3, 3, 0])
+    rendered = torch.tensor([0, 0, 0, 0, 0, 3, 1])
+    chosen = torch.tensor([6, 4, 3, 2, 1])
+    assert _keep(coarse, rendered, chosen) == (2,)  # 1 came elsewhere, a voxel of 3 was not asked
+    assert rendered.tolist() == [0, 0, 0, 2, 0, 3, 1]

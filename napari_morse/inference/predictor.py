@@ -271,6 +271,7 @@ class Predictor:
             Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
             for m in (coarse, rendered)
         ]
+        kept = () if ready.look.flat else _kept(rendering, labels)
         doubt, error = _doubt(rendering, rendered, self.card.temperature, ready.look.flat)
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         begun = time.perf_counter()
@@ -286,7 +287,7 @@ class Predictor:
         seconds["total"] = sum(seconds.values())
         return Prediction(
             masks[0], masks[1], self._place(ready, doubt), points, self.card.name, self.model.digest, ready.roi,
-            MappingProxyType(seconds), ready.warnings, patches,
+            MappingProxyType(seconds), ready.warnings + kept, patches,
         )  # fmt: skip
 
     def _place(self, ready: _Set, stack: Array) -> Array:
@@ -339,6 +340,11 @@ def _teller(stage: str, share: float, progress: Callable[[Progress], None] | Non
     if progress is None:
         return None
     return lambda done, total: progress(Progress(stage, done, total, share))
+
+
+def _kept(rendering: Rendering, labels: tuple[Label, ...]) -> tuple[str, ...]:
+    names = [labels[index - 1].name for index in rendering.kept]
+    return tuple(f"Rendering left nothing of “{name}”: its coarse voxels were kept. Look at them." for name in names)
 
 
 def _blank_if(flat: bool, mask: NDArray[np.integer]) -> NDArray[np.integer]:

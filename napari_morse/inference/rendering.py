@@ -45,6 +45,8 @@ class Rendering:
         (N, C) float32 logits of the re-predicted voxels.
     finite
         Whether all logits are finite numbers.
+    kept
+        Classes of which the new logits left nothing: their coarse voxels stay, a missed structure helps nobody.
     """
 
     coarse: NDArray[np.integer]
@@ -54,6 +56,7 @@ class Rendering:
     before: Tensor
     again: NDArray[np.float32]
     finite: bool
+    kept: tuple[int, ...] = ()
 
     @cached_property
     def logits(self) -> NDArray[np.float32]:
@@ -114,6 +117,7 @@ def render(
     chosen, logits, weights = _steps(net, done, reading, tick, cancelled)
     rendered = reading.labels.clone()
     rendered[chosen] = labels_and_margins(logits.T)[0]
+    kept = _keep(reading.labels, rendered, chosen)
     voxel = torch.stack(torch.unravel_index(chosen, shape), dim=1)
     return Rendering(
         reading.labels.view(shape).cpu().numpy(),
@@ -123,7 +127,18 @@ def render(
         done.logits,
         logits.cpu().numpy(),
         reading.finite and bool(torch.isfinite(logits).all()),
+        kept,
     )
+
+
+def _keep(coarse: Tensor, rendered: Tensor, chosen: Tensor) -> tuple[int, ...]:
+    """Give classes that vanished from ``rendered`` (flat, changed in place) their coarse voxels back; which ones."""
+    before, after = coarse[chosen], rendered[chosen]
+    gone = set(before.unique().tolist()) - set(after.unique().tolist()) - {0}
+    kept = [c for c in sorted(gone) if int((coarse == c).sum()) == int((before == c).sum())]
+    for c in kept:
+        rendered[chosen[before == c]] = c
+    return tuple(int(c) for c in kept)
 
 
 def _steps(
