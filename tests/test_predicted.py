@@ -10,7 +10,7 @@ import pytest
 
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
-from napari_morse.session.casework import CaseJob, begin_with
+from napari_morse.session.casework import CaseJob
 from napari_morse.session.edits import Corrections
 from napari_morse.session.predicted import COARSE, DOUBT, FOUND, RENDERED, keep_prediction, kept_prediction, record_of
 from napari_morse.types import Mask, Roi
@@ -112,25 +112,45 @@ def test_a_mask_that_was_opened_empty_begins_from_what_was_predicted_since(case,
     keep_prediction(make_prediction(opened), pixel_digest(opened.data), folder)
     work = replace(case, folder=folder).run()
     np.testing.assert_array_equal(work.corrections.mask, work.said.rendered.data)
-    assert work.corrections.undoable == 1
+    assert work.corrections.untouched
+    assert not list(folder.glob("*aside*"))
 
 
-def test_what_a_person_did_is_never_replaced(case, scan):
+def test_a_given_mask_goes_before_a_models_and_an_empty_one_is_a_mask(case, tmp_path):
+    given = tmp_path / "given.nii.gz"
+    data = np.zeros((20, 24, 16), np.uint8)
+    nib.save(nib.Nifti1Image(data, open_scan(case.scan).grid.affine), given)
+    for _ in range(2):
+        assert not replace(case, mask=given).run().corrections.mask.any()
+
+
+def test_a_blank_start_keeps_what_was_there_aside_and_out_of_undo(case):
+    work = case.run()
+    work.corrections.diff(np.ones_like(work.corrections.mask), None, "fill")
+    work.corrections.checkpoint()
+    fresh = replace(case, blank=True, fresh=True).run()
+    assert not fresh.corrections.mask.any() and fresh.corrections.untouched
+    (aside,) = case.folder.glob("corrected*aside*")
+    assert load_store(aside).data.all()
+    again = replace(case, blank=True).run()
+    assert not again.corrections.mask.any() and again.corrections.untouched
+
+
+def test_who_reads_blind_is_shown_and_given_nothing(case):
+    work = replace(case, blind=True).run()
+    assert work.said is None and not work.corrections.mask.any()
+
+
+def test_what_a_person_did_is_never_replaced(case):
     work = case.run()
     work.corrections.diff(np.zeros_like(work.corrections.mask), None, "fill")
-    assert not begin_with(work.corrections, work.said)
     work.corrections.checkpoint()
     again = case.run()
     assert not again.corrections.mask.any() and again.corrections.undoable == 1
     again.corrections.undo()
-    assert again.corrections.mask.any()
-
-
-def test_labels_that_the_mask_cannot_hold_are_left_out(scan, said, tmp_path):
-    corrections = Corrections.open(tmp_path, np.zeros(scan.grid.shape, np.uint8), "0")
-    large = said.rendered.data.astype(np.uint16) * 300
-    assert not begin_with(corrections, replace(said, rendered=Mask(large, scan.grid)))
-    assert not corrections.mask.any()
+    again.corrections.checkpoint()
+    once_more = case.run()
+    assert once_more.corrections.mask.any() and once_more.corrections.redoable == 1
 
 
 def test_the_chosen_readers_mask_is_shown_and_not_corrected(case, tmp_path):

@@ -39,6 +39,10 @@ class CaseJob:
         Only look: nothing is written, and nothing can be corrected.
     blank
         Begin from nothing, and show nothing that a model said: a truth is made.
+    blind
+        As ``blank``: somebody reads a second time.
+    fresh
+        Begin now, with what ``blank`` says: what was there is kept aside.
     final
         The mask of a second reader that was chosen: it is shown, and nothing is corrected.
     model_digest
@@ -52,6 +56,8 @@ class CaseJob:
     unfinished: OnUnfinished = "ask"
     read_only: bool = False
     blank: bool = False
+    blind: bool = False
+    fresh: bool = False
     final: Path | None = None
     model_digest: str = ""
 
@@ -65,7 +71,7 @@ class CaseJob:
         """
         scan = open_scan(self.scan)
         digest = pixel_digest(scan.data)
-        said = None if self.blank else kept_prediction(scan, digest, self.folder)
+        said = None if self.blank or self.blind else kept_prediction(scan, digest, self.folder)
         start, labels = self._start(scan)
         labels = labels or (said.rendered.labels if said is not None else ())
         record = None
@@ -80,21 +86,28 @@ class CaseJob:
             corrections = Corrections.open(self.folder, start, digest, unfinished=self.unfinished)
         except UnfinishedError as error:
             return OpenCase(self, scan, digest, None, labels, error.unfinished)
-        if corrections.undoable == 0 and not (self.folder / CORRECTED).exists():
-            corrections.checkpoint()  # what the first stroke would else wait for
-        if said is not None:
-            begin_with(corrections, said)
+        corrections = self._as_wanted(corrections, start, digest)
         return OpenCase(self, scan, digest, corrections, labels, said=said, record=record)
+
+    def _as_wanted(self, corrections: Corrections, start: Array, digest: str) -> Corrections:
+        """A mask that nobody touched begins with what there is now, on the disk before a stroke waits for it."""
+        if self.fresh:
+            return Corrections.afresh(self.folder, start, digest, keep=True)
+        if not corrections.untouched:
+            return corrections
+        if not np.array_equal(corrections.mask, start):
+            return Corrections.afresh(self.folder, start, digest, keep=False)
+        if not (self.folder / CORRECTED).exists():
+            corrections.checkpoint()
+        return corrections
 
     def _start(self, scan: Scan) -> tuple[Array, tuple[Label, ...]]:
         """The mask that corrections begin from, and what is known of its labels."""
         rendered = self.folder / RENDERED
-        if self.blank:
+        if self.blank or self.blind or (self.mask is None and not rendered.is_file()):
             return np.zeros(scan.grid.shape, np.uint8), ()
-        if rendered.is_file():
-            return load_store(rendered).data, ()
         if self.mask is None:
-            return np.zeros(scan.grid.shape, np.uint8), ()
+            return load_store(rendered).data, ()
         mask = open_mask(self.mask)
         if not mask.grid.same_as(scan.grid):
             raise GeometryError(
@@ -142,13 +155,3 @@ class OpenCase:
 def first_mask(path: Path) -> Array | None:
     """The first reader's saved mask, for comparison only; None when there is none. Slow."""
     return load_store(path).data if path.is_file() else None
-
-
-def begin_with(corrections: Corrections, said: Prediction) -> bool:
-    """Let an empty mask that nobody has touched begin as the rendered one, in one act; whether it did."""
-    rendered, mask = said.rendered.data, corrections.mask
-    if corrections.undoable or corrections.redoable or mask.any():
-        return False
-    if not rendered.any() or rendered.max() > np.iinfo(mask.dtype).max:
-        return False
-    return corrections.diff(rendered, None, "prediction") is not None

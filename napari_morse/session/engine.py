@@ -46,7 +46,7 @@ class LocalEngine:
     """The engine of this machine: shipped and own models, loaded once each."""
 
     def __init__(self) -> None:
-        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], LoadedModel] = OrderedDict()
         self._lock = Lock()
 
     def models(self) -> Sequence[ModelInfo]:
@@ -67,16 +67,17 @@ class LocalEngine:
         load_torch()
         from napari_morse.inference import Predictor
 
-        return Predictor(self._load(model), device=device)
+        return Predictor(self._load(model, device), device=device)
 
-    def _load(self, model: str) -> LoadedModel:
+    def _load(self, model: str, device: str) -> LoadedModel:
+        """Of its own for each device: a predictor moves the network, under whoever else runs it."""
         from napari_morse import zoo
 
-        digest = zoo.find(model).card.weights_sha256
+        key = zoo.find(model).card.weights_sha256, device
         with self._lock:
-            if digest not in self._loaded:
-                self._loaded[digest] = zoo.load(model)
-            self._loaded.move_to_end(digest)
+            if key not in self._loaded:
+                self._loaded[key] = zoo.load(model)
+            self._loaded.move_to_end(key)
             while len(self._loaded) > KEPT:
                 self._loaded.popitem(last=False)
-            return self._loaded[digest]
+            return self._loaded[key]

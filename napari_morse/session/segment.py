@@ -102,6 +102,8 @@ class SegmentSession:
         self._wanted: tuple[str, ...] = ()
         self._others: dict[str, Scan] = {}
         self._status: Status = "idle"
+        self.forbidden = ""
+        """Why no model may be run now, whatever is chosen; a sentence with the way out."""
         self.result: Prediction | None = None
         self.result_scan: Scan | None = None
         self.warnings: tuple[str, ...] = ()
@@ -195,6 +197,8 @@ class SegmentSession:
         """Why nothing can be run now, as a sentence with the way out; empty when it can."""
         if self.running:
             return "A segmentation is running: wait for it or cancel it."
+        if self.forbidden:
+            return self.forbidden
         if self._scan is None:
             return "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
         if not self._model:

@@ -51,6 +51,7 @@ class Adjudicate(QDialog):
         self._viewer, self._host, self._readings = viewer, host, readings
         self._case = host.case.id if host.case is not None else ""
         self.layers: list[Labels] = []
+        self._over = False
         self._group = QButtonGroup(self)
         self.choices: dict[str, QRadioButton] = {}
         self.reason = QLineEdit(self)
@@ -105,7 +106,7 @@ class Adjudicate(QDialog):
 
     def _on_masks(self, masks: dict[str, Any]) -> None:
         work = self._host.work
-        if work is None or work.job.case != self._case:
+        if self._over or work is None or work.job.case != self._case:
             return
         for place, (reader, data) in enumerate(masks.items()):
             colour = PALETTE[(place + 3) % len(PALETTE)]
@@ -135,6 +136,7 @@ class Adjudicate(QDialog):
             show_error(f"The readers' masks could not be shown: {error}")
 
     def _take_away(self, _result: int = 0) -> None:
+        self._over = True
         self.reader.cancel()
         for layer in self.layers:
             if layer in self._viewer.layers:

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import pixel_digest
-from napari_morse.session import Engine, SegmentJob
+from napari_morse.session import SegmentJob, SegmentSession
 from napari_morse.session.predicted import keep_prediction, record_of
 from napari_morse.session.project import Case, PredictionRecord, Project
 from napari_morse.widgets.project_host import ProjectHost
@@ -33,8 +33,19 @@ NICE = 10
 class Predicted:
     """A case that was predicted and kept."""
 
+    project: str
     case: str
     record: PredictionRecord
+
+
+@dataclass(frozen=True)
+class Place:
+    """A case, and where its files are."""
+
+    project: str
+    case: str
+    scan: Path
+    folder: Path
 
 
 class Ahead(QObject):
@@ -130,7 +141,7 @@ class Ahead(QObject):
             return
         self.case = case.id
         self.changed.emit()
-        self.runner.start(_predicting(case.id, scan, folder, session.engine, session.model, session.device))
+        self.runner.start(_predicting(Place(project.about.id, case.id, scan, folder), session))
 
     def _next(self, project: Project) -> Case | None:
         shown, open_case = self._host.arrangement, self._host.work
@@ -158,7 +169,7 @@ class Ahead(QObject):
     def _on_predicted(self, found: Predicted) -> None:
         self.case = ""
         project = self._host.project
-        if project is not None and any(case.id == found.case for case in project.cases()):
+        if project is not None and project.about.id == found.project:
             self._host.try_to(lambda project: project.record_prediction(found.case, found.record))
         self.changed.emit()
         self.later()
@@ -176,17 +187,17 @@ class Ahead(QObject):
         self.later()
 
 
-def _predicting(
-    case: str, path: Path, folder: Path, engine: Engine, model: str, device: str
-) -> Callable[[Tell, Callable[[], bool]], Predicted]:
+def _predicting(place: Place, session: SegmentSession) -> Callable[[Tell, Callable[[], bool]], Predicted]:
+    engine, model, device = session.engine, session.model, session.device
+
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Predicted:
         _give_way()
-        scan = open_scan(path)
+        scan = open_scan(place.scan)
         said = SegmentJob(engine, scan, model, device).run(lambda _: None, cancelled)
         if cancelled():
             raise CancelledError
-        keep_prediction(said, pixel_digest(scan.data), folder)
-        return Predicted(case, record_of(said, scan))
+        keep_prediction(said, pixel_digest(scan.data), place.folder)
+        return Predicted(place.project, place.case, record_of(said, scan))
 
     return work
 

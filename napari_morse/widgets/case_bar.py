@@ -141,6 +141,8 @@ class CaseBar(QWidget):
         if self._host.blind:
             if status == "accepted":
                 self._host.submit()
+        elif case is not None and case.status == "second_reader" and status == "accepted":
+            self.acts.adjudicate()
         elif case is not None:
             self._host.set_status([case.id], status)
 
@@ -149,8 +151,8 @@ class CaseBar(QWidget):
         project, case = self._host.project, self._host.case
         for widget in (self.back, self.on, self.list, self.accept, self.reject, self.state):
             widget.setVisible(project is not None)
-        self.menu.follow(project, case, self._host.conflict, self._ahead.enabled, self._ahead.all)
-        self.truth.setVisible(case is not None and not self._host.blind and case.wants_truth)
+        self.menu.follow(project, case, bool(self._host.conflicts), self._ahead.enabled, self._ahead.all)
+        self.truth.setVisible(self._asks_for_truth(case))
         if project is None:
             self.case.say("No project is open", "Project ▸ New… or Open…")
             return
@@ -164,6 +166,9 @@ class CaseBar(QWidget):
         self.case.say(f"{case.number} of {total}: {case.stem}{judged}", more)
         self.truth.follow(case)
         self._say_state(case)
+
+    def _asks_for_truth(self, case: Case | None) -> bool:
+        return case is not None and case.wants_truth and self._host.corrected is not None and not self._host.blind
 
     def _say_state(self, case: Case) -> None:
         blind = self._host.blind

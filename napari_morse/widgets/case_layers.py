@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
@@ -30,11 +31,20 @@ class CaseLayers:
         What was read.
     labels
         Names and colours where its mask has none of its own.
+    may_write
+        Asked before every act.
     parent
         Owns the corrections' layer.
     """
 
-    def __init__(self, viewer: ViewerModel, work: OpenCase, labels: tuple[Label, ...], parent: QObject) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        work: OpenCase,
+        labels: tuple[Label, ...],
+        may_write: Callable[[], bool],
+        parent: QObject,
+    ) -> None:
         self._viewer, self._work = viewer, work
         data, attributes, _ = scan_layer_data(work.scan)
         self.scan = Image(data, **attributes)
@@ -43,7 +53,7 @@ class CaseLayers:
         self.mask: Labels | None = None
         if work.corrections is not None:
             named = work.labels or labels
-            self.corrected = CorrectedLayer(viewer, work.scan, work.corrections, named, parent)
+            self.corrected = CorrectedLayer(viewer, work.scan, work.corrections, named, may_write, parent)
             self.mask = self.corrected.layer
         elif work.seen is not None:
             data, attributes, _ = mask_layer_data(work.seen, work.scan, f"mask · {work.scan.stem}")
@@ -68,3 +78,5 @@ class CaseLayers:
             carrier = carrier_of(layer)
             if carrier is not None and carrier.scan is self._work.scan and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        if self.corrected is not None:
+            self.corrected.let_go()

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.casework import first_mask
-from napari_morse.session.edits import Corrections
+from napari_morse.session.edits import ChangedOnDiskError, Corrections
 from napari_morse.session.project import Agreement, agreement
 from napari_morse.widgets.workers import JobRunner, Work
 
@@ -107,16 +107,30 @@ def _work(write: Write, written: list[Callable[[], None] | None]) -> Work:
     return lambda _tell, _cancelled: written.append(write())
 
 
-def saving(corrections: Corrections, replace_changed: bool = False) -> Begin:
-    """Saves corrections, when there is something to save at its turn."""
+def saving(corrections: Corrections, conflict: Callable[[Path], None] | None = None) -> Begin:
+    """Saves corrections, when there is something to save at its turn.
+
+    Parameters
+    ----------
+    corrections
+        Those.
+    conflict
+        Called, in the window's thread, with the name under which they were kept when something else has changed the
+        saved file; None: such a file is replaced.
+    """
 
     def begin() -> Write | None:
         if not corrections.dirty:
             return None
-        job = corrections.begin_checkpoint(replace_changed=replace_changed)
+        job = corrections.begin_checkpoint(replace_changed=conflict is None)
 
         def write() -> Callable[[], None]:
-            return partial(corrections.finish_checkpoint, job, job.run())
+            try:
+                return partial(corrections.finish_checkpoint, job, job.run())
+            except ChangedOnDiskError:
+                if conflict is None:
+                    raise
+                return partial(conflict, job.beside())
 
         return write
 

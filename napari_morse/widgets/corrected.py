@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class CorrectedLayer(QObject):
         In storage order.
     labels
         Names and colours.
+    may_write
+        Asked before every act: another window may have taken the project over.
     parent
         Owner.
     """
@@ -51,10 +54,12 @@ class CorrectedLayer(QObject):
         scan: Scan,
         corrections: Corrections,
         labels: tuple[Label, ...],
+        may_write: Callable[[], bool],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
+        self._may_write = may_write
         mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
         data, attributes, _ = mask_layer_data(mask, scan, f"corrected · {scan.stem}", role="mask")
         self.layer = Labels(data, **attributes)
@@ -87,6 +92,12 @@ class CorrectedLayer(QObject):
         """Show all of what the corrections hold."""
         self._draw(Roi((0, 0, 0), self.corrections.mask.shape))
 
+    def replace(self, corrections: Corrections) -> None:
+        """Go on with other corrections of the same case."""
+        self.corrections = corrections
+        self.redraw()
+        self.layer.editable = True
+
     def close_down(self) -> None:
         """Take over what is left, and let go of the viewer; the layer stays."""
         self.compare()
@@ -96,8 +107,24 @@ class CorrectedLayer(QObject):
             target.bind_key(UNDO, None)
             target.bind_key(REDO, None)
 
+    def let_go(self) -> None:
+        """Keep nothing of the case in memory."""
+        self.setParent(None)
+        self.deleteLater()
+
+    def _frozen(self) -> bool:
+        """Whether nothing may be changed any more; what was painted is then taken away again."""
+        if self._may_write():
+            return False
+        self.layer.editable = False
+        self.redraw()
+        show_error("Another window took this project over: nothing is written here any more. Open it again to go on.")
+        return True
+
     def _step(self, step: Any) -> None:
         self.compare()
+        if self._frozen():
+            return
         box = step()
         if box is not None:
             self._draw(box)
@@ -121,6 +148,8 @@ class CorrectedLayer(QObject):
 
     def _take(self, box: Roi | None, kind: str) -> bool:
         shown = self._axes.back(np.asarray(self.layer.data))
+        if self._differs(shown, box) and self._frozen():
+            return True
         try:
             act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
         except MorseError as error:
@@ -132,6 +161,10 @@ class CorrectedLayer(QObject):
         if act is not None:
             self.acted.emit()
         return act is not None
+
+    def _differs(self, shown: Array, box: Roi | None) -> bool:
+        part = (slice(None),) * 3 if box is None else self._axes.roi_back(box).slices
+        return not np.array_equal(shown[part], self.corrections.mask[part])
 
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""

@@ -66,6 +66,7 @@ class MorseDock(EndingWidget):
         self.comparison.changed.connect(self._on_comparison)
         self.host.presenting.connect(self.segment.show_kept)
         self.host.leaving.connect(self.segment.put_away)
+        self.host.changed.connect(self.segment.refresh)
         self._on_setup()
         runners = (self.host.loader, self.ahead.runner, self.case_bar.acts.runner)
         self.watch_the_end((*self.segment.stop_events, *(runner.stop_event for runner in runners)))

@@ -130,25 +130,25 @@ class Presenter(QObject):
         self._timer.start(0)
 
     def stop(self) -> None:
-        """Leave off: layers that were added so far go again."""
+        """Leave off: layers that were added so far go again, and who waits for them is told."""
         if self._done is None:
             return
         self._timer.stop()
+        stopped, self._stopped = self._stopped, None
         self._done, self._queue = None, []
         for layer in self._made:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self._made = []
+        if stopped is not None:
+            stopped()
 
     def _step(self) -> None:
         done, scan_layer = self._done, self._scan_layer
         if done is None or scan_layer is None:
             return
         if scan_layer not in self._viewer.layers:
-            stopped = self._stopped
             self.stop()
-            if stopped is not None:
-                stopped()
             return
         if self._queue:
             layer = Layer.create(*self._queue.pop(0))
@@ -159,7 +159,7 @@ class Presenter(QObject):
         uncertainty, coarse, rendered, points = self._made
         result = ResultLayers(scan_layer, uncertainty, coarse, rendered, points)
         self._last[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
-        self._done, self._made = None, []
+        self._done, self._stopped, self._made = None, None, []
         done(result)
 
     def _go_to(self, layer: Image, index: int) -> None:

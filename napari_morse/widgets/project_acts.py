@@ -55,9 +55,15 @@ class ProjectActs(QObject):
     def report(self) -> None:
         """Write the report into the project's folder and show it in the browser."""
         project = self._host.project
-        if project is not None:
-            target = project.places.reports
-            self._start("report", lambda: _reporting(project.places.folder, project.reader, target))
+        if project is None:
+            return
+        target = project.places.reports
+        if not project.writable:  # who only looks writes nothing there
+            folder = QFileDialog.getExistingDirectory(self._parent, "Folder for the report")
+            target = Path(folder)
+            if not folder:
+                return
+        self._start("report", lambda: _reporting(project.places.folder, project.reader, target))
 
     def export(self) -> None:
         """Ask for a folder, and write the masks that are accepted or corrected."""
@@ -99,6 +105,8 @@ class ProjectActs(QObject):
         if not done:
             show_info("No second reading of this case is done.")
             return
+        if self.adjudicating is not None:
+            self.adjudicating.reject()
         self.adjudicating = Adjudicate(self._viewer, self._host, done, self._parent)
         self.adjudicating.show()
 

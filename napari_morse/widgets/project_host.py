@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase, begin_with
-from napari_morse.session.edits import ChangedOnDiskError, Unfinished
-from napari_morse.session.predicted import keep_prediction, record_of
+from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase
+from napari_morse.session.edits import Corrections, Unfinished
 from napari_morse.session.project import Agreement, Case, Project, Status, TruthFrom
 from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.case_layers import CaseLayers
+from napari_morse.widgets.case_runs import CaseRuns, note_stroke
 from napari_morse.widgets.case_saver import CaseSaver, saving, submitting
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.present import Presentation, prepare
@@ -33,7 +34,7 @@ BEAT = 30_000
 """Milliseconds between two signs of life of the project."""
 SAVE = 120_000
 """Milliseconds after which corrections are saved; every stroke is in the journal at once in any case."""
-TOUCHED: tuple[Status, ...] = ("new", "predicted", "in_review")
+BLIND = "You read this case blind: submit your reading before a model is run."
 
 
 class ProjectHost(QObject):
@@ -76,17 +77,19 @@ class ProjectHost(QObject):
         self.work: OpenCase | None = None
         self.layers: CaseLayers | None = None
         self.arrangement = Arrangement()
-        self.conflict = False
-        """Whether the saved mask of the open case was changed by something else."""
+        self.conflicts: dict[Path, Corrections] = {}
+        """What could not be saved because something else had changed the saved mask, by folder."""
         self.loader, self.saver = JobRunner("morse-case", self), CaseSaver(self)
         self._clock = WorkClock()
         self._wanted = ""
-        self._next: tuple[str, OnUnfinished] | None = None
+        self._next: Callable[[], None] | None = None
+        self.submitting = False
+        """Whether a second reading is being ended."""
+        self._runs = CaseRuns(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
         self.saver.changed.connect(self._on_saved)
         self.saver.failed.connect(self._on_not_saved)
-        session.status_changed.connect(self._on_run)
         viewer.dims.events.current_step.connect(self._on_look)
         viewer.scene.camera.events.connect(self._on_look)
         self._beat, self._autosave = QTimer(self), QTimer(self)
@@ -114,6 +117,8 @@ class ProjectHost(QObject):
         self.leave_case()
         self._beat.stop()
         self._autosave.stop()
+        self.loader.cancel()
+        self.loader.join(10)  # it may write into the project
         self.saver.finish()
         project, self.project = self.project, None
         if project is not None:
@@ -140,13 +145,13 @@ class ProjectHost(QObject):
         """Whether a case is on its way."""
         return self.loader.busy or self._next is not None
 
-    def go(self, case: str, unfinished: OnUnfinished = "ask") -> None:
+    def go(self, case: str, unfinished: OnUnfinished = "ask", *, fresh: bool = False) -> None:
         """Open a case; the one before is saved. While one is being opened: the last one asked for is the next."""
         project = self.project
         if project is None:
             return
         try:
-            job = self._job(project, case, unfinished)
+            job = replace(self._job(project, case, unfinished), fresh=fresh)
         except MorseError as error:
             show_error(str(error))
             return
@@ -154,7 +159,7 @@ class ProjectHost(QObject):
         self._wanted, self._next = case, None
         self.opening.emit(case)
         if self.loader.busy or self.saver.busy_in(job.folder):
-            self._next = (case, unfinished)
+            self._next = partial(self.go, case, unfinished, fresh=fresh)
         else:
             self.loader.start(_reading(job))
         self.changed.emit()
@@ -165,11 +170,12 @@ class ProjectHost(QObject):
         return CaseJob(
             case,
             project.scan_of(case),
-            None if blind else project.mask_of(case),
+            None if blind or self.unseen(found) else project.mask_of(case),
             project.folder_of(case),
             unfinished,
             project.read_only,
             blank=not blind and self.unseen(found),
+            blind=blind,
             final=project.folder_of(case, chosen) / CORRECTED if chosen else None,
             model_digest=found.model_digest,
         )
@@ -177,7 +183,8 @@ class ProjectHost(QObject):
     def _go_on(self) -> None:
         """Open what was asked for meanwhile."""
         if self._next is not None and not self.loader.busy and not self.saver.busy:
-            self.go(*self._next)
+            due, self._next = self._next, None
+            due()
 
     def step(self, by: int) -> None:
         """The next case of the worklist (+1), or the one before (−1), in the order and filter that it shows."""
@@ -203,13 +210,11 @@ class ProjectHost(QObject):
         self.save()
         self._spend()
         self.work = self.layers = None
-        self.conflict = False
+        self.submitting, self.session.forbidden = False, ""
         self.changed.emit()
 
     def set_status(self, cases: Sequence[str], status: Status, comment: str = "") -> None:
         """Move cases; a sentence when one may not go there."""
-        if self.corrected is not None:
-            self.corrected.compare()
         self.try_to(lambda project: project.set_status(cases, status, comment))
 
     def try_to(self, act: Callable[[Project], Any]) -> bool:
@@ -228,20 +233,17 @@ class ProjectHost(QObject):
     @staticmethod
     def unseen(case: Case) -> bool:
         """Whether nothing of a model is shown: the case's truth is made from a blank mask, or nobody has said how."""
-        undecided = case.wants_truth and not case.truth_from and case.status in TOUCHED
-        return undecided or case.truth_from == "blank_start"
+        return (case.wants_truth and not case.truth_from) or case.truth_from == "blank_start"
 
     def begin_truth(self, source: TruthFrom) -> None:
-        """Say how the open case's truth is made; from a blank mask: what is there is taken away, as one act."""
-        case, corrected = self.case, self.corrected
-        if case is None or corrected is None:
+        """Say how the open case's truth is made; for a blank start, what was there is kept aside on the disk."""
+        case = self.case
+        if case is None or self.corrected is None:
             return
-        corrected.compare()
-        if source == "blank_start":
-            corrected.corrections.diff(np.zeros_like(corrected.corrections.mask), None, "blank start")
-            corrected.redraw()
+        if case.status in ("accepted", "rejected") and not self.try_to(lambda p: p.set_status([case.id], "in_review")):
+            return
         if self.try_to(lambda project: project.set_truth_from(case.id, source)):
-            self.go(case.id)
+            self.go(case.id, fresh=source == "blank_start")
 
     # Corrections
 
@@ -255,44 +257,60 @@ class ProjectHost(QObject):
         project, work, corrected = self.project, self.work, self.corrected
         if project is None or work is None or corrected is None:
             return
+        if self.submitting or not project.writable:
+            return
         corrected.compare()
+        corrected.layer.editable, self.submitting = False, True
         case, first = work.job.case, project.places.case(work.job.case) / CORRECTED
 
         def done(found: Agreement | None) -> None:
-            self.try_to(lambda project: project.submit_reading(case, "read", "", found))
+            if self.try_to(lambda project: project.submit_reading(case, "read", "", found)):
+                self.go(case)
 
         begin = submitting(corrected.corrections, first, work.scan.grid.spacing, done)
         self.saver.add(work.job.folder, begin)
 
-    def save(self, replace_changed: bool = False) -> None:
+    def save(self) -> None:
         """Save the corrections, beside the window, when there is something to save."""
-        work, corrected = self.work, self.corrected
-        if work is not None and corrected is not None and corrected.corrections.dirty:
-            self.saver.add(work.job.folder, saving(corrected.corrections, replace_changed))
+        work, corrected, project = self.work, self.corrected, self.project
+        if work is None or corrected is None or project is None or not corrected.corrections.dirty:
+            return
+        if project.writable and work.job.folder not in self.conflicts:
+            folder, corrections = work.job.folder, corrected.corrections
+            self.saver.add(folder, saving(corrections, partial(self._on_conflict, folder, corrections)))
 
     def save_anyway(self) -> None:
-        """Save the corrections over a file that something else changed."""
-        self.conflict = False
-        self.save(replace_changed=True)
+        """Save corrections over files that something else changed."""
+        conflicts, self.conflicts = self.conflicts, {}
+        for folder, corrections in conflicts.items():
+            self.saver.add(folder, saving(corrections))
+
+    def _on_conflict(self, folder: Path, corrections: Corrections, aside: Path) -> None:
+        self.conflicts[folder] = corrections
+        show_warning(
+            f"The saved mask of {folder.name} was changed by another program or window. Yours is kept beside it as "
+            f"“{aside.name}”; Project ▸ Save anyway puts it in the other's place."
+        )
 
     def _on_saved(self) -> None:
         self._go_on()
         self.changed.emit()
 
     def _on_not_saved(self, error: Exception) -> None:
-        self.conflict = isinstance(error, ChangedOnDiskError) and self.work is not None
-        way = "Project ▸ Save anyway replaces it." if self.conflict else ""
-        show_warning(f"{error} {way} Every stroke is in the journal, and is offered when the case is opened again.")
+        if self.submitting and self.corrected is not None:
+            self.submitting, self.corrected.layer.editable = False, True
+        show_warning(f"{error} Every stroke is in the journal, and is offered when the case is opened again.")
 
     def _on_act(self) -> None:
         self._clock.touch()
         case = self.case
-        if case is not None and case.status in TOUCHED and not self.blind:
-            if self.unseen(case) and not case.truth_from:
-                self.try_to(lambda project: project.set_truth_from(case.id, "blank_start"))
-            self.set_status([case.id], "corrected")
-        else:
-            self.changed.emit()
+        if case is not None and not self.blind:
+            note_stroke(self, case)
+            if case.status in ("accepted", "rejected"):  # it is another mask now
+                self.try_to(lambda project: project.set_status([case.id], "in_review"))
+            if case.status not in ("corrected", "second_reader"):
+                self.try_to(lambda project: project.set_status([case.id], "corrected"))
+        self.changed.emit()
 
     # What arrives
 
@@ -304,7 +322,9 @@ class ProjectHost(QObject):
         if work.corrections is None and work.unfinished is not None:
             self.go(work.job.case, "recover" if self._ask(work.unfinished) else "set_aside")
             return
-        self.work, self.layers = work, CaseLayers(self._viewer, work, self.session.labels, self)
+        self.work = work
+        self.layers = CaseLayers(self._viewer, work, self.session.labels, self._may_write, self)
+        self.session.forbidden = BLIND if work.job.blind else ""
         if self.corrected is not None and work.corrections is not None:
             self.corrected.acted.connect(self._on_act)
             for sentence in work.corrections.notices:
@@ -314,6 +334,9 @@ class ProjectHost(QObject):
         self.try_to(self._note_opened)
         if presentation is not None:
             self.presenting.emit(presentation, self.layers.scan)
+
+    def _may_write(self) -> bool:
+        return self.project is not None and self.project.writable
 
     def _on_look(self, _event: Any = None) -> None:
         if self.work is not None:
@@ -335,33 +358,6 @@ class ProjectHost(QObject):
         self._go_on()
         self.changed.emit()
 
-    def _on_run(self, status: str) -> None:
-        """Keep what a model found on the open case."""
-        prediction, scan, work = self.session.result, self.session.result_scan, self.work
-        if status != "done" or prediction is None or scan is None or work is None or self.project is None:
-            return
-        if self.layers is None or scan.stem != work.scan.stem or not scan.grid.same_as(work.scan.grid):
-            return
-        if self.project.read_only:
-            return
-        case, folder, digest = work.job.case, work.job.folder, work.digest
-        record = record_of(prediction, scan)
-        self.try_to(lambda project: project.record_prediction(case, record))
-        self._start_from(prediction)
-        self.saver.add(folder, lambda: lambda: keep_prediction(prediction, digest, folder))
-
-    def _start_from(self, prediction: Any) -> None:
-        """An empty mask begins as the rendered one; but a truth is made without a model."""
-        work, corrected = self.work, self.corrected
-        if work is None or corrected is None or work.job.mask is not None or self.blind:
-            return
-        if not work.job.blank:
-            if begin_with(corrected.corrections, prediction):
-                corrected.redraw()
-        elif self.case is not None and self.case.status != "accepted":
-            self.try_to(lambda project: project.set_truth_from(work.job.case, "from_model"))
-            show_warning("The model's mask was looked at before the truth was done: this is noted with the truth.")
-
     def _on_beat(self) -> None:
         self._spend()
         self.try_to(lambda project: project.beat())
@@ -375,7 +371,7 @@ class ProjectHost(QObject):
     def close_down(self) -> None:
         """Save, and let everything go."""
         self.loader.cancel()
-        self.session.status_changed.disconnect(self._on_run)
+        self._runs.close_down()
         self._viewer.dims.events.current_step.disconnect(self._on_look)
         self._viewer.scene.camera.events.disconnect(self._on_look)
         self.close_project()

@@ -179,7 +179,7 @@ class SegmentTab(EndingWidget):
         if not self._session.running:
             self._warn()
         self._shown.match()
-        self._refresh()
+        self.refresh()
 
     def _on_scan_removed(self, layer: Image) -> None:
         if layer is self._job_layer:
@@ -217,7 +217,7 @@ class SegmentTab(EndingWidget):
 
     def _on_channels(self) -> None:
         self._session.set_channels(tuple(self.channels.combos), self.channels.scans())
-        self._refresh()
+        self.refresh()
 
     def _on_device(self, name: str) -> None:
         self._session.device = name
@@ -258,7 +258,6 @@ class SegmentTab(EndingWidget):
             self._runner.cancel()
         elif self._shown.presenter.busy:
             self._shown.presenter.stop()
-            self._on_failure(CancelledError())
 
     def _on_progress(self, told: Any) -> None:
         if isinstance(told, tuple):
@@ -316,7 +315,8 @@ class SegmentTab(EndingWidget):
         self.channels.set_enabled(why)
         self.region.set_enabled(why)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Say whether anything can be run now."""
         if not self._session.running:
             self.run_bar.rest(self._session.blocked)
 

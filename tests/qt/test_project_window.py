@@ -161,7 +161,7 @@ def test_what_a_model_finds_on_the_case_is_kept_with_it(viewer, qtbot, opened):
     press(qtbot, dock.segment.run_bar.run)
     qtbot.waitUntil(lambda: dock.session.result is not None, timeout=20000)
     rendered = dock.host.work.job.folder / "rendered.zarr.zip"
-    qtbot.waitUntil(rendered.exists, timeout=10000)
+    qtbot.waitUntil(lambda: rendered.exists() and dock.host.case.model == "fake-3d", timeout=10000)
     case = dock.host.case
     assert case.model == "fake-3d" and case.doubt_mm > 0 and case.disagreement_mm3 > 0 and set(case.sizes)
     np.testing.assert_array_equal(dock.host.corrected.corrections.mask, dock.session.result.rendered.data)

@@ -3,7 +3,7 @@
 from napari_morse.session.edits.acts import Act
 from napari_morse.session.edits.checkpoint import Checkpoint, Written
 from napari_morse.session.edits.corrections import Corrections
-from napari_morse.session.edits.files import ChangedOnDiskError, Unfinished, UnfinishedError, recoverable
+from napari_morse.session.edits.files import ChangedOnDiskError, Unfinished, UnfinishedError, recoverable, was_touched
 
 __all__ = [
     "Act",
@@ -14,4 +14,5 @@ __all__ = [
     "UnfinishedError",
     "Written",
     "recoverable",
+    "was_touched",
 ]

@@ -55,3 +55,16 @@ class Checkpoint:
             )
         save_store(self.stored, self.path)
         return Written(self.stored.digest, fingerprint(self.path))
+
+    def beside(self) -> Path:
+        """Write the file under another name, which it gives; nothing else is touched.
+
+        Raises
+        ------
+        InputError
+            No space, or no right to write.
+        """
+        number = 1
+        while (place := self.path.with_name(f"mine-{number}-{self.path.name}")).exists():
+            number += 1
+        return save_store(self.stored, place)

@@ -121,6 +121,29 @@ class Corrections:
         """`open`, with the steps that the last session did not save; they can be undone."""
         return cls.open(folder, mask, scan_digest, unfinished="recover", limits=limits)
 
+    @classmethod
+    def afresh(cls, folder: Path | str, mask: Array, scan_digest: str, *, keep: bool) -> Corrections:
+        """Begin with another mask: what was saved, and its journal, are kept aside, or go when nobody touched them.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be written to.
+        """
+        for path in case_files(Path(folder)):
+            if keep:
+                keep_aside(path)
+            else:
+                path.unlink(missing_ok=True)
+        corrections = cls.open(folder, mask, scan_digest)
+        corrections.checkpoint()
+        return corrections
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the mask is the one that it began with, and never was another."""
+        return not self.undoable and not self.redoable
+
     @property
     def mask(self) -> Array:
         """(I, J, K) the present mask, read-only; it changes with each act."""

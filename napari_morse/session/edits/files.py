@@ -138,6 +138,20 @@ def _about(found: object) -> About:
         ) from error
 
 
+def was_touched(stored: StoredMask) -> bool:
+    """Whether a saved mask is another than the one that it began with, or was once; one without a history counts so.
+
+    Raises
+    ------
+    DamagedFileError
+        Its history is damaged.
+    """
+    if not stored.history:
+        return True
+    history = History.load(stored.history, EditsConfig())
+    return bool(history.undoable or history.redoable)
+
+
 def read_fitting(path: Path, about: About, digest: str) -> tuple[JournalText, tuple[Record, ...]]:
     """The journal of a saved mask, and those of its records that the mask does not hold yet.
 

@@ -59,6 +59,13 @@ class Core:
         """Whether every change is refused."""
         return self._lock is None
 
+    @property
+    def writable(self) -> bool:
+        """Whether this window may write still; asks the disk whether another one took the project over."""
+        if self._lock is not None and not self._lock.held:
+            self._lock = None
+        return self._lock is not None
+
     def beat(self) -> None:
         """Give a sign of life; call it every half minute.
 

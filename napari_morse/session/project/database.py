@@ -164,6 +164,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5, factory=_Connection
         )
         connection.row_factory = sqlite3.Row
+        connection.create_function("fold", 1, str.casefold, deterministic=True)  # SQLite's NOCASE knows ASCII only
         cursor = connection.cursor()
         try:
             for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = FULL"):

@@ -62,7 +62,7 @@ class Places:
     def case(self, case: str, reader: str = "") -> Path:
         """Folder of a case's masks and journal; of a second reader's own ones."""
         place = self.folder / "cases" / case
-        return place / f"reader-{_short(reader)}" if reader else place
+        return place / f"reader-{_short(reader.casefold())}" if reader else place
 
 
 def new_about(name: str, holdout: float, scans: Iterable[Path]) -> ProjectFile:

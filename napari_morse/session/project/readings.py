@@ -70,7 +70,7 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
         The reader was not asked, or is done.
     """
     row = cursor.execute(
-        "SELECT submitted FROM readings WHERE case_id = ? AND reader = ? COLLATE NOCASE", (case, reader)
+        "SELECT submitted FROM readings WHERE case_id = ? AND fold(reader) = fold(?)", (case, reader)
     ).fetchone()
     if row is None:
         raise InputError(f"{reader} was not asked to read this case.", "Ask for a second reading first.")
@@ -79,7 +79,7 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
     values = (found.dice, found.asd_mm, found.hd95_mm) if found else (None, None, None)
     cursor.execute(
         "UPDATE readings SET submitted = 1, verdict = ?, comment = ?, dice = ?, asd_mm = ?, hd95_mm = ?"
-        " WHERE case_id = ? AND reader = ? COLLATE NOCASE",
+        " WHERE case_id = ? AND fold(reader) = fold(?)",
         (verdict, comment, *values, case, reader),
     )
 
@@ -93,7 +93,7 @@ def of_case(connection: sqlite3.Connection, case: str) -> list[Reading]:
 def is_open(connection: sqlite3.Connection, case: str, reader: str) -> bool:
     """Whether a reader was asked to read a case and is not done."""
     found = connection.execute(
-        "SELECT 1 FROM readings WHERE case_id = ? AND reader = ? COLLATE NOCASE AND submitted = 0", (case, reader)
+        "SELECT 1 FROM readings WHERE case_id = ? AND fold(reader) = fold(?) AND submitted = 0", (case, reader)
     )
     return found.fetchone() is not None
 
@@ -110,7 +110,7 @@ def open_for(connection: sqlite3.Connection, reader: str) -> list[str]:
     """Ids of the cases that a reader was asked to read and has not."""
     rows = connection.execute(
         "SELECT case_id FROM readings JOIN cases ON cases.id = case_id"
-        " WHERE reader = ? COLLATE NOCASE AND submitted = 0 ORDER BY cases.number",
+        " WHERE fold(reader) = fold(?) AND submitted = 0 ORDER BY cases.number",
         (reader,),
     )
     return [row["case_id"] for row in rows]

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import ENDING, load_store
-from napari_morse.session.edits import recoverable
+from napari_morse.session.edits import recoverable, was_touched
 from napari_morse.session.project import Case, Project
 from napari_morse.types import Array, Scan
 
@@ -71,7 +71,11 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     scan = open_scan(project.scan_of(case.id))
     stored = {stage: _stored(own / f"{stage}{ENDING}", scan) for stage in STAGES[1:3]}
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
-    found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan)
+    # A mask that nobody touched is the one that the case was opened with, maybe before it was predicted.
+    stale = found["given"] is None and found["rendered"] is not None and case.truth_from != "blank_start"
+    found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan, only_touched=stale and not chosen)
+    if chosen and found["corrected"] is None:
+        raise InputError(f"The mask of {chosen}, who was chosen, is missing.", "Decide again, or bring it back.")
     masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}
     truth = _file(project.truth_of(case.id), scan)
     if truth is not None or not case.held_out:
@@ -82,21 +86,24 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
 def _with_own_truth(project: Project, case: Case, found: CaseMasks) -> CaseMasks:
     """With the truth that was made in the project, when one is done: a second reader's, else the accepted mask."""
     if case.truth_from == "second_reader":
+        chosen = project.final_reader(case.id)
+        if chosen:
+            return replace(found, truth=found.masks["corrected"], truth_is="corrected")
         readers = [r.reader for r in project.readings(case.id) if r.submitted and r.agreement is not None]
-        for reader in readers:
-            mask = _stored(project.folder_of(case.id, reader) / f"corrected{ENDING}", found.scan)
-            if mask is not None:
-                chosen = project.final_reader(case.id) == reader
-                return replace(found, truth=mask, truth_is="corrected" if chosen else "")
+        truth = _stored(project.folder_of(case.id, readers[0]) / f"corrected{ENDING}", found.scan) if readers else None
+        return replace(found, truth=truth)
     if case.truth_from and case.status == "accepted" and "corrected" in found.masks:
         return replace(found, truth=found.masks["corrected"], truth_is="corrected")
     return found
 
 
-def _stored(path: Path, scan: Scan) -> Array | None:
+def _stored(path: Path, scan: Scan, only_touched: bool = False) -> Array | None:
     if not path.exists():
         return None
-    data = load_store(path).data
+    stored = load_store(path)
+    if only_touched and not was_touched(stored):
+        return None
+    data = stored.data
     _check(path, data.shape == scan.grid.shape)
     return data
 
