@@ -8,6 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+DOUBTED = 4.0
+"""Working voxels from a given mask's border within which the renderer looks, whatever bound its own maps have: how far off
+a painted mask may be has nothing to do with how sure the backbone is."""
 FAR = 6.0
 """Working voxels beyond which a mask is as sure as it gets."""
 
@@ -15,8 +18,8 @@ FAR = 6.0
 def mask_logits(classes: NDArray[np.integer], count: int, steps: tuple[float, ...]) -> Tensor:
     """(C, *space) logits whose margin at a voxel is its distance from the nearest border of the mask.
 
-    So a renderer that doubts voxels with a margin below 4 looks at those within 4 working voxels of the border, and may
-    move it that far.
+    So a renderer that doubts voxels with a margin below `DOUBTED` looks at those within as many working voxels of the
+    border, and may move it that far.
 
     Parameters
     ----------

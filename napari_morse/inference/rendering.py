@@ -17,6 +17,7 @@ from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of, window_of
+from napari_morse.inference.masks import DOUBTED
 from napari_morse.inference.passes import Reading, doubts, errors, labels_and_margins, read_once
 from napari_morse.inference.selection import count_of, most_uncertain
 from napari_morse.inference.tiles import Tick, window_count
@@ -113,7 +114,8 @@ def render(
     """
     config = net.recipe.render
     shape = tuple(done.logits.shape[1:])
-    reading = read_once(done.logits, config.uncertain_below)
+    bound = DOUBTED if done.given else config.uncertain_below
+    reading = read_once(done.logits, bound)
     chosen, logits, weights = _steps(net, done, reading, tick, cancelled)
     rendered = reading.labels.clone()
     rendered[chosen] = labels_and_margins(logits.T)[0]
@@ -155,7 +157,7 @@ def _steps(
             fresh = torch.ones(len(reading.labels), dtype=torch.bool, device=whole.device) if fresh is None else fresh
             found, logits, _ = parts[-1]
             whole.flatten(1)[:, found], fresh[found] = logits.T, False
-            reading = read_once(whole, config.uncertain_below)
+            reading = read_once(whole, DOUBTED if done.given else config.uncertain_below)
         chosen = selected(whole, reading, config)
         chosen = chosen if fresh is None else chosen[fresh[chosen]]
         # Neighbours one after the other: what they read lies together.

@@ -23,7 +23,7 @@ SHOWN = 80
 
 DEFAULT_3D = Recipe(
     name="default-3d",
-    render=RenderConfig(looks=2),
+    render=RenderConfig(looks=2, uncertain_below=2.0),
     train=TrainConfig(stage_one=0.8, rough=0.25, restart=True, renderer_rate=3.0),
 )
 DEFAULT_2D = Recipe(
