@@ -11,7 +11,7 @@ import pytest
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.casework import CaseJob
-from napari_morse.session.edits import Corrections
+from napari_morse.session.edits import Corrections, put_aside
 from napari_morse.session.predicted import COARSE, DOUBT, FOUND, RENDERED, keep_prediction, kept_prediction, record_of
 from napari_morse.types import Mask, Roi
 from tests.fakes import make_prediction, make_scan
@@ -128,7 +128,8 @@ def test_a_blank_start_keeps_what_was_there_aside_and_out_of_undo(case):
     work = case.run()
     work.corrections.diff(np.ones_like(work.corrections.mask), None, "fill")
     work.corrections.checkpoint()
-    fresh = replace(case, blank=True, fresh=True).run()
+    put_aside(case.folder)
+    fresh = replace(case, blank=True).run()
     assert not fresh.corrections.mask.any() and fresh.corrections.untouched
     (aside,) = case.folder.glob("corrected*aside*")
     assert load_store(aside).data.all()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 DOUBTED = 4.0
-"""Working voxels from a given mask's border within which the renderer looks, whatever bound its own maps have: how far off
-a painted mask may be has nothing to do with how sure the backbone is."""
+"""Working voxels from a given mask's border within which the renderer looks, whatever bound its own maps have: how far
+off a painted mask may be has nothing to do with how sure the backbone is."""
 FAR = 6.0
 """Working voxels beyond which a mask is as sure as it gets."""
 

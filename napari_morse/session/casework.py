@@ -41,8 +41,8 @@ class CaseJob:
         Begin from nothing, and show nothing that a model said: a truth is made.
     blind
         As ``blank``: somebody reads a second time.
-    fresh
-        Begin now, with what ``blank`` says: what was there is kept aside.
+    settled
+        A person has decided on the mask that is there: it begins with nothing newer.
     final
         The mask of a second reader that was chosen: it is shown, and nothing is corrected.
     model_digest
@@ -57,7 +57,7 @@ class CaseJob:
     read_only: bool = False
     blank: bool = False
     blind: bool = False
-    fresh: bool = False
+    settled: bool = False
     final: Path | None = None
     model_digest: str = ""
 
@@ -91,12 +91,10 @@ class CaseJob:
 
     def _as_wanted(self, corrections: Corrections, start: Array, digest: str) -> Corrections:
         """A mask that nobody touched begins with what there is now, on the disk before a stroke waits for it."""
-        if self.fresh:
-            return Corrections.afresh(self.folder, start, digest, keep=True)
-        if not corrections.untouched:
+        if self.settled or not corrections.untouched:
             return corrections
         if not np.array_equal(corrections.mask, start):
-            return Corrections.afresh(self.folder, start, digest, keep=False)
+            return Corrections.afresh(self.folder, start, digest)
         if not (self.folder / CORRECTED).exists():
             corrections.checkpoint()
         return corrections

@@ -58,7 +58,7 @@ class CaseBar(QWidget):
         self.accept = self._button("Accept", "", lambda: self.decide("accepted"))
         self.reject = self._button("Reject", f"Reject this case ({REJECT}).", lambda: self.decide("rejected"))
         self.truth = TruthRow(self)
-        self.truth.chosen.connect(host.begin_truth)
+        self.truth.chosen.connect(host.truths.begin)
         self.truth.asked.connect(self.acts.second_reader)
         self.menu = ProjectMenu(self._ways(), self)
         self._told = ""

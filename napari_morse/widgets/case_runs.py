@@ -6,20 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_warning
 
 from napari_morse.session.casework import OpenCase
 from napari_morse.session.edits import Corrections
 from napari_morse.session.predicted import keep_prediction, record_of
-from napari_morse.session.project import Case
 from napari_morse.types import Prediction
 from napari_morse.widgets.case_saver import Write
 from napari_morse.widgets.corrected import CorrectedLayer
 
 if TYPE_CHECKING:
     from napari_morse.widgets.project_host import ProjectHost
-
-LOOKED = "A model's mask was looked at before the truth was done: this is noted with the truth."
 
 
 class CaseRuns:
@@ -48,26 +44,8 @@ class CaseRuns:
             return
         if scan is not work.scan or work.job.blind or not project.writable:
             return
-        self._note_look(work)
-        corrected = self._to_begin(work)
-        if corrected is not None:
-            corrected.layer.editable = False  # until it has begun anew
-        host.saver.add(work.job.folder, lambda: _keeping(host, work, prediction, corrected))
-
-    def _to_begin(self, work: OpenCase) -> CorrectedLayer | None:
-        """The corrections, where they begin as the rendered mask: nobody has touched them, and no mask was given."""
-        corrected = self._host.corrected
-        if corrected is None or work.job.mask is not None or work.job.blank:
-            return None
-        corrected.compare()
-        return corrected if corrected.corrections.untouched else None
-
-    def _note_look(self, work: OpenCase) -> None:
-        """A truth is made without a model; where one was looked at before it was done, that is kept with it."""
-        case = self._host.case
-        if work.job.blank and case is not None and case.status not in ("accepted", "rejected"):
-            self._host.try_to(lambda project: project.set_truth_from(case.id, "from_model"))
-            show_warning(LOOKED)
+        host.truths.note_look(work)
+        host.saver.add(work.job.folder, lambda: _keeping(host, work, prediction))
 
     def _on_not_kept(self, _error: Exception) -> None:
         corrected = self._host.corrected
@@ -75,15 +53,29 @@ class CaseRuns:
             corrected.layer.editable = True
 
 
-def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction, corrected: CorrectedLayer | None) -> Write:
+def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
+    """The corrections, where they begin as the rendered mask: nobody has touched or decided on them."""
+    corrected, case = host.corrected, host.case
+    if corrected is None or host.work is not work or work.job.mask is not None or work.job.blank:
+        return None
+    if case is None or case.status in ("accepted", "rejected"):
+        return None
+    corrected.compare()
+    return corrected if corrected.corrections.untouched else None
+
+
+def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction) -> Write:
     """Keeps a prediction, and lets corrections begin with it, all beside the window."""
+    corrected = _to_begin(host, work)
+    if corrected is not None:
+        corrected.layer.editable = False  # until it has begun anew
     job, scan, digest = work.job, work.scan, work.digest
 
     def write() -> Callable[[], None]:
         keep_prediction(prediction, digest, job.folder)
         record, begun = record_of(prediction, scan), None
         if corrected is not None:
-            begun = Corrections.afresh(job.folder, np.asarray(prediction.rendered.data), digest, keep=False)
+            begun = Corrections.afresh(job.folder, np.asarray(prediction.rendered.data), digest)
 
         def done() -> None:
             host.try_to(lambda project: project.record_prediction(job.case, record))
@@ -93,12 +85,3 @@ def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction, correcte
         return done
 
     return write
-
-
-def note_stroke(host: ProjectHost, case: Case) -> None:
-    """What a stroke says of a truth: it is made from a blank mask, or after a model could be looked at."""
-    if case.wants_truth and not case.truth_from:
-        host.try_to(lambda project: project.set_truth_from(case.id, "blank_start"))
-    elif case.truth_from == "blank_start" and case.model:
-        host.try_to(lambda project: project.set_truth_from(case.id, "from_model"))
-        show_warning(LOOKED)

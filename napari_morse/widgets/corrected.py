@@ -95,6 +95,9 @@ class CorrectedLayer(QObject):
     def replace(self, corrections: Corrections) -> None:
         """Go on with other corrections of the same case."""
         self.corrections = corrections
+        if self.layer.data.dtype != corrections.mask.dtype:
+            with self.layer.events.data.blocker():
+                self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
         self.redraw()
         self.layer.editable = True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,13 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
 from napari_morse.session.casework import CORRECTED, CaseJob, OpenCase
 from napari_morse.session.edits import Corrections, Unfinished
-from napari_morse.session.project import Agreement, Case, Project, Status, TruthFrom
+from napari_morse.session.project import Agreement, Case, Project, Status
 from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.case_layers import CaseLayers
-from napari_morse.widgets.case_runs import CaseRuns, note_stroke
+from napari_morse.widgets.case_runs import CaseRuns
 from napari_morse.widgets.case_saver import CaseSaver, saving, submitting
+from napari_morse.widgets.case_truths import CaseTruths, unseen
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.present import Presentation, prepare
 from napari_morse.widgets.workers import JobRunner
@@ -81,11 +81,12 @@ class ProjectHost(QObject):
         """What could not be saved because something else had changed the saved mask, by folder."""
         self.loader, self.saver = JobRunner("morse-case", self), CaseSaver(self)
         self._clock = WorkClock()
-        self._wanted = ""
+        self.wanted = ""
+        """Id of the case that is open or on its way; empty when none is."""
         self._next: Callable[[], None] | None = None
         self.submitting = False
         """Whether a second reading is being ended."""
-        self._runs = CaseRuns(self)
+        self._runs, self.truths = CaseRuns(self), CaseTruths(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
         self.saver.changed.connect(self._on_saved)
@@ -113,13 +114,14 @@ class ProjectHost(QObject):
 
     def close_project(self) -> None:
         """Save what is to be saved, and let the project go."""
-        self._wanted, self._next = "", None
+        self.wanted, self._next = "", None
         self.leave_case()
         self._beat.stop()
         self._autosave.stop()
         self.loader.cancel()
         self.loader.join(10)  # it may write into the project
         self.saver.finish()
+        self.conflicts.clear()
         project, self.project = self.project, None
         if project is not None:
             project.close()
@@ -145,21 +147,21 @@ class ProjectHost(QObject):
         """Whether a case is on its way."""
         return self.loader.busy or self._next is not None
 
-    def go(self, case: str, unfinished: OnUnfinished = "ask", *, fresh: bool = False) -> None:
+    def go(self, case: str, unfinished: OnUnfinished = "ask") -> None:
         """Open a case; the one before is saved. While one is being opened: the last one asked for is the next."""
         project = self.project
         if project is None:
             return
         try:
-            job = replace(self._job(project, case, unfinished), fresh=fresh)
+            job = self._job(project, case, unfinished)
         except MorseError as error:
             show_error(str(error))
             return
         self.leave_case()
-        self._wanted, self._next = case, None
+        self.wanted, self._next = case, None
         self.opening.emit(case)
         if self.loader.busy or self.saver.busy_in(job.folder):
-            self._next = partial(self.go, case, unfinished, fresh=fresh)
+            self._next = partial(self.go, case, unfinished)
         else:
             self.loader.start(_reading(job))
         self.changed.emit()
@@ -170,15 +172,23 @@ class ProjectHost(QObject):
         return CaseJob(
             case,
             project.scan_of(case),
-            None if blind or self.unseen(found) else project.mask_of(case),
+            None if blind or unseen(found) else project.mask_of(case),
             project.folder_of(case),
             unfinished,
             project.read_only,
-            blank=not blind and self.unseen(found),
+            blank=not blind and unseen(found),
             blind=blind,
+            settled=self._settled(project, found),
             final=project.folder_of(case, chosen) / CORRECTED if chosen else None,
             model_digest=found.model_digest,
         )
+
+    @staticmethod
+    def _settled(project: Project, case: Case) -> bool:
+        """A person has decided on the mask that is there; but one that was predicted before is meant as predicted."""
+        if case.status not in ("accepted", "rejected"):
+            return False
+        return case.mask is not None or not case.model or project.decided_unpredicted(case.id)
 
     def _go_on(self) -> None:
         """Open what was asked for meanwhile."""
@@ -189,7 +199,7 @@ class ProjectHost(QObject):
     def step(self, by: int) -> None:
         """The next case of the worklist (+1), or the one before (−1), in the order and filter that it shows."""
         project = self.project
-        here = self._wanted or (self.work.job.case if self.work is not None else "")
+        here = self.wanted or (self.work.job.case if self.work is not None else "")
         if project is None or not here:
             return
         shown = self.arrangement
@@ -228,22 +238,9 @@ class ProjectHost(QObject):
             return False
         finally:
             self.changed.emit()
+        if self.work is not None and self.blind != self.work.job.blind and not self.busy:
+            self.go(self.work.job.case)  # what may be seen of it is another now
         return True
-
-    @staticmethod
-    def unseen(case: Case) -> bool:
-        """Whether nothing of a model is shown: the case's truth is made from a blank mask, or nobody has said how."""
-        return (case.wants_truth and not case.truth_from) or case.truth_from == "blank_start"
-
-    def begin_truth(self, source: TruthFrom) -> None:
-        """Say how the open case's truth is made; for a blank start, what was there is kept aside on the disk."""
-        case = self.case
-        if case is None or self.corrected is None:
-            return
-        if case.status in ("accepted", "rejected") and not self.try_to(lambda p: p.set_status([case.id], "in_review")):
-            return
-        if self.try_to(lambda project: project.set_truth_from(case.id, source)):
-            self.go(case.id, fresh=source == "blank_start")
 
     # Corrections
 
@@ -264,8 +261,7 @@ class ProjectHost(QObject):
         case, first = work.job.case, project.places.case(work.job.case) / CORRECTED
 
         def done(found: Agreement | None) -> None:
-            if self.try_to(lambda project: project.submit_reading(case, "read", "", found)):
-                self.go(case)
+            self.try_to(lambda project: project.submit_reading(case, "read", "", found))
 
         begin = submitting(corrected.corrections, first, work.scan.grid.spacing, done)
         self.saver.add(work.job.folder, begin)
@@ -305,7 +301,7 @@ class ProjectHost(QObject):
         self._clock.touch()
         case = self.case
         if case is not None and not self.blind:
-            note_stroke(self, case)
+            self.truths.note_stroke(case)
             if case.status in ("accepted", "rejected"):  # it is another mask now
                 self.try_to(lambda project: project.set_status([case.id], "in_review"))
             if case.status not in ("corrected", "second_reader"):
@@ -316,13 +312,14 @@ class ProjectHost(QObject):
 
     def _on_loaded(self, read: tuple[OpenCase, Presentation | None]) -> None:
         work, presentation = read
-        if self.project is None or work.job.case != self._wanted or self._next is not None:
+        if self.project is None or work.job.case != self.wanted or self._next is not None:
             self._go_on()
             return
         if work.corrections is None and work.unfinished is not None:
             self.go(work.job.case, "recover" if self._ask(work.unfinished) else "set_aside")
             return
         self.work = work
+        self.conflicts.pop(work.job.folder, None)  # what is on the disk was taken; the other mask lies beside it
         self.layers = CaseLayers(self._viewer, work, self.session.labels, self._may_write, self)
         self.session.forbidden = BLIND if work.job.blind else ""
         if self.corrected is not None and work.corrections is not None:

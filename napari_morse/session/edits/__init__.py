@@ -3,7 +3,14 @@
 from napari_morse.session.edits.acts import Act
 from napari_morse.session.edits.checkpoint import Checkpoint, Written
 from napari_morse.session.edits.corrections import Corrections
-from napari_morse.session.edits.files import ChangedOnDiskError, Unfinished, UnfinishedError, recoverable, was_touched
+from napari_morse.session.edits.files import (
+    ChangedOnDiskError,
+    Unfinished,
+    UnfinishedError,
+    put_aside,
+    recoverable,
+    was_touched,
+)
 
 __all__ = [
     "Act",
@@ -13,6 +20,7 @@ __all__ = [
     "Unfinished",
     "UnfinishedError",
     "Written",
+    "put_aside",
     "recoverable",
     "was_touched",
 ]

@@ -122,8 +122,8 @@ class Corrections:
         return cls.open(folder, mask, scan_digest, unfinished="recover", limits=limits)
 
     @classmethod
-    def afresh(cls, folder: Path | str, mask: Array, scan_digest: str, *, keep: bool) -> Corrections:
-        """Begin with another mask: what was saved, and its journal, are kept aside, or go when nobody touched them.
+    def afresh(cls, folder: Path | str, mask: Array, scan_digest: str) -> Corrections:
+        """Begin with another mask in the place of one that is `untouched`.
 
         Raises
         ------
@@ -131,10 +131,7 @@ class Corrections:
             The folder cannot be written to.
         """
         for path in case_files(Path(folder)):
-            if keep:
-                keep_aside(path)
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         corrections = cls.open(folder, mask, scan_digest)
         corrections.checkpoint()
         return corrections

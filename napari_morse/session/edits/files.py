@@ -219,5 +219,17 @@ def keep_aside(path: Path) -> Path | None:
     return aside
 
 
+def put_aside(folder: Path | str) -> None:
+    """Keep a case's saved mask and journal under other names: the case begins anew.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+    """
+    for path in case_files(Path(folder)):
+        keep_aside(path)
+
+
 def _count(steps: int) -> str:
     return f"{steps} step{'s' * (steps != 1)} (acts, undos, redos)"

@@ -50,6 +50,15 @@ def last_move(found: Sequence[Entry]) -> Entry | None:
     return moves[-1] if moves else None
 
 
+def predicted_since_decision(found: Sequence[Entry]) -> bool:
+    """Whether a case, of its rows, was accepted or rejected by a person, and predicted only after that."""
+    move = last_move(found)
+    if move is None or move.details["after"] not in ("accepted", "rejected"):
+        return False
+    predictions = [entry.number for entry in found if entry.act == "prediction"]
+    return bool(predictions) and min(predictions) > move.number
+
+
 def chosen_reader(found: Sequence[Entry]) -> str:
     """Whose mask the last adjudication chose, of a case's rows; empty when it was taken back, or work went on."""
     move = last_move(found)

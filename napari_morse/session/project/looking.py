@@ -83,6 +83,10 @@ class Looking(Core):
         """Where a case's truth is now; None when it has none, see `moved.companion`."""
         return moved.companion(self._seen(case), "truth", self.places.folder)
 
+    def decided_unpredicted(self, case: str) -> bool:
+        """Whether a person accepted or rejected a case before a model ever saw it: no model's mask is meant then."""
+        return audit.predicted_since_decision(self.audit(case))
+
     @property
     def current(self) -> str:
         """The case that was open last; empty when none was."""

@@ -73,6 +73,7 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
     # A mask that nobody touched is the one that the case was opened with, maybe before it was predicted.
     stale = found["given"] is None and found["rendered"] is not None and case.truth_from != "blank_start"
+    stale = stale and not project.decided_unpredicted(case.id)
     found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan, only_touched=stale and not chosen)
     if chosen and found["corrected"] is None:
         raise InputError(f"The mask of {chosen}, who was chosen, is missing.", "Decide again, or bring it back.")
