@@ -64,6 +64,7 @@ def held_case(viewer, qtbot, tmp_path, masks=False):
     project.current = held.id
     dock = add_dock(viewer, FakeEngine())
     dock.ahead.set_enabled(False)
+    dock.view_bar.contour.setChecked(True)
     dock.host.take(project)
     at(qtbot, dock, held.number)
     return dock, held

@@ -36,6 +36,7 @@ def study(tmp_path, cases=4, share=0.0):
 def opened(viewer, qtbot, project, engine=None, ahead=False):
     dock = add_dock(viewer, engine or FakeEngine())
     dock.ahead.set_enabled(ahead)
+    dock.view_bar.contour.setChecked(True)  # half the layers of two cells, half the time
     dock.host.take(project)
     at(qtbot, dock, 1)
     return dock
