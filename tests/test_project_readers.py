@@ -44,6 +44,7 @@ def test_every_public_method_shows_a_blind_reader_nothing(asked):
         "to_read": lambda p: p.to_read(),
         "audit": lambda p: [p.audit("p0_0"), [row for row in p.audit() if row.case]],
         "verify": lambda p: p.verify(),
+        "decided_unpredicted": lambda p: p.decided_unpredicted("p0_0"),
         "beat": lambda p: p.beat(),
         "set_status": lambda p: p.set_status(["p0_0"], "new"),
         "undo_status": lambda p: p.undo_status("p0_0"),
