@@ -181,7 +181,7 @@ def test_a_hold_of_our_own_is_seen_and_named(viewer, dock, qtbot, monkeypatch):
         with qtbot.waitSignal(dock.comparison.settled, timeout=20000):
             dock.segment.run_bar.run.click()
         qtbot.wait(100)
-    assert blame.worst > OURS and blame.where.startswith("segment.py")
+    assert blame.worst > OURS and blame.where.startswith("shown_result.py")
 
 
 @pytest.mark.parametrize("kind", ["shipped model", "large scan"])
