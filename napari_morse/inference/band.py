@@ -47,7 +47,7 @@ def stem_rows(
         which, at = int(image[members[0]]), work[members]
         box = _box(at, stem.reach + 1, done.maps.size)
         pixels = done.work[which : which + 1, :, *box]
-        maps = stem(pixels, done.maps.logits_in(which, box))
+        maps = stem(pixels, done.logits_in(which, box))
         start = torch.tensor([s.start for s in box], dtype=at.dtype, device=at.device)
         rows[members] = sample(maps, torch.zeros_like(members), at - start)
         if tick is not None:

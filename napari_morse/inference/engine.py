@@ -41,6 +41,10 @@ class CoarsePass:
     given: bool = False
     """Whether the coarse logits are another program's mask and not the backbone's."""
 
+    def logits_in(self, image: int, box: tuple[slice, ...]) -> Tensor:
+        """(1, C, *box) coarse logits of one image in a box of working voxels."""
+        return self.maps.logits_in(image, box)
+
 
 def frame_of(
     stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...], net: Morse

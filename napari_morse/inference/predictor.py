@@ -53,7 +53,7 @@ class Progress:
 
 
 @dataclass(frozen=True, eq=False)
-class _Set:
+class Prepared:
     """A scan made ready: what the engine reads, and the way back."""
 
     scan: Scan
@@ -92,7 +92,7 @@ class Predictor:
         self.device = resolve_device(device)
         self.net = model.net.to(self.device).eval()
         self.net.renderer.precision = point_precision(self.device)
-        self._set: _Set | None = None
+        self._set: Prepared | None = None
 
     def set_scan(self, scan: Scan, roi: Roi | None = None) -> tuple[str, ...]:
         """Read, orient and normalise a scan, or a box of it.
@@ -137,8 +137,21 @@ class Predictor:
         warnings = unlike(self.card, plane, extent, look, unsized, roi is not None)
         warnings += further(self.card, looks[1:])
         seconds = time.perf_counter() - begun
-        self._set = _Set(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
+        self._set = Prepared(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
         return warnings
+
+    @property
+    def ready(self) -> Prepared:
+        """The scan that was set.
+
+        Raises
+        ------
+        MorseError
+            None was.
+        """
+        if self._set is None:
+            raise MorseError("No scan was set.", "Call set_scan first.")
+        return self._set
 
     def _check_channels(self, scan: Scan) -> None:
         wanted, given = self.card.channels, len(scan.channels)
@@ -197,9 +210,7 @@ class Predictor:
         MorseError
             When no scan was set, or the network's output is not finite.
         """
-        ready = self._set
-        if ready is None:
-            raise MorseError("No scan was set.", "Call set_scan first.")
+        ready = self.ready
         begun = time.perf_counter()
         share = COARSE_SHARE / self.net.recipe.render.looks
         done = self._coarse(ready, coarse, _teller("coarse", share, progress), cancelled)
@@ -210,7 +221,7 @@ class Predictor:
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
         return self._collect(ready, rendering, seconds, done.given, _teller("patches", share, progress), cancelled)
 
-    def _given(self, ready: _Set, mask: Mask) -> torch.Tensor:
+    def _given(self, ready: Prepared, mask: Mask) -> torch.Tensor:
         """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
         canonical = _like(ready.scan, mask)
         ids = [0, *(entry.id for entry in self.card.labels)]
@@ -231,7 +242,7 @@ class Predictor:
 
     def _coarse(
         self,
-        ready: _Set,
+        ready: Prepared,
         mask: Mask | None,
         tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
@@ -247,7 +258,7 @@ class Predictor:
         given = None if mask is None else self._given(ready, mask)
         return coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
 
-    def _finished(self, ready: _Set, rendering: Rendering, given: bool) -> tuple[NDArray[np.integer], ...]:
+    def _finished(self, ready: Prepared, rendering: Rendering, given: bool) -> tuple[NDArray[np.integer], ...]:
         """Both masks, post-processed; a mask that was given is its maker's, and nothing is taken out of it."""
         masks = rendering.coarse, rendering.rendered
         if given:
@@ -257,7 +268,7 @@ class Predictor:
 
     def _collect(
         self,
-        ready: _Set,
+        ready: Prepared,
         rendering: Rendering,
         seconds: dict[str, float],
         given: bool,
@@ -290,7 +301,7 @@ class Predictor:
             MappingProxyType(seconds), ready.warnings + kept, patches,
         )  # fmt: skip
 
-    def _place(self, ready: _Set, stack: Array) -> Array:
+    def _place(self, ready: Prepared, stack: Array) -> Array:
         """(B, *space) stack → (I, J, K) on the scan's grid."""
         canonical = stack[0] if ready.moved is None else np.moveaxis(stack, 0, ready.moved)
         if ready.roi is None:
@@ -299,7 +310,7 @@ class Predictor:
         whole[ready.axes.roi_there(ready.roi).slices] = canonical
         return np.ascontiguousarray(ready.axes.back(whole))
 
-    def _points(self, ready: _Set, rendering: Rendering, before: Array, after: Array) -> Points:
+    def _points(self, ready: Prepared, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
         margin = rendering.point_margin
         order = np.argsort(margin, kind="stable")

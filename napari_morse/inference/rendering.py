@@ -226,18 +226,41 @@ def render_voxels(
     shape = tuple(done.logits.shape[1:])
     flat = done.logits.flatten(1)
     image, *axes = torch.unravel_index(chosen, shape)
-    native = torch.stack(axes, dim=1)
+    return render_places(
+        net, done, image, torch.stack(axes, dim=1), lambda part: flat[:, chosen[part]].T, tick, cancelled
+    )
+
+
+@torch.inference_mode()
+def render_places(
+    net: Morse,
+    done: CoarsePass,
+    image: Tensor,
+    native: Tensor,
+    coarse: Callable[[Tensor], Tensor],
+    tick: Tick | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Logits (M, C) and expert weights (M, S) at M voxels.
+
+    Parameters
+    ----------
+    image, native
+        (M,) image of the stack and (M, d) voxel of it.
+    coarse
+        Gives the (n, C) coarse logits of n of them, by their place in the list.
+    """
     work = on_work(native, done.frame)
     stem = stem_rows(net, done, image, work, _share(tick, 0, 1, 2), cancelled)
     points = tick if stem is None else _share(tick, 1, 1, 2)
     parts: list[tuple[Tensor, Tensor]] = []
-    chunks = torch.arange(len(chosen), device=chosen.device).split(CHUNK)
+    chunks = torch.arange(len(native), device=native.device).split(CHUNK)
     for number, part in enumerate(chunks):
         if cancelled is not None and cancelled():
             raise CancelledError
         parts.append(
             net.render(
-                done.maps, image[part], work[part], done.native, native[part].float(), flat[:, chosen[part]].T,
+                done.maps, image[part], work[part], done.native, native[part].float(), coarse(part),
                 None if stem is None else stem[part],
             )
         )  # fmt: skip
