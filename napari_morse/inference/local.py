@@ -234,7 +234,7 @@ class LocalRenderer:
         outer, core = self._around(box)
         slices, *space = (slice(a, b) for a, b in zip(*outer, strict=True))
         channels = [slice(None)] * (ready.stack.ndim - 1 - len(space))
-        pixels = ready.stack[tuple([slices, *channels, *space])]
+        pixels = ready.stack[(slices, *channels, *space)]
         frame = frame_of(pixels, ready.spacing, card.spacing, net)
         done = coarse_pass(net, np.ascontiguousarray(pixels), frame, None, cancelled)
         nothing = done.logits.new_empty(0)
