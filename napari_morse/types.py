@@ -174,6 +174,22 @@ class Roi:
         i, j, k = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return i, j, k
 
+    def around(self, other: Roi) -> Roi:
+        """The smallest box that holds both."""
+        start = tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True))
+        return Roi(start, stop)  # type: ignore[arg-type]
+
+    def meets(self, other: Roi) -> bool:
+        """Whether both have a voxel in common."""
+        return all(a < d and c < b for a, b, c, d in zip(self.start, self.stop, other.start, other.stop, strict=True))
+
+    def grown(self, by: int, shape: tuple[int, int, int]) -> Roi:
+        """The box with ``by`` voxels more on each side, as far as they lie in ``shape``."""
+        start = tuple(max(0, a - by) for a in self.start)
+        stop = tuple(min(n, b + by) for b, n in zip(self.stop, shape, strict=True))
+        return Roi(start, stop)  # type: ignore[arg-type]
+
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raise GeometryError unless the box holds a voxel and lies inside ``shape``."""
         inside = all(0 <= a < b <= n for a, b, n in zip(self.start, self.stop, shape, strict=True))

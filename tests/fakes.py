@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_morse.config import BackboneConfig, LabelEntry, ModelCard, Recipe, TrainingData
+from napari_morse.config import BackboneConfig, LabelEntry, ModelCard, Recipe, TrainConfig, TrainingData
 from napari_morse.errors import CancelledError
 from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Grid, Label, Mask, Points, Prediction, Scan
@@ -89,6 +89,22 @@ class FakePredictor:
         return make_prediction(self.scan)
 
 
+class FakeLocal:
+    """Gives every boundary the shape of the balls' rendered mask, where it is asked to."""
+
+    def __init__(self, engine, scan):
+        self.engine, self.truth = engine, make_prediction(scan).rendered.data
+        self.boxes = []
+
+    def warm(self, box, cancelled=None):
+        pass
+
+    def sharpen(self, mask, box, strength=1.0, cancelled=None):
+        self.boxes.append(box)
+        self.engine.sharpening.wait(10)
+        return self.truth[box.slices].astype(mask.dtype)
+
+
 class FakeEngine:
     """Runs ``steps`` tiles of ``seconds`` each; set ``pace`` to let it run through."""
 
@@ -99,6 +115,9 @@ class FakeEngine:
         self.rois = []
         self.cancelled_after = None
         self.runs = 0
+        self.sharpening = threading.Event()
+        self.sharpening.set()
+        self.local_made = []
 
     def models(self):
         return [ModelInfo("fake-3d", Path("fake-3d"), make_card("fake-3d"), True)]
@@ -112,12 +131,16 @@ class FakeEngine:
             raise self.load_error
         return FakePredictor(self)
 
+    def local(self, model, device, scan, roi=None):
+        self.local_made.append(FakeLocal(self, scan))
+        return self.local_made[-1]
+
 
 def make_card(name):
     return ModelCard(
         name=name,
         summary="Two balls, for tests.",
-        recipe=Recipe(name=name, backbone=BackboneConfig(classes=3)),
+        recipe=Recipe(name=name, backbone=BackboneConfig(classes=3), train=TrainConfig(rough=0.25)),
         labels=tuple(LabelEntry(id=x.id, name=x.name, color=x.color) for x in LABELS),
         spacing=(1.0, 1.0, 1.0),
         field_of_view=((10.0, 90.0),) * 3,

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_morse.session.warm import load_torch
-from napari_morse.types import Prediction, Roi, Scan
+from napari_morse.types import Array, Prediction, Roi, Scan
 
 if TYPE_CHECKING:
     from napari_morse.zoo import LoadedModel, ModelInfo
@@ -29,6 +29,18 @@ class PredictorLike(Protocol):
         """Both masks and the points; raises `CancelledError` within one tile."""
 
 
+class LocalLike(Protocol):
+    """Renders the boundary of a mask again, in boxes of one scan; see `inference.LocalRenderer`."""
+
+    def warm(self, box: Roi, cancelled: Callable[[], bool] | None = None) -> None:
+        """Read what a box needs."""
+
+    def sharpen(
+        self, mask: Array, box: Roi, strength: float = 1.0, cancelled: Callable[[], bool] | None = None
+    ) -> Array:
+        """The labels of the box, its boundary rendered again."""
+
+
 class Engine(Protocol):
     """Models, devices and predictors; `LocalEngine` runs on this machine."""
 
@@ -40,6 +52,9 @@ class Engine(Protocol):
 
     def predictor(self, model: str, device: str) -> PredictorLike:
         """A predictor for the model of that name; slow the first time, from any thread."""
+
+    def local(self, model: str, device: str, scan: Scan, roi: Roi | None = None) -> LocalLike:
+        """What renders boundaries of that scan again; slow, from any thread."""
 
 
 class LocalEngine:
@@ -68,6 +83,16 @@ class LocalEngine:
         from napari_morse.inference import Predictor
 
         return Predictor(self._load(model, device), device=device)
+
+    def local(self, model: str, device: str, scan: Scan, roi: Roi | None = None) -> LocalLike:
+        """What renders boundaries of that scan again, with a model that is loaded once."""
+        load_torch()
+        from napari_morse.inference import Predictor
+        from napari_morse.inference.local import LocalRenderer
+
+        predictor = Predictor(self._load(model, device), device=device)
+        predictor.set_scan(scan, roi)
+        return LocalRenderer(predictor)
 
     def _load(self, model: str, device: str) -> LoadedModel:
         """Of its own for each device: a predictor moves the network, under whoever else runs it."""

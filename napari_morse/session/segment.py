@@ -106,6 +106,7 @@ class SegmentSession:
         """Why no model may be run now, whatever is chosen; a sentence with the way out."""
         self.result: Prediction | None = None
         self.result_scan: Scan | None = None
+        self._result_others: tuple[Scan, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self.error: BaseException | None = None
 
@@ -148,6 +149,10 @@ class SegmentSession:
     def one_channel(self) -> bool:
         """Whether the model reads nothing but the scan itself."""
         return not self._wanted
+
+    def others_of(self, scan: Scan) -> tuple[Scan, ...]:
+        """The further channels that the result on a scan was made from."""
+        return self._result_others if scan is self.result_scan else ()
 
     def set_channels(self, wanted: tuple[str, ...], chosen: Mapping[str, Scan]) -> None:
         """Say which channels the model reads after the first, and which scans they are, as far as chosen."""
@@ -233,11 +238,13 @@ class SegmentSession:
 
     def finish(self, job: SegmentJob, prediction: Prediction) -> None:
         """Keep what a job gave."""
+        self._result_others = job.others
         self.result, self.result_scan, self.warnings = prediction, job.scan, prediction.warnings
         self._move("done")
 
     def recall(self, prediction: Prediction, scan: Scan) -> None:
         """Take up what was found on a scan before; no run was made."""
+        self._result_others = ()
         self.result, self.result_scan, self.warnings = prediction, scan, prediction.warnings
         if not self.running:
             self._move("idle")

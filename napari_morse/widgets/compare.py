@@ -178,6 +178,10 @@ class Comparison(QObject):
         if self._shown is not None:
             self._shown.points.visible = visible
 
+    def redraw(self, layer: Layer) -> None:
+        """A layer's pixels were set without an event: show them in the other cell too."""
+        self._mirrors.redraw(layer)
+
     def _point_layers(self) -> list[Points]:
         if self._shown is None:
             return []

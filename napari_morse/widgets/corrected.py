@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Labels
@@ -11,7 +11,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
-from napari_morse.session.edits import Corrections
+from napari_morse.session.edits import Act, Corrections, insert
+from napari_morse.session.protect import Protection
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.layers import mask_layer_data
 from napari_morse.widgets.layers_place import display_axes
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
+
+
+class Timeline(Protocol):
+    """What can be taken back and done again, one after the other."""
+
+    def undo(self) -> Roi | None:
+        """Take the last back; the box (storage order) in which the mask changed, or None."""
+
+    def redo(self) -> Roi | None:
+        """Do the last undone again; as `undo`."""
 
 
 class CorrectedLayer(QObject):
@@ -45,8 +56,21 @@ class CorrectedLayer(QObject):
         Owner.
     """
 
-    acted = Signal()
-    """An act, an undo or a redo is done, and on the disk unless `Corrections.trouble` says otherwise."""
+    acted = Signal(object)
+    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `Corrections.trouble`
+    says otherwise."""
+    stroked = Signal(object)
+    """The `Act` of a stroke, after ``acted``."""
+    moved = Signal(object)
+    """States have new numbers, by the old ones: something was put before them."""
+    replaced = Signal()
+    """The mask is that of other `Corrections` now."""
+    refused = Signal(int)
+    """So many painted voxels were protected, and are as they were."""
+    redrawn = Signal()
+    """Pixels of the layer were set by us, without an event of napari's."""
+    stepped = Signal()
+    """Undo or redo was asked for, before it is done."""
 
     def __init__(
         self,
@@ -60,6 +84,12 @@ class CorrectedLayer(QObject):
         super().__init__(parent)
         self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
         self._may_write = may_write
+        self.scan, self.labels = scan, labels
+        self.protection = Protection(scan.grid.shape)
+        self.timeline: Timeline = corrections
+        """What undo and redo step through."""
+        self.drawing = False
+        """Whether a mouse button is down on the layer."""
         mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
         data, attributes, _ = mask_layer_data(mask, scan, f"corrected · {scan.stem}", role="mask")
         self.layer = Labels(data, **attributes)
@@ -69,6 +99,7 @@ class CorrectedLayer(QObject):
         self._soon.timeout.connect(self._take_waiting)
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
+        self.layer.mouse_drag_callbacks.append(self._on_press)
         for target in (self.layer, viewer):
             target.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
             target.bind_key(REDO, lambda _: self.redo(), overwrite=True)
@@ -76,11 +107,53 @@ class CorrectedLayer(QObject):
 
     def undo(self) -> None:
         """Take the last act back."""
-        self._step(self.corrections.undo)
+        self._step(self.timeline.undo)
 
     def redo(self) -> None:
         """Do what was undone again."""
-        self._step(self.corrections.redo)
+        self._step(self.timeline.redo)
+
+    def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
+        """Change voxels as one act, but for those that are protected.
+
+        Parameters
+        ----------
+        box
+            Storage order.
+        values
+            Labels, of the box's shape.
+        kind
+            As of `Corrections.apply`.
+        state
+            The `Corrections.state` after which it is put, before what was done since; None: now.
+
+        Returns
+        -------
+        tuple
+            What was done, or None, and how many voxels were kept out.
+
+        Raises
+        ------
+        InputError, GeometryError
+            A label that does not fit, or a box outside.
+        """
+        self.compare()
+        if self._frozen():
+            return None, 0
+        corrections = self.corrections
+        box.check(corrections.mask.shape)
+        refused = self.protection.refused(corrections.mask, values, box)
+        wanted = np.where(refused, corrections.mask[box.slices], values)
+        now = corrections.state
+        if state is None or state == now:
+            done = corrections.apply(box, wanted, kind)
+        else:
+            done, moved = insert(corrections, state, box, wanted, kind)
+            self.moved.emit(moved)
+        if corrections.state != now:
+            self._draw(box)
+            self.acted.emit(box)
+        return done, int(np.count_nonzero(refused))
 
     def compare(self) -> None:
         """Take over whatever differs, wherever it is: a script may write pixels without an event."""
@@ -94,18 +167,23 @@ class CorrectedLayer(QObject):
 
     def replace(self, corrections: Corrections) -> None:
         """Go on with other corrections of the same case."""
+        if self.timeline is self.corrections:
+            self.timeline = corrections
         self.corrections = corrections
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
                 self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
         self.redraw()
         self.layer.editable = True
+        self.replaced.emit()
 
     def close_down(self) -> None:
         """Take over what is left, and let go of the viewer; the layer stays."""
         self.compare()
         self.layer.events.paint.disconnect(self._on_paint)
         self.layer.events.data.disconnect(self._on_data)
+        if self._on_press in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(self._on_press)
         for target in (self.layer, self._viewer):
             target.bind_key(UNDO, None)
             target.bind_key(REDO, None)
@@ -128,10 +206,18 @@ class CorrectedLayer(QObject):
         self.compare()
         if self._frozen():
             return
+        self.stepped.emit()
         box = step()
         if box is not None:
             self._draw(box)
-            self.acted.emit()
+            self.acted.emit(box)
+
+    def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
+        self.drawing = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self.drawing = False
 
     def _on_paint(self, event: Any) -> None:
         """Take a stroke over; a single touch is told of before it is in the pixels, and is taken a moment later."""
@@ -151,10 +237,13 @@ class CorrectedLayer(QObject):
 
     def _take(self, box: Roi | None, kind: str) -> bool:
         shown = self._axes.back(np.asarray(self.layer.data))
-        if self._differs(shown, box) and self._frozen():
+        where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_back(box)
+        differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
+        if differs and self._frozen():
             return True
+        refused = self._restored(shown, where) if differs else 0
         try:
-            act = self.corrections.diff(shown, None if box is None else self._axes.roi_back(box), kind)
+            act = self.corrections.diff(shown, where, kind) if differs else None
         except MorseError as error:
             self.redraw()
             show_error(str(error))
@@ -162,18 +251,30 @@ class CorrectedLayer(QObject):
         finally:
             self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
         if act is not None:
-            self.acted.emit()
-        return act is not None
+            self.acted.emit(act.box)
+            if kind == "stroke":
+                self.stroked.emit(act)
+        if refused:
+            self.refused.emit(refused)
+        return differs
 
-    def _differs(self, shown: Array, box: Roi | None) -> bool:
-        part = (slice(None),) * 3 if box is None else self._axes.roi_back(box).slices
-        return not np.array_equal(shown[part], self.corrections.mask[part])
+    def _restored(self, shown: Array, where: Roi) -> int:
+        """Put painted voxels that are protected back as they were; returns how many."""
+        mask = self.corrections.mask
+        refused = self.protection.refused(mask, shown[where.slices], where)
+        count = int(np.count_nonzero(refused))
+        if count:
+            shown[where.slices][refused] = mask[where.slices][refused]
+            self.layer.refresh()
+            self.redrawn.emit()
+        return count
 
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""
         mask: Array = self.corrections.mask
         self._axes.back(self.layer.data)[box.slices] = mask[box.slices]
         self.layer.refresh()
+        self.redrawn.emit()
 
 
 def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:

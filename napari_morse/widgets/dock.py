@@ -11,13 +11,23 @@ from napari_morse.session import SegmentSession
 from napari_morse.widgets import keys
 from napari_morse.widgets.ahead import Ahead
 from napari_morse.widgets.case_bar import CaseBar
+from napari_morse.widgets.case_layers import LINE
 from napari_morse.widgets.compare import Comparison, ResultLayers
+from napari_morse.widgets.correct import SHARPEN, CorrectTab
+from napari_morse.widgets.desk import Desk
 from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.layer_keys import LayerKeys
 from napari_morse.widgets.letters import Letters
+from napari_morse.widgets.live_wire import TOGGLE, LiveWire
+from napari_morse.widgets.parts.brush_line import BrushLine
 from napari_morse.widgets.parts.view_bar import ViewBar
 from napari_morse.widgets.project_dialogs import ask_unfinished
 from napari_morse.widgets.project_host import ProjectHost
+from napari_morse.widgets.review import KEYS, ReviewTab
 from napari_morse.widgets.segment import SegmentTab
+from napari_morse.widgets.sharpen import Sharpener
+from napari_morse.widgets.tools_box import INTERPOLATE, ToolsBox
+from napari_morse.widgets.walker import Walker
 from napari_morse.widgets.worklist import Worklist
 
 if TYPE_CHECKING:
@@ -50,15 +60,31 @@ class MorseDock(EndingWidget):
         self.ahead = Ahead(self.host)
         self.case_bar = CaseBar(viewer, self.host, self.ahead, self.show_worklist, self)
         self.worklist: Worklist | None = None
+        self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
+        self.sharpener = Sharpener(self.desk, self)
+        self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
+        self.review = ReviewTab(self.desk, self.walker, self)
+        self.correct = CorrectTab(self.desk, self.sharpener, self)
+        self.tools = ToolsBox(self.desk, self)
+        self.wire = LiveWire(self.desk, self)
+        self.correct.add_wire(self.wire)
+        self.correct.add(self.tools)
+        self.brush = BrushLine(self.desk, self)
         self._letters = Letters(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
+        acts = {key: getattr(self.walker, act) for act, key in KEYS.items()}
+        more = {SHARPEN: self.correct.toggle_sharpen, TOGGLE: self.wire.toggle, INTERPOLATE: self.tools.run_interpolate}
+        self._keys = LayerKeys(viewer, acts | more)
         self._looked: ResultLayers | None = None
         self.tabs = QTabWidget(self)
         self._add_tab(self.segment, "Segment", "What runs on what, and the result in numbers.")
+        self._add_tab(self.review, "Review", "Walk along the doubtful boundary.")
+        self._add_tab(self.correct, "Correct", "Draw, and let strokes be sharpened.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.case_bar)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.brush)
         layout.addWidget(self.view_bar)
         self.setMinimumWidth(WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -67,9 +93,17 @@ class MorseDock(EndingWidget):
         self.host.presenting.connect(self.segment.show_kept)
         self.host.leaving.connect(self.segment.put_away)
         self.host.changed.connect(self.segment.refresh)
+        self.walker.editing.connect(self._on_editing)
+        self.desk.changed.connect(self._outline)
+        self.desk.redrawn.connect(self._on_redrawn)
         self._on_setup()
-        runners = (self.host.loader, self.ahead.runner, self.case_bar.acts.runner)
-        self.watch_the_end((*self.segment.stop_events, *(runner.stop_event for runner in runners)))
+        runners = (
+            self.host.loader, self.ahead.runner, self.case_bar.acts.runner,
+            self.desk.runner, self.sharpener.runner, self.walker.runner,
+        )  # fmt: skip
+        self.watch_the_end(
+            (*self.segment.stop_events, self.wire.stop_event, *(runner.stop_event for runner in runners))
+        )
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -86,11 +120,26 @@ class MorseDock(EndingWidget):
         shown = self.comparison.shown
         if shown is not None and shown is not self._looked:
             self.view_bar.apply()
-            if self.host.corrected is not None:
-                self._viewer.layers.selection.active = self.host.corrected.layer  # what the brush is for
+            if self.desk.corrected is not None:
+                self._viewer.layers.selection.active = self.desk.corrected.layer  # what the brush is for
         self._looked = shown
+        self._outline()
+
+    def _outline(self) -> None:
+        """A mask of our own is a line while it would cover the two that are compared."""
+        shown = self.comparison.shown is not None
         if self.host.layers is not None:
-            self.host.layers.outline(shown is not None)
+            self.host.layers.outline(shown)
+        elif self.desk.corrected is not None:
+            self.desk.corrected.layer.contour = LINE if shown else 0
+
+    def _on_editing(self) -> None:
+        self.tabs.setCurrentIndex(2)
+        self.correct.take("paint")
+
+    def _on_redrawn(self) -> None:
+        if self.desk.corrected is not None:
+            self.comparison.redraw(self.desk.corrected.layer)
 
     def show_worklist(self) -> None:
         """Bring the list of cases into view, as a dock of its own below the viewer."""
@@ -105,6 +154,9 @@ class MorseDock(EndingWidget):
     def stop_work(self) -> None:
         """Cancel whatever runs, and leave the project in order."""
         self.segment.stop_work()
+        self.sharpener.cancel()
+        self.walker.stop_work()
+        self.desk.stop_work()
         self.ahead.stop()
         self.case_bar.acts.close_down()
         self.host.close_project()
@@ -114,6 +166,10 @@ class MorseDock(EndingWidget):
         self.session.setup_changed.disconnect(self._on_setup)
         if self.worklist is not None and self.worklist.parent() is not None:
             self._viewer.window.remove_dock_widget(self.worklist)
+        parts = (self.brush, self.tools, self.wire, self.review, self.correct, self.walker, self.sharpener, self.desk)
+        for part in parts:
+            part.close_down()
+        self._keys.close()
         self.case_bar.close_down()
         self.ahead.close_down()
         self.host.close_down()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.experimental import link_layers, unlink_layers
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Labels, Layer, Points, Shapes
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ LINKED = (
     "contour",
 )
 """What a layer and its twin share beside their pixels, where they have it."""
+LOOKS = ("size", "symbol", "face_color", "border_color", "border_width")
+"""What each point has of its own."""
 
 
 def is_twin(layer: Layer) -> bool:
@@ -99,8 +101,12 @@ class Mirrors(QObject):
         return [getattr(layer.events, name) for name in names if hasattr(layer.events, name)]
 
     def _drawn_on(self, event: Any) -> None:
-        if event.source in self._pairs:
-            self._stale.add(event.source)
+        self.redraw(event.source)
+
+    def redraw(self, layer: Layer) -> None:
+        """Show in the twin what was drawn on ``layer``, in the next turn of the event loop."""
+        if layer in self._pairs:
+            self._stale.add(layer)
             self._timer.start(0)
 
     def _refresh(self) -> None:
@@ -113,6 +119,9 @@ class Mirrors(QObject):
                 twin.refresh()
             else:
                 twin.data = layer.data
+                if isinstance(layer, Points) and len(layer.data):
+                    for name in LOOKS:  # points that are new in the twin would look as napari likes them
+                        setattr(twin, name, getattr(layer, name))
 
 
 def _shared(layer: Layer) -> list[str]:

@@ -91,6 +91,7 @@ class SegmentTab(EndingWidget):
         self.run_bar = RunBar(self)
         self.banner = Banner(self)
         self.results = self._shown.box
+        self.patch_view = self._shown.patch_view
         for item in DEVICES:
             self.device.addItem(item)
         model = QHBoxLayout()

@@ -1,6 +1,7 @@
 """Corrections that are never lost: acts, undo and redo, a journal on the disk, recovery. No Qt."""
 
-from napari_morse.session.edits.acts import Act
+from napari_morse.session.edits.acts import JOINED, Act
+from napari_morse.session.edits.beginning import begin_afresh
 from napari_morse.session.edits.checkpoint import Checkpoint, Written
 from napari_morse.session.edits.corrections import Corrections
 from napari_morse.session.edits.files import (
@@ -11,8 +12,10 @@ from napari_morse.session.edits.files import (
     recoverable,
     was_touched,
 )
+from napari_morse.session.edits.inserting import insert
 
 __all__ = [
+    "JOINED",
     "Act",
     "ChangedOnDiskError",
     "Checkpoint",
@@ -20,6 +23,8 @@ __all__ = [
     "Unfinished",
     "UnfinishedError",
     "Written",
+    "begin_afresh",
+    "insert",
     "put_aside",
     "recoverable",
     "was_touched",

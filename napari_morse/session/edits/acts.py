@@ -26,6 +26,8 @@ _WIDTHS = (1, 2, 4, 8, 16, 32)
 _GAPS, _RUNS, _BITS = 0, 1, 2
 _LONG = 1 << 16
 """Bytes from which a stream is compressed fast rather than well: scattered voxels gain little from it."""
+JOINED = "+"
+"""An act whose kind begins so belongs to the act before it: both are undone and done again together."""
 KIND_LENGTH = 64
 """Characters that the name of an act may have."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -43,7 +45,7 @@ class Corrections:
     folder
         Of this case and mask alone; it must be there.
     saved
-        What to begin from.
+        Begins it.
     """
 
     changed: ClassVar[Signal] = Signal(Roi)
@@ -121,30 +123,24 @@ class Corrections:
         """`open`, with the steps that the last session did not save; they can be undone."""
         return cls.open(folder, mask, scan_digest, unfinished="recover", limits=limits)
 
-    @classmethod
-    def afresh(cls, folder: Path | str, mask: Array, scan_digest: str) -> Corrections:
-        """Begin with another mask in the place of one that is `untouched`.
-
-        Raises
-        ------
-        InputError
-            The folder cannot be written to.
-        """
-        for path in case_files(Path(folder)):
-            path.unlink(missing_ok=True)
-        corrections = cls.open(folder, mask, scan_digest)
-        corrections.checkpoint()
-        return corrections
-
     @property
     def untouched(self) -> bool:
-        """Whether the mask is the one that it began with, and never was another."""
+        """Whether the mask is, and was, the one that it began with."""
         return not self.undoable and not self.redoable
 
     @property
     def mask(self) -> Array:
         """(I, J, K) the present mask, read-only; it changes with each act."""
         return frozen(self._state.data)
+
+    @property
+    def state(self) -> int:
+        """Number of the present state; none is given twice, and undo leads back to the number before."""
+        return self._state.history.state
+
+    def reaches(self, state: int) -> bool:
+        """Whether undoing, or nothing at all, leads to a state."""
+        return self._state.history.reaches(state)
 
     @property
     def dirty(self) -> bool:
@@ -210,12 +206,26 @@ class Corrections:
         return self._do(self._state.difference(other[region.slices], region, kind))
 
     def undo(self) -> Roi | None:
-        """Take the last act back; returns the changed box, or None when there is nothing to undo."""
-        return self._step(Step.UNDO) if self.undoable else None
+        """Take the last act back, and those that belong to it; returns the changed box, None: nothing to undo."""
+        return self._step(Step.UNDO)
 
     def redo(self) -> Roi | None:
-        """Do the last undone act again; returns the changed box, or None when there is nothing to redo."""
-        return self._step(Step.REDO) if self.redoable else None
+        """Do the last undone act again, and those that belong to it; the changed box, None: nothing to redo."""
+        return self._step(Step.REDO)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is done inside goes into the journal when it ends, in one piece."""
+        self._ready()
+        journal = self._journal
+        if journal is not None:
+            journal.holding = True
+        try:
+            yield
+        finally:
+            if journal is not None:
+                journal.holding = False
+                self._try(self._write)
 
     def checkpoint(self, *, replace_changed: bool = False) -> None:
         """Save mask and history, and begin a new journal.
@@ -263,13 +273,23 @@ class Corrections:
         return Act(change.kind, len(change.places), box)
 
     def _step(self, step: Step) -> Roi | None:
+        whole = None
+        while (done := self.step_alone(step)) is not None:
+            box = done.box(self._state.shape)
+            whole = box if whole is None else whole.around(box)
+            if not self._state.goes_on(done, step):
+                break
+        return whole
+
+    def step_alone(self, step: Step) -> Change | None:
+        """One act taken back or done again, without those that belong to it; None: there is none."""
+        if not (self.undoable if step == Step.UNDO else self.redoable):
+            return None
         self._ready()
         change = self._state.undo() if step == Step.UNDO else self._state.redo()
-        if change is None:
-            return None
-        box = change.box(self._state.shape)
-        self._record(Record(step), box)
-        return box
+        if change is not None:
+            self._record(Record(step), change.box(self._state.shape))
+        return change
 
     def _ready(self) -> None:
         """Before the first act: have on the disk what the journal begins on."""
@@ -282,12 +302,12 @@ class Corrections:
         self.changed.emit(box)
         self._tell_dirty()
 
-    def _write(self, record: Record) -> None:
+    def _write(self, *records: Record) -> None:
         if not self._mask_file.exists():  # without what it begins on, a journal is worth nothing
             self._journal = None
         if self._journal is not None:
             try:
-                self._journal.append(record)
+                self._journal.append(*records)
             except LostJournalError:
                 self._journal = None
         if self._journal is None:

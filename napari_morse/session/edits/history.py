@@ -50,6 +50,11 @@ class History:
         """Number of the present state; 0 is the mask before any act."""
         return self._entries[self._position - 1].state if self._position else self._floor
 
+    def reaches(self, state: int) -> bool:
+        """Whether undoing, or nothing at all, leads to a state."""
+        states = [self._floor, *(entry.state for entry in self._entries)]
+        return state in states[: self._position + 1]
+
     @property
     def undoable(self) -> int:
         """How many acts can be undone."""

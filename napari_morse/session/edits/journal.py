@@ -35,6 +35,8 @@ class Journal:
         self._length = length
         self._pending: list[Record] = []
         self._torn = 0
+        self.holding = False
+        """While True steps are gathered, for one write of them all."""
 
     @classmethod
     def create(cls, path: Path, header: Header, records: Sequence[Record] = ()) -> Journal:
@@ -60,8 +62,8 @@ class Journal:
         """Steps so far, those included that are not on the disk yet."""
         return self._written + len(self._pending)
 
-    def append(self, record: Record) -> None:
-        """Write a step, and before it those that could not be written; all are on the disk when this returns.
+    def append(self, *records: Record) -> None:
+        """Write steps, and before them those that were not written yet; all are on the disk when this returns.
 
         Raises
         ------
@@ -70,7 +72,9 @@ class Journal:
         InputError
             It could not be written; the step is kept, and the next call writes it first.
         """
-        self._pending.append(record)
+        self._pending += records
+        if self.holding or not self._pending:
+            return
         packed = [pack_record(waiting, number) for number, waiting in enumerate(self._pending, self._written + 1)]
         content = b"".join(packed)
         try:

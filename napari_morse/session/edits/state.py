@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_morse.errors import DamagedFileError, GeometryError, InputError
-from napari_morse.session.edits.acts import Change, Indices, decode, encode
+from napari_morse.session.edits.acts import JOINED, Change, Indices, decode, encode
 from napari_morse.session.edits.format import Record, Step
 from napari_morse.session.edits.history import History
 from napari_morse.types import Array, Roi
@@ -121,6 +121,13 @@ class MaskState:
         self._flat[change.places] = change.new
         self.history.step(1)
         return change
+
+    def goes_on(self, change: Change, step: Step) -> bool:
+        """Whether another act belongs to the one that was just taken back, or done again."""
+        if step == Step.UNDO:
+            return change.kind.startswith(JOINED)
+        later = self.history.to_redo()
+        return later is not None and self._decoded(later).kind.startswith(JOINED)
 
     def replay(self, records: Sequence[Record]) -> int:
         """Take the steps of a journal; returns how many could be taken: the first that does not fit ends it."""

@@ -1,0 +1,79 @@
+"""What no act may change: labels that are locked, and boundary that was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_morse.types import Array, Roi
+
+
+class Protection:
+    """Locked labels and kept voxels of a mask of one shape.
+
+    Parameters
+    ----------
+    shape
+        Of the mask, (I, J, K).
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+        self.locked: frozenset[int] = frozenset()
+        """Labels that nothing may be painted with, nor painted over."""
+        self._kept: dict[Hashable, NDArray[np.int64]] = {}
+        self._all: NDArray[np.int64] | None = None
+
+    def keep(self, name: Hashable, voxel: NDArray[np.int64]) -> None:
+        """Keep (n, 3) voxels, storage order, as they are."""
+        self._kept[name] = np.ravel_multi_index(tuple(voxel.T), self.shape).astype(np.int64)
+        self._all = None
+
+    def let_go(self, name: Hashable) -> None:
+        """No longer keep what was kept under a name."""
+        self._kept.pop(name, None)
+        self._all = None
+
+    def let_go_of(self, names: Iterable[Hashable]) -> None:
+        """No longer keep what was kept under any of the names."""
+        for name in list(names):
+            self.let_go(name)
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """Under which something is kept."""
+        return tuple(self._kept)
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is protected."""
+        return bool(self.locked or self._kept)
+
+    def allowed(self, mask: Array, box: Roi) -> NDArray[np.bool_]:
+        """Voxels of a box that may change; of the box's shape, storage order."""
+        free = np.ones(box.shape, bool)
+        if self.locked:
+            free &= ~np.isin(mask[box.slices], list(self.locked))
+        kept = self._voxels()
+        if len(kept):
+            places = np.stack(np.unravel_index(kept, self.shape), axis=1)
+            inside = ((places >= box.start) & (places < box.stop)).all(axis=1)
+            free[tuple((places[inside] - box.start).T)] = False
+        return free
+
+    def refused(self, mask: Array, values: Array, box: Roi) -> NDArray[np.bool_]:
+        """Voxels of a box where ``values`` differ from the mask and may not be taken over."""
+        differs: NDArray[np.bool_] = values != mask[box.slices]
+        if not self.any or not differs.any():
+            return np.zeros(box.shape, bool)
+        free = self.allowed(mask, box)
+        if self.locked:
+            free &= ~np.isin(values, list(self.locked))
+        return differs & ~free
+
+    def _voxels(self) -> NDArray[np.int64]:
+        if self._all is None:
+            self._all = np.unique(np.concatenate([*self._kept.values(), np.zeros(0, np.int64)]))
+        return self._all

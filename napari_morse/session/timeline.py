@@ -1,0 +1,83 @@
+"""One order of everything that can be taken back: strokes of the mask, and decisions of the walk between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from napari_morse.session.edits import Corrections
+from napari_morse.session.walk import Decision, Walk
+from napari_morse.types import Roi
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A decision on a patch, between two states of the mask (the same where the mask was not changed by it)."""
+
+    rank: int
+    before: int
+    after: int
+    old: Decision | None
+    new: Decision | None
+
+
+class Timeline:
+    """Undo and redo over both.
+
+    Parameters
+    ----------
+    corrections
+        The mask's own acts.
+    walk
+        Whose decisions.
+    told
+        Called with the rank of a patch whose decision was changed by undo or redo.
+    """
+
+    def __init__(self, corrections: Corrections, walk: Walk, told: Callable[[int], None]) -> None:
+        self._corrections, self._walk, self._told = corrections, walk, told
+        self._done: list[_Event] = []
+        self._undone: list[_Event] = []
+
+    def decide(self, rank: int, decision: Decision | None, before: int | None = None) -> None:
+        """Decide on a patch; ``before`` is the mask's state before an act that belongs to the decision, just done."""
+        after = self._corrections.state
+        event = _Event(rank, after if before is None else before, after, self._walk.decisions.get(rank), decision)
+        self._done.append(event)
+        self._undone.clear()
+        self._walk.decide(rank, decision)
+        self._told(rank)
+
+    def renumber(self, moved: Mapping[int, int]) -> None:
+        """States have new numbers, by the old ones."""
+        for events in (self._done, self._undone):
+            events[:] = [
+                replace(x, before=moved.get(x.before, x.before), after=moved.get(x.after, x.after)) for x in events
+            ]
+
+    def undo(self) -> Roi | None:
+        """Take back what was done last, decision or act; the box in which the mask changed."""
+        event = self._done[-1] if self._done else None
+        if event is None or event.after != self._corrections.state:
+            return self._corrections.undo()
+        box = self._corrections.undo() if event.before != event.after else None
+        self._undone.append(self._done.pop())
+        self._walk.decide(event.rank, event.old)
+        self._told(event.rank)
+        return box
+
+    def redo(self) -> Roi | None:
+        """Do again what was taken back last."""
+        event = self._undone[-1] if self._undone else None
+        if event is None or event.before != self._corrections.state:
+            return self._corrections.redo()
+        box = None
+        if event.before != event.after:
+            box = self._corrections.redo()
+            if self._corrections.state != event.after:  # something else was done meanwhile
+                self._undone.clear()
+                return box
+        self._done.append(self._undone.pop())
+        self._walk.decide(event.rank, event.new)
+        self._told(event.rank)
+        return box

@@ -1,0 +1,286 @@
+"""What is under work: the scan, what a model said of it, and the mask that is corrected; of a project, or loose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, Signal
+
+from napari_morse.errors import MorseError
+from napari_morse.session import SegmentSession
+from napari_morse.types import Array, Label, Prediction, Roi, Scan
+from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.loose import LooseCorrections
+from napari_morse.widgets.workers import JobRunner
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_morse.widgets.project_host import ProjectHost
+
+NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
+NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
+KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
+
+
+class Desk(QObject):
+    """The one place where review, correction, comparison and measures learn what they work on.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers it is about.
+    session
+        Holds the scan that is chosen and the result of the last run.
+    scan_layer
+        Gives the image layer of the session's scan.
+    host
+        Of the project; None where there is none.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Another scan, case, corrected mask, prediction, label under work, or lock."""
+    acted = Signal(object)
+    """The corrected mask changed inside a `Roi` (storage order): a stroke, a tool, undo or redo."""
+    redrawn = Signal()
+    """As `CorrectedLayer.redrawn`."""
+    moved = Signal(object)
+    """As `CorrectedLayer.moved`."""
+    said = Signal(str)
+    """A plain sentence on what was just done, or was not."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: SegmentSession,
+        scan_layer: Callable[[], Image | None],
+        host: ProjectHost | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self.session, self.host = viewer, session, host
+        self._scan_layer = scan_layer
+        self.runner = JobRunner("morse-tools", self)
+        """For slow work of the tools."""
+        self._loose = LooseCorrections(viewer, self)
+        self._corrected: CorrectedLayer | None = None
+        self._told: tuple[Any, ...] = ()
+        self._then: list[Callable[[], None]] = []
+        self._loose.changed.connect(self.refresh)
+        self._loose.failed.connect(self._on_not_begun)
+        session.setup_changed.connect(self.refresh)
+        session.status_changed.connect(self._on_status)
+        if host is not None:
+            host.changed.connect(self.refresh)
+            host.opening.connect(self._on_opening)
+        self.refresh()
+
+    # What is under work
+
+    @property
+    def scan(self) -> Scan | None:
+        """The open case's scan, or the chosen one."""
+        work = self.host.work if self.host is not None else None
+        return work.scan if work is not None else self.session.scan
+
+    @property
+    def scan_layer(self) -> Image | None:
+        """The layer of `scan`."""
+        layers = self.host.layers if self.host is not None else None
+        layer = layers.scan if layers is not None else self._scan_layer()
+        return layer if layer is not None and layer in self.viewer.layers else None
+
+    @property
+    def corrected(self) -> CorrectedLayer | None:
+        """The mask that is corrected; None before correcting was begun, and where nothing may be corrected."""
+        if self._in_case:
+            return self.host.corrected if self.host is not None else None
+        return self._loose.of(self.scan)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What a model said of `scan`; None where none ran, and where it may not be seen."""
+        scan = self.scan
+        return self.session.result if scan is not None and self.session.result_scan is scan else None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The structures that can be worked on."""
+        corrected, prediction = self.corrected, self.prediction
+        own = corrected.labels if corrected is not None else ()
+        return own or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
+
+    @property
+    def label(self) -> int:
+        """Id of the structure under work; 0 where there is no mask to correct."""
+        corrected = self.corrected
+        return int(corrected.layer.selected_label) if corrected is not None else 0
+
+    @label.setter
+    def label(self, number: int) -> None:
+        corrected = self.corrected
+        if corrected is not None and number != self.label:
+            corrected.layer.selected_label = number
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """Labels that no act may touch."""
+        corrected = self.corrected
+        return corrected.protection.locked if corrected is not None else frozenset()
+
+    def lock(self, label: int, locked: bool) -> None:
+        """Let no act touch a label any more, or let them again."""
+        corrected = self.corrected
+        if corrected is not None:
+            now = corrected.protection.locked
+            corrected.protection.locked = now | {label} if locked else now - {label}
+            self.refresh()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files of what is under work lie; None where nothing may be written."""
+        host = self.host
+        if self._in_case and host is not None and host.work is not None:
+            return host.work.job.folder if host.project is not None and host.project.writable else None
+        return self._loose.folder_of(self.scan)
+
+    @property
+    def _in_case(self) -> bool:
+        return self.host is not None and self.host.work is not None
+
+    # Correcting
+
+    @property
+    def blocked(self) -> str:
+        """Why correcting cannot begin, as a sentence with the way out; empty when it can, or has begun."""
+        if self.corrected is not None:
+            return ""
+        if self.scan is None or self.scan_layer is None:
+            return NO_SCAN
+        if self._in_case:
+            return "The mask of this case is only looked at: its reader has decided, or nothing may be written."
+        return self.session.forbidden
+
+    def begin(self, then: Callable[[], None] | None = None) -> None:
+        """Begin to correct, from the rendered mask or from what was corrected before; ``then`` is called after that."""
+        if self.corrected is not None:
+            if then is not None:
+                then()
+            return
+        scan, why = self.scan, self.blocked
+        if why or scan is None:
+            self.said.emit(why)
+            return
+        if then is not None:
+            self._then.append(then)
+        mask = None if self.prediction is None else self.prediction.rendered.data
+        self._loose.begin(scan, mask, self.labels)
+
+    def _on_not_begun(self, error: Exception) -> None:
+        self._then.clear()
+        show_error(str(error))
+
+    def allowed(self, box: Roi) -> Array:
+        """(box's shape) bool, storage order: voxels that an act may change."""
+        corrected = self.corrected
+        if corrected is None:
+            raise RuntimeError(NO_MASK)
+        return corrected.protection.allowed(corrected.corrections.mask, box)
+
+    def apply(self, box: Roi, values: Array, kind: str, state: int | None = None) -> str:
+        """One act on the corrected mask, on the disk when this returns; see `CorrectedLayer.act`.
+
+        Returns
+        -------
+        str
+            What was kept out, or that nothing changed; empty when all went in.
+        """
+        corrected = self.corrected
+        if corrected is None:
+            return NO_MASK
+        try:
+            done, refused = corrected.act(box, values, kind, state)
+        except MorseError as error:
+            return str(error)
+        if refused:
+            return KEPT_OUT.format(_voxels(refused))
+        return "" if done is not None else "Nothing changed."
+
+    # What happens
+
+    def _on_status(self, _status: str) -> None:
+        self.refresh()
+
+    def _on_opening(self, _case: str) -> None:
+        self._loose.put_away()
+
+    def refresh(self) -> None:
+        """Look again, and tell when anything is another than before."""
+        corrected = self.corrected
+        if corrected is not self._corrected:
+            self._follow(corrected)
+        now = (
+            self.scan, self.scan_layer, corrected, self.prediction, self.label, self.locked, self.folder, self.blocked,
+        )  # fmt: skip
+        same = len(now) == len(self._told) and all(
+            a is b or (isinstance(a, int | str | frozenset | Path) and a == b)
+            for a, b in zip(now, self._told, strict=True)
+        )
+        if not same:
+            self._told = now
+            self.changed.emit()
+        if corrected is not None and self._then:
+            due, self._then = self._then, []
+            for each in due:
+                each()
+
+    def _follow(self, corrected: CorrectedLayer | None) -> None:
+        before, self._corrected = self._corrected, corrected
+        if before is not None:
+            before.layer.events.selected_label.disconnect(self._on_label)
+            for signal, slot in self._signals(before):
+                signal.disconnect(slot)
+        if corrected is not None:
+            corrected.layer.events.selected_label.connect(self._on_label)
+            for signal, slot in self._signals(corrected):
+                signal.connect(slot)
+
+    def _signals(self, corrected: CorrectedLayer) -> tuple[tuple[Any, Any], ...]:
+        return (
+            (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
+            (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
+        )  # fmt: skip
+
+    def _on_label(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def _on_refused(self, voxels: int) -> None:
+        self.said.emit(KEPT_OUT.format(_voxels(voxels)))
+        show_info(KEPT_OUT.format(_voxels(voxels)))
+
+    def _on_all(self) -> None:
+        corrected = self.corrected
+        if corrected is not None:
+            self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
+
+    def stop_work(self) -> None:
+        """Cancel whatever runs."""
+        self.runner.cancel()
+
+    def close_down(self) -> None:
+        """Save what is loose, and let go of everything."""
+        self.stop_work()
+        self._follow(None)
+        self.session.setup_changed.disconnect(self.refresh)
+        self.session.status_changed.disconnect(self._on_status)
+        self._loose.close_down()
+
+
+def _voxels(number: int) -> str:
+    return "1 voxel" if number == 1 else f"{number:,} voxels".replace(",", "\u202f")

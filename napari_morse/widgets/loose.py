@@ -1,0 +1,145 @@
+"""The corrected layer of a scan that belongs to no project."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.session.loose import LooseCase, open_loose
+from napari_morse.types import Array, Label, Scan
+from napari_morse.widgets.case_saver import CaseSaver, saving
+from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.workers import JobRunner, Work
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SAVE = 120_000
+"""Milliseconds after which corrections are saved; every stroke is in the journal at once in any case."""
+
+
+class LooseCorrections(QObject):
+    """One scan's corrections at a time, journaled in the user's own folder.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layer.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Corrections were begun, or put away."""
+    failed = Signal(object)
+    """Why they could not be begun."""
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._loader, self.saver = JobRunner("morse-loose", self), CaseSaver(self)
+        self._case: LooseCase | None = None
+        self._layer: CorrectedLayer | None = None
+        self._wanted: tuple[Scan, tuple[Label, ...]] | None = None
+        self._loader.succeeded.connect(self._on_read)
+        self._loader.failed.connect(self._on_failed)
+        self.saver.failed.connect(lambda error: show_warning(f"{error} Every stroke is in the journal."))
+        self._autosave = QTimer(self)
+        self._autosave.setInterval(SAVE)
+        self._autosave.timeout.connect(self.save)
+        viewer.layers.events.removed.connect(self._on_removed)
+        self._open: list[LooseCase] = []  # all that is left where Qt deletes the window without a word
+        self.destroyed.connect(partial(_release, self._open))
+
+    def of(self, scan: Scan | None) -> CorrectedLayer | None:
+        """The layer that corrects a scan."""
+        return self._layer if self._layer is not None and self._layer.scan is scan else None
+
+    def folder_of(self, scan: Scan | None) -> Path | None:
+        """Where its corrections lie."""
+        return self._case.folder if self._case is not None and self.of(scan) is not None else None
+
+    def begin(self, scan: Scan, mask: Array | None, labels: tuple[Label, ...]) -> None:
+        """Read what was corrected before, or begin with ``mask`` (storage order); an open one is put away."""
+        if self._loader.busy:
+            return
+        self.put_away()
+        self._wanted = scan, labels
+        self._loader.start(_opening(scan, mask))
+
+    def save(self) -> None:
+        """Save, beside the window, when there is something to save."""
+        if self._case is not None and self._case.corrections.dirty:
+            self.saver.add(self._case.folder, saving(self._case.corrections))
+
+    def put_away(self) -> None:
+        """Save, and take the layer out of the viewer; beginning again brings it back."""
+        layer, case = self._layer, self._case
+        self._layer = self._case = None
+        self._autosave.stop()
+        if layer is None or case is None:
+            return
+        layer.close_down()
+        if case.corrections.dirty:
+            self.saver.add(case.folder, saving(case.corrections))
+            self.saver.finish()
+        self._open.clear()
+        case.close()
+        if layer.layer in self._viewer.layers:
+            self._viewer.layers.remove(layer.layer)
+        layer.let_go()
+        self.changed.emit()
+
+    def _on_read(self, case: LooseCase) -> None:
+        if self._wanted is None:
+            case.close()
+            return
+        scan, labels = self._wanted
+        self._case = case
+        self._open[:] = [case]
+        self._layer = CorrectedLayer(self._viewer, scan, case.corrections, labels, lambda: case.lock.held, self)
+        self._autosave.start()
+        for sentence in case.corrections.notices:
+            show_warning(sentence)
+        if case.found:
+            show_info("Your earlier corrections of this scan are shown. Ctrl+Z takes them back one by one.")
+        self.changed.emit()
+
+    def _on_failed(self, error: Exception) -> None:
+        if not isinstance(error, CancelledError):
+            known = isinstance(error, MorseError | MemoryError)
+            self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
+
+    def _on_removed(self, event: Any) -> None:
+        if self._layer is not None and event.value is self._layer.layer:
+            QTimer.singleShot(0, self.put_away)
+
+    def close_down(self) -> None:
+        """Save, and let go of the viewer."""
+        self._wanted = None
+        self._loader.cancel()
+        self._loader.join(10)
+        self.put_away()
+        self.saver.finish()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+
+def _opening(scan: Scan, mask: Array | None) -> Work:
+    def work(_tell: Any, cancelled: Any) -> LooseCase:
+        case = open_loose(scan, mask)
+        if cancelled():
+            case.close()
+            raise CancelledError
+        return case
+
+    return work
+
+
+def _release(cases: list[LooseCase], _gone: QObject | None = None) -> None:
+    for case in cases:
+        case.close()

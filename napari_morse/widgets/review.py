@@ -1,0 +1,166 @@
+"""The Review tab: the walk along the doubtful boundary, by key or by button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_morse.types import Label
+from napari_morse.widgets.desk import Desk
+from napari_morse.widgets.parts.text import RESEARCH_ONLY, Elided, Note
+from napari_morse.widgets.parts.walk_table import WalkTable
+from napari_morse.widgets.walker import Walker
+
+KEYS = {"next": "N", "back": "J", "accept": "A", "take_coarse": "K", "rerender": "R", "edit": "D"}
+"""By act of the `Walker`; no labels layer of napari takes these."""
+
+
+class ReviewTab(QWidget):
+    """Patch in view, its acts, how much is left, and the list.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    walker
+        Walks.
+    parent
+        Owner.
+    """
+
+    def __init__(self, desk: Desk, walker: Walker, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk, self.walker = desk, walker
+        self._listed: object = None
+        self.title, self.about, self.left = Elided(parent=self), Elided(parent=self), Elided(parent=self)
+        self.bar = QProgressBar(self)
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.begin = self._button("Start correcting", self._desk.begin)
+        self.next = self._button("Next [N]", walker.next)
+        self.back = self._button("Back [J]", walker.back)
+        self.accept = self._button("Accept [A]", walker.accept)
+        self.coarse = self._button("Coarse side [K]", walker.take_coarse)
+        self.rerender = self._button("Re-render [R]", walker.rerender)
+        self.edit = self._button("Draw [D]", walker.edit)
+        self.reopen = self._button("Open again", walker.reopen)
+        self.anew = self._button("List again", walker.list_again)
+        self.table = WalkTable(self)
+        self.note = Note(parent=self)
+        self._lay_out()
+        self.table.chosen.connect(walker.go)
+        walker.changed.connect(self.refresh)
+        walker.said.connect(self.note.say)
+        desk.changed.connect(self.refresh)
+        self.refresh()
+
+    def _button(self, text: str, act: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text, self)
+        button.clicked.connect(lambda _checked=False: act())
+        return button
+
+    def _lay_out(self) -> None:
+        acts = QGridLayout()
+        rows = ((self.back, self.next), (self.accept, self.coarse), (self.rerender, self.edit))
+        for row, pair in enumerate(rows):
+            for column, button in enumerate(pair):
+                acts.addWidget(button, row, column)
+        more = QHBoxLayout()
+        more.addWidget(self.reopen)
+        more.addWidget(self.anew)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(4, 4, 4, 4)
+        for widget in (self.title, self.about):
+            self.body.addWidget(widget)
+        self.body.addWidget(self.begin)
+        self.body.addLayout(acts)
+        self.body.addWidget(self.left)
+        self.body.addWidget(self.bar)
+        self.body.addWidget(self.table)
+        self.body.addLayout(more)
+        self.body.addWidget(self.note)
+        self.body.addWidget(Note(RESEARCH_ONLY, self))
+        self.body.addStretch(1)
+
+    def add(self, widget: QWidget) -> None:
+        """Put another box above the last line."""
+        self.body.insertWidget(self.body.count() - 2, widget)
+
+    def refresh(self) -> None:
+        """Show the walk as it is."""
+        walker, walk = self.walker, self.walker.walk
+        if walk is not self._listed:
+            self._listed = walk
+            self.note.say("")
+            if walk is None:
+                self.table.hide()
+            else:
+                self.table.fill(walk.patches, self._desk.labels)
+        if walk is not None:
+            self.table.mark(walk.state)
+            self.table.show_rank(walker.rank)
+            told = walk.counter()
+            done = told.total - told.left
+            self.left.say(
+                f"{told.left:.0f} of {told.total:.0f} mm left, {told.doubt:.0f} mm of it likely wrong",
+                f"{told.open} of {told.patches} patches are open.",
+            )
+            self.bar.setValue(round(1000 * done / told.total) if told.total else 1000)
+            self.bar.setToolTip(f"{done:.0f} of {told.total:.0f} mm of boundary are decided on or changed.")
+        self.left.setVisible(walk is not None)
+        self.bar.setVisible(walk is not None)
+        self._head()
+        self._enable()
+
+    def _head(self) -> None:
+        walk, rank = self.walker.walk, self.walker.rank
+        if walk is None or not len(walk):
+            self.title.say(self.walker.blocked)
+            self.about.say("")
+        elif rank < 0:
+            self.title.say(f"{len(walk)} patches of boundary, the most doubtful first")
+            self.about.say("Press N to go to the first one.")
+        else:
+            patches = walk.patches
+            sides = _between(int(patches.label[rank]), int(patches.other[rank]), self._desk.labels)
+            self.title.say(f"Patch {rank + 1} of {len(walk)}: {sides}")
+            wrong = 100 * patches.probability[rank]
+            self.about.say(f"{patches.length[rank]:.1f} mm, {wrong:.0f} % likely wrong, {walk.state(rank)}")
+
+    def _enable(self) -> None:
+        desk, walker = self._desk, self.walker
+        self.begin.setVisible(desk.corrected is None and not desk.blocked and walker.walk is not None)
+        self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
+        walk, rank = walker.walk, walker.rank
+        why = walker.blocked
+        cannot = why or ("" if desk.corrected is not None else desk.blocked)
+        here = cannot or ("" if rank >= 0 else "Press N first.")
+        sharp = here or walker.cannot_render
+        decided = "" if walk is not None and rank in walk.decisions else "This patch is open."
+        for button, said, tip in (
+            (self.next, why, "Go to the next open patch, in both views. [N]"),
+            (self.back, why, "Go to the open patch before. [J]"),
+            (self.accept, here, "This boundary is right: keep it as it is, and go on. Ctrl+Z takes it back. [A]"),
+            (self.coarse, here, "Take the coarse mask around this patch, and go on. Ctrl+Z takes it back. [K]"),
+            (self.rerender, sharp, "Render this boundary again, from the corrected mask as it is now. [R]"),
+            (self.edit, here, "Draw on this patch with the brush. [D]"),
+            (self.reopen, here or decided, "Take the decision on this patch back."),
+            (self.anew, cannot or self._no_mask(), "List the boundary of the corrected mask as it is now."),
+        ):
+            button.setEnabled(not said)
+            button.setToolTip(said or tip)
+
+    def _no_mask(self) -> str:
+        return "" if self._desk.corrected is not None else "Correct something first."
+
+    def close_down(self) -> None:
+        """Let go."""
+        self.walker.changed.disconnect(self.refresh)
+        self._desk.changed.disconnect(self.refresh)
+
+
+def _between(label: int, other: int, labels: tuple[Label, ...]) -> str:
+    names = {0: "background"} | {x.id: x.name for x in labels}
+    return " | ".join(names.get(number, f"label {number}") for number in (label, other))

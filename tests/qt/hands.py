@@ -1,0 +1,77 @@
+"""A scan under work without a model, and a mouse that presses where it is told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_double_click_callbacks,
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
+
+from napari_morse.types import Grid, Scan
+from napari_morse.widgets.layers import display_axes
+from tests.qt.conftest import add_scan
+
+
+def oblique_scan(shape=(30, 26, 22), seed=0):
+    """Axes in another order than the viewer's, two of them backwards, no voxel side like another; a bright ball."""
+    affine = np.zeros((4, 4))
+    affine[1, 0], affine[2, 1], affine[0, 2], affine[3, 3] = -1.0, 1.5, 2.0, 1.0  # I to P, J to S, K to R
+    affine[:3, 3] = (-7.0, 11.0, 3.0)
+    mm = affine[:3, :3] @ np.indices(shape).reshape(3, -1) + affine[:3, 3:]
+    middle = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+    far = np.linalg.norm(mm - middle[:, None], axis=0).reshape(shape)
+    data = 100.0 * (far < 9) + np.random.default_rng(seed).normal(0, 4, shape)
+    return Scan(data.astype(np.float32), Grid(shape, affine), "oblique"), far
+
+
+def begin(viewer, dock, scan, qtbot):
+    """Open a scan and begin to correct it, from nothing."""
+    add_scan(viewer, scan)
+    dock.desk.begin()
+    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.desk.label = 1
+    return dock.desk.corrected
+
+
+class Mouse:
+    """Presses at display voxels of a layer; the events are napari's own, without the canvas."""
+
+    def __init__(self, viewer, layer):
+        self.viewer, self.layer = viewer, layer
+
+    def event(self, kind, voxel, dragging=False):
+        position = tuple(float(x) for x in self.layer.data_to_world(voxel))
+        return ReadOnlyWrapper(
+            SimpleNamespace(
+                type=kind, position=position, button=1, camera_zoom=4.0, handled=False, modifiers=(),
+                is_dragging=dragging,
+            ),
+            exceptions=("handled",),
+        )  # fmt: skip
+
+    def move(self, voxel):
+        mouse_move_callbacks(self.viewer, self.event("mouse_move", voxel))
+
+    def click(self, voxel):
+        mouse_press_callbacks(self.viewer, self.event("mouse_press", voxel))
+        mouse_release_callbacks(self.viewer, self.event("mouse_release", voxel))
+
+    def double(self, voxel):
+        self.click(voxel)
+        mouse_double_click_callbacks(self.viewer, self.event("mouse_double_click", voxel))
+
+    def drag(self, first, last):
+        mouse_press_callbacks(self.viewer, self.event("mouse_press", first))
+        mouse_move_callbacks(self.viewer, self.event("mouse_move", last, dragging=True))
+        mouse_release_callbacks(self.viewer, self.event("mouse_release", last))
+
+
+def stored(scan, voxel):
+    """Display voxel → storage voxel."""
+    return display_axes(scan).index_back(np.atleast_2d(voxel))[0]
