@@ -13,10 +13,11 @@ from napari_morse.errors import InputError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
 from napari_morse.session.edits import Corrections
+from napari_morse.session.measures import FILE, Measures, of_structure, ruler
 from napari_morse.session.project import Agreement, PredictionRecord, Project, from_folders
 from napari_morse.session.report import build, export_masks, write
 from napari_morse.session.report.tables import cell
-from napari_morse.types import Roi
+from napari_morse.types import Label, Roi
 from tests.project_cases import SHAPE, box, nifti
 
 
@@ -113,6 +114,60 @@ def test_a_reader_who_is_to_be_blind_learns_nothing_from_a_report_either(project
     with Project.open(tmp_path / "study", reader="CD") as blind:
         a = next(f for f in build(blind).figures if f.case.id == "a")
     assert (a.sizes, a.scores, a.change, a.picture, a.case.comment) == ({}, {}, None, b"", "")
+
+
+def measured(project, case, tmp_path, reader=""):
+    """A ruler and both measures of a structure, kept in a reader's folder."""
+    scan = open_scan(tmp_path / "in" / f"{case}.nii.gz")
+    kept = Measures(project.folder_of(case, reader))
+    kept.add(ruler(scan, 2, (1.0, 2.0, 3.0), (4.3, 6.0, 3.0), reader or "AB"))
+    for kind in ("diameters", "area"):
+        kept.add(of_structure(kind, scan, box(), Label(1, "<i>left", "#0072b2"), 1, 4, reader or "AB"))
+    return kept.items
+
+
+def test_the_report_says_what_was_measured_in_the_same_numbers(project, tmp_path):
+    line, diameters, area = measured(project, "a", tmp_path)
+    paths = write(build(project), tmp_path / "out")
+    assert tmp_path / "out" / "measures.csv" in paths
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert line.values[0] == pytest.approx(np.hypot(3.3 * 1.0, 4 * 2.0))
+    for measure in (line, diameters, area):
+        assert f"<td>{measure.plane}</td><td>{measure.shown}</td><td>{measure.text}</td><td>AB</td>" in page
+    assert "&lt;i&gt;left" in page and "<i>left" not in page
+    csvs = rows(tmp_path / "out" / "measures.csv")
+    for row, measure in zip(csvs, (line, diameters, area), strict=True):
+        assert float(row["value"]) == pytest.approx(measure.values[0], rel=1e-5)
+        assert (row["case"], row["unit"], row["index"]) == ("a", measure.unit, str(measure.index))
+    assert [row["structure"] for row in csvs] == ["", "<i>left", "<i>left"]
+    cases = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
+    assert cases[0]["measures"] == json.loads((project.folder_of("a") / FILE).read_text())["measures"]
+    assert cases[1]["measures"] == []
+
+
+def test_without_a_measure_nothing_is_said_of_them_and_damaged_ones_are_a_sentence(project, tmp_path):
+    assert "measures.csv" not in {path.name for path in write(build(project), tmp_path / "out")}
+    assert "<h2>Measures" not in (tmp_path / "out" / "report.html").read_text()
+    (project.folder_of("a") / FILE).write_text("junk")
+    a = build(project).figures[0]
+    assert "measures.json” of this case is damaged" in a.trouble
+    assert a.sizes and a.measures == ()
+    assert (project.folder_of("a") / FILE).read_text() == "junk"
+
+
+def test_measures_of_a_reader_are_seen_once_the_reading_is_done(project, tmp_path):
+    first = measured(project, "a", tmp_path)
+    project.ask_second_reader("a", "CD")
+    project.close()
+    with Project.open(tmp_path / "study", reader="CD") as second:
+        theirs = measured(second, "a", tmp_path, "CD")
+        assert build(second).figures[0].measures == ()  # nothing of the first reader
+        assert {m.reader for m in theirs} == {"CD"}
+    with Project.open(tmp_path / "study", reader="AB") as again:
+        assert build(again).figures[0].measures == first
+    with Project.open(tmp_path / "study", reader="CD") as second:
+        second.submit_reading("a", "read", "", None)
+        assert build(second).figures[0].measures == (*first, *theirs)
 
 
 def test_agreement_and_the_chosen_mask_are_those_of_the_readers(project, tmp_path):

@@ -23,6 +23,7 @@ from weakref import WeakSet
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_morse.widgets.difference import LEGEND, Differences
 from napari_morse.widgets.layers import Colouring, carrier_of, colour_points
 from napari_morse.widgets.letters import Titles
 from napari_morse.widgets.mirror import Mirrors, is_twin
@@ -30,7 +31,8 @@ from napari_morse.widgets.mirror import Mirrors, is_twin
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-Mode = Literal["side", "contour"]
+Mode = Literal["side", "contour", "difference"]
+MODES: tuple[Mode, ...] = ("side", "contour", "difference")
 MARGIN = 0.95
 """Share of a cell's width that the scan may fill."""
 _all: WeakSet[Comparison] = WeakSet()
@@ -79,6 +81,7 @@ class Comparison(QObject):
         self._zooms: tuple[float, float] | None = None
         self._shown: ResultLayers | None = None
         self._mode: Mode = "side"
+        self.differences = Differences(viewer)
         self._swapped = False
         self._busy = False
         self._parked: list[Layer] = []
@@ -99,7 +102,7 @@ class Comparison(QObject):
 
     @property
     def mode(self) -> Mode:
-        """``side`` (two cells) or ``contour`` (one)."""
+        """``side`` (two cells), ``contour`` or ``difference`` (one)."""
         return self._mode
 
     @mode.setter
@@ -119,8 +122,19 @@ class Comparison(QObject):
     def swapped(self, swapped: bool) -> None:
         if self._shown is not None and swapped != self._swapped:
             self._swapped = swapped
+            with self._quiet():
+                self.differences.hide()
             if not self._timer.isActive():
                 self._settle()
+
+    def lead_to(self, final: Labels | None) -> None:
+        """Show how the rendered mask differs from this one; None: how the coarse differs from the rendered one."""
+        if final is not self.differences.final:
+            with self._quiet():
+                self.differences.hide()
+            self.differences.final = final
+            if self._mode == "difference":
+                self._schedule()
 
     def open(self, result: ResultLayers) -> None:
         """Show a result in the place of the one shown before, whoever showed that."""
@@ -155,6 +169,7 @@ class Comparison(QObject):
         with self._quiet():
             grid.enabled = False
             self._mirrors.drop_all()
+            self.differences.hide()
             self._looks(result, "none")
             for layer in self._parked:
                 layer.visible = True
@@ -177,6 +192,15 @@ class Comparison(QObject):
         """Show or hide the points."""
         if self._shown is not None:
             self._shown.points.visible = visible
+
+    @property
+    def settling(self) -> bool:
+        """Whether layers are on their way to their places."""
+        return self._timer.isActive()
+
+    def arrange(self) -> None:
+        """Lay everything out again, in the next turns of the event loop."""
+        self._schedule()
 
     def redraw(self, layer: Layer) -> None:
         """A layer's pixels were set without an event: show them in the other cell too."""
@@ -254,6 +278,8 @@ class Comparison(QObject):
         result = self._shown
         if result is None:
             return
+        with self._quiet():
+            self._differ(result)
         below, above = self._groups(result)
         top, bottom = (result.rendered, result.coarse) if self._swapped else (result.coarse, result.rendered)
         if self._mode == "side":
@@ -273,6 +299,12 @@ class Comparison(QObject):
             grid.enabled = bool(left)
             self._zoom(result.scan if left else None)
         self.settled.emit()
+
+    def _differ(self, result: ResultLayers) -> None:
+        if self._mode == "difference":
+            self.differences.show(result.coarse, result.rendered, self._swapped)
+        else:
+            self.differences.hide()
 
     def _zoom(self, scan: Image | None) -> None:
         """What was in view of ``scan`` stays in view in half the width; None goes back."""
@@ -310,6 +342,8 @@ class Comparison(QObject):
             self.titles.show(first, second)
         elif mode == "contour":
             self.titles.show(f"contour: {first}", f"fill: {second}")
+        elif mode == "difference":
+            self.titles.show(self.differences.title(self._swapped), LEGEND)
         else:
             self.titles.close()
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_morse.session import SegmentSession
+from napari_morse.types import Roi
 from napari_morse.widgets import keys
 from napari_morse.widgets.ahead import Ahead
 from napari_morse.widgets.case_bar import CaseBar
@@ -19,14 +20,18 @@ from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.layer_keys import LayerKeys
 from napari_morse.widgets.letters import Letters
 from napari_morse.widgets.live_wire import TOGGLE, LiveWire
+from napari_morse.widgets.measure_box import MeasureBox
 from napari_morse.widgets.parts.brush_line import BrushLine
 from napari_morse.widgets.parts.view_bar import ViewBar
+from napari_morse.widgets.planes import Planes
 from napari_morse.widgets.project_dialogs import ask_unfinished
 from napari_morse.widgets.project_host import ProjectHost
 from napari_morse.widgets.review import KEYS, ReviewTab
 from napari_morse.widgets.segment import SegmentTab
 from napari_morse.widgets.sharpen import Sharpener
+from napari_morse.widgets.surfaces import SurfaceView
 from napari_morse.widgets.tools_box import INTERPOLATE, ToolsBox
+from napari_morse.widgets.truth_box import TruthBox
 from napari_morse.widgets.walker import Walker
 from napari_morse.widgets.worklist import Worklist
 
@@ -54,22 +59,12 @@ class MorseDock(EndingWidget):
         self.session = session if session is not None else SegmentSession()
         self.comparison = Comparison(viewer, self)
         self.segment = SegmentTab(viewer, self.session, self.comparison, self)
-        self.view_bar = ViewBar(self.comparison, self)
         self._viewer = viewer
         self.host = ProjectHost(viewer, self.session, lambda found: ask_unfinished(self, found), self)
         self.ahead = Ahead(self.host)
         self.case_bar = CaseBar(viewer, self.host, self.ahead, self.show_worklist, self)
         self.worklist: Worklist | None = None
-        self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
-        self.sharpener = Sharpener(self.desk, self)
-        self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
-        self.review = ReviewTab(self.desk, self.walker, self)
-        self.correct = CorrectTab(self.desk, self.sharpener, self)
-        self.tools = ToolsBox(self.desk, self)
-        self.wire = LiveWire(self.desk, self)
-        self.correct.add_wire(self.wire)
-        self.correct.add(self.tools)
-        self.brush = BrushLine(self.desk, self)
+        self._make_hands()
         self._letters = Letters(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
         acts = {key: getattr(self.walker, act) for act, key in KEYS.items()}
@@ -93,17 +88,39 @@ class MorseDock(EndingWidget):
         self.host.presenting.connect(self.segment.show_kept)
         self.host.leaving.connect(self.segment.put_away)
         self.host.changed.connect(self.segment.refresh)
-        self.walker.editing.connect(self._on_editing)
-        self.desk.changed.connect(self._outline)
-        self.desk.redrawn.connect(self._on_redrawn)
         self._on_setup()
         runners = (
             self.host.loader, self.ahead.runner, self.case_bar.acts.runner,
-            self.desk.runner, self.sharpener.runner, self.walker.runner,
+            self.desk.runner, self.sharpener.runner, self.walker.runner, self.surfaces.runner, self.truth.runner,
         )  # fmt: skip
         self.watch_the_end(
             (*self.segment.stop_events, self.wire.stop_event, *(runner.stop_event for runner in runners))
         )
+
+    def _make_hands(self) -> None:
+        """What reviewing and correcting take."""
+        viewer = self._viewer
+        self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
+        self.sharpener = Sharpener(self.desk, self)
+        self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
+        self.review = ReviewTab(self.desk, self.walker, self)
+        self.correct = CorrectTab(self.desk, self.sharpener, self)
+        self.tools = ToolsBox(self.desk, self)
+        self.wire = LiveWire(self.desk, self)
+        self.correct.add_wire(self.wire)
+        self.correct.add(self.tools)
+        self.truth, self.measures = TruthBox(self.desk, self), MeasureBox(self.desk, self)
+        self.review.add(self.truth)
+        self.review.add(self.measures)
+        self.brush = BrushLine(self.desk, self)
+        self.surfaces = SurfaceView(self.desk, self.comparison, self)
+        self.view_bar = ViewBar(self.comparison, self.surfaces, self.show_planes, self)
+        self.planes: Planes | None = None
+        self.walker.editing.connect(self._on_editing)
+        self.desk.changed.connect(self._outline)
+        self.desk.redrawn.connect(self._on_redrawn)
+        self.desk.changed.connect(self._on_difference)
+        self.desk.acted.connect(self._on_act)
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -141,6 +158,26 @@ class MorseDock(EndingWidget):
         if self.desk.corrected is not None:
             self.comparison.redraw(self.desk.corrected.layer)
 
+    def _on_act(self, box: Roi) -> None:
+        self.comparison.differences.update(box)
+        self.view_bar.say_difference()
+
+    def _on_difference(self) -> None:
+        corrected = self.desk.corrected
+        self.comparison.lead_to(None if corrected is None else corrected.layer)
+
+    def show_planes(self) -> None:
+        """Bring the three planes into view, as a dock of their own below the viewer."""
+        if self.planes is None or self.planes.parent() is None:
+            self.planes = Planes(self.desk)
+            self.walker.framed.connect(self.planes.frame)
+            self._viewer.window.add_dock_widget(self.planes, name="MORSE Planes", area="bottom")
+        around = self.planes.parentWidget()
+        if around is not None:
+            around.show()
+            around.raise_()
+        self.planes.refresh()
+
     def show_worklist(self) -> None:
         """Bring the list of cases into view, as a dock of its own below the viewer."""
         if self.worklist is None or self.worklist.parent() is None:
@@ -166,7 +203,21 @@ class MorseDock(EndingWidget):
         self.session.setup_changed.disconnect(self._on_setup)
         if self.worklist is not None and self.worklist.parent() is not None:
             self._viewer.window.remove_dock_widget(self.worklist)
-        parts = (self.brush, self.tools, self.wire, self.review, self.correct, self.walker, self.sharpener, self.desk)
+        if self.planes is not None and self.planes.parent() is not None:
+            self._viewer.window.remove_dock_widget(self.planes)
+        parts = (
+            self.surfaces,
+            self.truth,
+            self.measures,
+            self.brush,
+            self.tools,
+            self.wire,
+            self.review,
+            self.correct,
+            self.walker,
+            self.sharpener,
+            self.desk,
+        )
         for part in parts:
             part.close_down()
         self._keys.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_morse.widgets.compare import Comparison
+from napari_morse.widgets.compare import MODES, Comparison
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SWAP = "H"
 """Hold: the two masks change places."""
 MODE = "G"
-"""Side by side or contour over fill."""
+"""Side by side, contour over fill, difference, and around."""
 POINTS = "Q"
 """Show or hide the points."""
 LET_GO = 60
@@ -43,7 +43,7 @@ def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
 
     def mode(_: Any) -> None:
         if comparison.shown is not None:
-            comparison.mode = "contour" if comparison.mode == "side" else "side"
+            comparison.mode = MODES[(MODES.index(comparison.mode) + 1) % len(MODES)]
 
     def points(_: Any) -> None:
         if comparison.shown is not None:

@@ -122,6 +122,7 @@ class Mirrors(QObject):
                 if isinstance(layer, Points) and len(layer.data):
                     for name in LOOKS:  # points that are new in the twin would look as napari likes them
                         setattr(twin, name, getattr(layer, name))
+                    twin.features = layer.features
 
 
 def _shared(layer: Layer) -> list[str]:

@@ -255,6 +255,8 @@ class Walker(QObject):
             return
         rank = self.rank if same else -1
         self._set(self._walk(prediction, scan, prediction.patches, prediction.rendered.data), rank)
+        if 0 <= self.rank < len(prediction.patches):
+            desk.label = int(prediction.patches.label[self.rank])
         self._check()
 
     def _walk(self, prediction: Prediction, scan: Scan, patches: Patches, listed: Array) -> Walk:

@@ -15,7 +15,7 @@ from napari_morse.session.project.audit import Entry
 from napari_morse.session.project.layout import ProjectFile
 from napari_morse.session.report.figures import CaseFigures, measure
 from napari_morse.session.report.page import page
-from napari_morse.session.report.tables import as_json, audit_csv, cases_csv, scores_csv
+from napari_morse.session.report.tables import as_json, audit_csv, cases_csv, measures_csv, scores_csv
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def build(project: Project, told: Callable[[CaseFigures], None] | None = None) -
 def write(report: Report, folder: Path | str) -> list[Path]:
     """Write ``report.html``, ``report.json``, ``cases.csv``, ``scores.csv`` and ``audit.csv``; returns their paths.
 
+    Where something was measured on a case there is a ``measures.csv`` too.
+
     Raises
     ------
     InputError
@@ -75,4 +77,6 @@ def write(report: Report, folder: Path | str) -> list[Path]:
         "scores.csv": scores_csv(report.figures),
         "audit.csv": audit_csv(report.audit),
     }
+    if any(f.measures for f in report.figures):
+        texts["measures.csv"] = measures_csv(report.figures)
     return [write_text(target / name, text) for name, text in texts.items()]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from napari_morse.errors import MorseError
+from napari_morse.errors import InputError, MorseError
 from napari_morse.io.thumbnails import png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
+from napari_morse.session.measures import Measure, read_measures
 from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
 from napari_morse.session.report.masks import CaseMasks, Stage, load_masks
 from napari_morse.types import Array
@@ -45,7 +46,9 @@ class CaseFigures:
     picture
         PNG of the slice that changed most, else that holds most of the mask; empty when there is none.
     trouble
-        Why the masks could not be read; empty when they could.
+        Why the masks or the measures could not be read; empty when they could.
+    measures
+        Those of the first reader, then those of each second reader who is done.
     """
 
     case: Case
@@ -55,20 +58,36 @@ class CaseFigures:
     change: Change | None = None
     picture: bytes = b""
     trouble: str = ""
+    measures: tuple[Measure, ...] = ()
 
 
 def measure(project: Project, case: Case) -> CaseFigures:
     """Read a case's masks and measure them; what cannot be read is said in ``trouble``."""
     readings = tuple(project.readings(case.id))
+    measures, trouble = _measures(project, case, readings)
     try:
         found = load_masks(project, case)
         ids = _ids(found)
         judged = {stage: mask for stage, mask in found.masks.items() if stage != found.truth_is}
         scores = {stage: _scores(found, mask, ids) for stage, mask in judged.items() if found.truth is not None}
         sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
-        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found))
+        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found), trouble, measures)
     except MorseError as error:
-        return CaseFigures(case, readings, trouble=str(error))
+        return CaseFigures(case, readings, trouble=f"{error} {trouble}".strip(), measures=measures)
+
+
+def _measures(project: Project, case: Case, readings: Sequence[Reading]) -> tuple[tuple[Measure, ...], str]:
+    """What was measured, and why some of it can't be read; nothing of a case that is to be read blind."""
+    if case.id in project.to_read():
+        return (), ""
+    found: tuple[Measure, ...] = ()
+    troubles = []
+    for reader in ("", *(r.reader for r in readings if r.submitted)):
+        try:
+            found += read_measures(project.folder_of(case.id, reader))
+        except InputError as error:
+            troubles.append(str(error))
+    return found, " ".join(troubles)
 
 
 def _ids(found: CaseMasks) -> list[int]:

@@ -43,6 +43,7 @@ def page(report: Report) -> str:
         *_summary(report),
         "<h2>Cases</h2>",
         _table(_CASE_COLUMNS, (_case_row(f) for f in report.figures)),
+        *_measures(report),
         *_readings(report),
         *_audit(report),
     )
@@ -127,6 +128,20 @@ def _change(f: CaseFigures) -> str:
     found = f.change.agreement
     mm = "a structure came or went" if found.hd95_mm is None else f"ASD {found.asd_mm:.2f}, HD95 {found.hd95_mm:.2f} mm"
     return f"{f.change.ml:.2f} ml; {mm}"
+
+
+def _measures(report: Report) -> Iterable[str]:
+    measured = [f for f in report.figures if f.measures]
+    if measured:
+        yield "<h2>Measures</h2>"
+        yield (
+            "<p class='note'>Diameters are the longest in the slice and the longest across it; of a structure in"
+            " several parts, the largest is measured. Slices are numbered as the viewer shows them, from 0.</p>"
+        )
+    for f in measured:
+        yield f"<h3>{escape(f.case.id)}</h3>"
+        rows = ((m.kind, m.structure or "", m.plane, m.shown, m.text, m.reader, m.when, m.note) for m in f.measures)
+        yield _table(("measure", "structure", "plane", "slice", "value", "reader", "UTC", ""), rows)
 
 
 def _readings(report: Report) -> Iterable[str]:

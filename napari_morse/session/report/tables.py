@@ -70,6 +70,7 @@ def _case(f: CaseFigures) -> dict[str, Any]:
         "change": None if f.change is None else asdict(f.change),
         "readings": [asdict(reading) for reading in f.readings],
         "trouble": f.trouble,
+        "measures": [m.model_dump(mode="json") for m in f.measures],
     }
 
 
@@ -109,6 +110,22 @@ def scores_csv(figures: Sequence[CaseFigures]) -> str:
             int(s.spurious), f.sizes[stage][s.id],
         ]
         for f in figures for stage, found in f.scores.items() for s in found
+    )  # fmt: skip
+    return _csv(columns, rows)
+
+
+def measures_csv(figures: Sequence[CaseFigures]) -> str:
+    """One row a measure; ``across`` is the second value of diameters, ``index`` the slice along its storage axis."""
+    columns = (
+        "case", "kind", "structure", "label", "plane", "slice", "axis", "index", "value", "across", "unit", "reader",
+        "when", "note",
+    )  # fmt: skip
+    rows = (
+        [
+            f.case.id, m.kind, m.structure, m.label, m.plane, m.shown, "IJK"[m.axis], m.index, m.values[0],
+            m.values[1] if len(m.values) > 1 else None, m.unit, m.reader, m.when, m.note,
+        ]
+        for f in figures for m in f.measures
     )  # fmt: skip
     return _csv(columns, rows)
 

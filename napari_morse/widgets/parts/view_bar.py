@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from qtpy.QtCore import Qt
@@ -11,14 +12,17 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QRadioButton,
     QSlider,
     QWidget,
 )
 
-from napari_morse.widgets.compare import Comparison
+from napari_morse.widgets.compare import Comparison, Mode
 from napari_morse.widgets.keys import MODE, POINTS, SWAP
 from napari_morse.widgets.layers import Colouring
+from napari_morse.widgets.parts.text import Note
+from napari_morse.widgets.surfaces import SurfaceView
 
 NOTHING = "Nothing to show yet: run a segmentation first."
 POINT_SIZE = (2, 6, 20)
@@ -26,13 +30,40 @@ POINT_SIZE = (2, 6, 20)
 
 
 class ViewBar(QWidget):
-    """Side by side or contour over fill; colour, size and visibility of the points."""
+    """How both masks are shown; colour, size and visibility of the points.
 
-    def __init__(self, comparison: Comparison, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    comparison
+        Shows the masks.
+    surfaces
+        Shows them in 3-D.
+    show_planes
+        Brings the three planes into view.
+    parent
+        Owner.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        surfaces: SurfaceView,
+        show_planes: Callable[[], None],
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._comparison = comparison
-        self.side = QRadioButton("side by side", self)
-        self.contour = QRadioButton("contour over fill", self)
+        self._comparison, self._surfaces = comparison, surfaces
+        self.modes: dict[Mode, QRadioButton] = {
+            "side": QRadioButton("side by side", self),
+            "contour": QRadioButton("contour over fill", self),
+            "difference": QRadioButton("difference", self),
+        }
+        self.side, self.contour = self.modes["side"], self.modes["contour"]
+        self.solid = QRadioButton("3-D surfaces", self)
+        self.planes = QPushButton("Planes", self)
+        self.planes.setToolTip("Axial, coronal and sagittal slice through the present place, with a crosshair.")
+        self.planes.clicked.connect(lambda _checked=False: show_planes())
+        self.note = Note(parent=self)
         self.colour = QComboBox(self)
         self.colour.addItems(["margin", "expert", "changed"])
         self.point_size = QSlider(Qt.Orientation.Horizontal, self)
@@ -44,12 +75,21 @@ class ViewBar(QWidget):
         self._tips: dict[QWidget, str] = {
             self.side: f"Coarse mask at the left, rendered mask at the right. [{MODE}]\nHold [{SWAP}] to swap.",
             self.contour: f"Contour of the coarse mask over the rendered one. [{MODE}]\nHold [{SWAP}] to swap.",
+            self.modes["difference"]: (
+                "What rendering added to the coarse mask and took away; with a corrected mask, what you did."
+                f" [{MODE}]\nHold [{SWAP}] to turn it around."
+            ),
+            self.solid: "Surfaces of both masks, coloured by how far they are apart in mm.",
             self.colour: "Colour the points by how sure the model is, by the expert that decided, or by what changed.",
             self.point_size: "Size of the points.",
             self.show_points: f"Show the boundary points. [{POINTS}]",
         }
         self._lay_out()
-        self.side.toggled.connect(self._on_mode)
+        for mode, button in self.modes.items():
+            button.clicked.connect(lambda _checked=False, mode=mode: self._on_mode(mode))
+        self.solid.clicked.connect(lambda _checked=False: surfaces.start())
+        surfaces.changed.connect(self._refresh)
+        surfaces.said.connect(self.note.say)
         self.colour.currentTextChanged.connect(self._on_colour)
         self.point_size.valueChanged.connect(self._on_size)
         self.show_points.toggled.connect(comparison.show_points)
@@ -58,10 +98,11 @@ class ViewBar(QWidget):
         self._refresh()
 
     def _lay_out(self) -> None:
-        modes = QHBoxLayout()
-        modes.addWidget(self.side)
-        modes.addWidget(self.contour)
-        modes.addStretch(1)
+        modes = QGridLayout()
+        for place, button in enumerate((*self.modes.values(), self.solid)):
+            modes.addWidget(button, place // 2, place % 2)
+        modes.addWidget(self.planes, 0, 2, 2, 1)
+        modes.setColumnStretch(1, 1)
         points = QHBoxLayout()
         points.addWidget(self.colour)
         points.addWidget(self.point_size, 1)
@@ -72,6 +113,7 @@ class ViewBar(QWidget):
         layout.addLayout(modes, 0, 1)
         layout.addWidget(QLabel("Points", self), 1, 0)
         layout.addLayout(points, 1, 1)
+        layout.addWidget(self.note, 2, 0, 1, 2)
         layout.setColumnStretch(1, 1)
 
     def _refresh(self) -> None:
@@ -79,16 +121,24 @@ class ViewBar(QWidget):
         for control, tip in self._tips.items():
             control.setEnabled(shown)
             control.setToolTip(tip if shown else NOTHING)
-        chosen = self.side if self._comparison.mode == "side" else self.contour
+        chosen = self.solid if self._surfaces.active else self.modes[self._comparison.mode]
         chosen.setChecked(True)
 
-    def _on_mode(self, side: bool) -> None:
-        self._comparison.mode = "side" if side else "contour"
+    def _on_mode(self, mode: Mode) -> None:
+        self._surfaces.leave()
+        self._comparison.mode = mode
 
     def _on_settled(self) -> None:
         shown = self._comparison.shown
-        if shown is not None:
+        if shown is not None and not self._surfaces.active:
             self.show_points.setChecked(bool(shown.points.visible))
+        self.say_difference()
+
+    def say_difference(self) -> None:
+        """Say how much differs, while that is shown."""
+        if not self._surfaces.active:
+            difference = self._comparison.differences.shown
+            self.note.say("" if difference is None else difference.text)
 
     def _on_colour(self, by: str) -> None:
         self._comparison.colour(cast("Colouring", by))
