@@ -291,6 +291,7 @@ class Day:
         x, y = self.ask(self._middle)
         self.hand.drag([(x + step, y + step // 3) for step in range(-30, 31, 6)])
         self.hand.until(lambda: self.host.corrected.corrections.undoable > before, "the stroke")
+        self.hand.until(lambda: not self.dock.sharpener.busy, "its edge")
 
     def _take_the_brush(self) -> None:
         layer = self.host.corrected.layer

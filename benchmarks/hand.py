@@ -74,6 +74,12 @@ class Hand:
         _xdotool("click", 1)
         time.sleep(self._rest)
 
+    def click_at(self, place: tuple[int, int]) -> None:
+        """A click at a place of the screen."""
+        self.move(place)
+        _xdotool("click", 1)
+        time.sleep(self._rest)
+
     def click_with(self, key: str, widget: Callable[[], QWidget], where: Callable[[QWidget], QPoint]) -> None:
         """A click while a key is held."""
         _xdotool("keydown", key)

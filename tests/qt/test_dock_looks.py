@@ -52,7 +52,8 @@ def cut(widget):
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
+def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
     viewer.theme = theme
     warning = "The voxels measure 0.7 × 0.7 × 1.2 mm; the model was trained on 1 × 1 × 1 mm."
     dock = add_dock(viewer, FakeEngine(warnings=(warning,)))
@@ -63,12 +64,18 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
     dock.segment.results.table.fill(LONG, "ml")
     viewer.window.resize(1000, 860 - dock.height() + 720)
     qtbot.waitUntil(lambda: (dock.width(), dock.height()) == (340, 720))
-    qtbot.wait(100)
-    seen = [w for w in dock.findChildren((QLabel, QPushButton, QRadioButton, QCheckBox, QComboBox)) if w.isVisible()]
-    assert [why for why in map(cut, seen) if why and why.split(":")[0] != repr(scan.stem)] == []
-    for widget in seen:
-        right = widget.mapTo(dock, widget.rect().topRight()).x()
-        assert right <= 340, (widget, right)
+    dock.desk.begin()
+    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.walker.next()
+    for tab in (2, 1, 0):
+        dock.tabs.setCurrentIndex(tab)
+        qtbot.wait(100)
+        kinds = (QLabel, QPushButton, QRadioButton, QCheckBox, QComboBox)
+        seen = [w for w in dock.findChildren(kinds) if w.isVisible()]
+        assert [why for why in map(cut, seen) if why and why.split(":")[0] != repr(scan.stem)] == []
+        for widget in seen:
+            right = widget.mapTo(dock, widget.rect().topRight()).x()
+            assert right <= 340, (widget, right)
     table = dock.segment.results.table
     for column in range(1, 5):
         texts = [table.horizontalHeaderItem(column).text(), *(table.item(r, column).text() for r in range(3))]

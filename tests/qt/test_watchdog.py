@@ -9,13 +9,13 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QTimer
 
+from benchmarks.blame import Blame
 from napari_morse import zoo
 from napari_morse.io import open_scan
 from napari_morse.session import LocalEngine
 from napari_morse.widgets.mirror import is_twin
 from napari_morse.widgets.present import prepare
 from tests.fakes import FakeEngine, make_prediction, make_scan
-from tests.qt.blame import Blame
 from tests.qt.conftest import add_dock, add_scan
 
 OURS = 0.1

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QRadioButton,
+    QSizePolicy,
     QSlider,
     QWidget,
 )
@@ -70,6 +71,8 @@ class ViewBar(QWidget):
         least, first, largest = POINT_SIZE
         self.point_size.setRange(least, largest)
         self.point_size.setValue(first)
+        self.point_size.setMinimumWidth(40)
+        self.point_size.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.show_points = QCheckBox("show", self)
         self.show_points.setChecked(True)
         self._tips: dict[QWidget, str] = {
@@ -101,12 +104,12 @@ class ViewBar(QWidget):
         modes = QGridLayout()
         for place, button in enumerate((*self.modes.values(), self.solid)):
             modes.addWidget(button, place // 2, place % 2)
-        modes.addWidget(self.planes, 0, 2, 2, 1)
         modes.setColumnStretch(1, 1)
         points = QHBoxLayout()
         points.addWidget(self.colour)
         points.addWidget(self.point_size, 1)
         points.addWidget(self.show_points)
+        points.addWidget(self.planes)
         layout = QGridLayout(self)
         layout.setContentsMargins(4, 0, 4, 4)
         layout.addWidget(QLabel("View", self), 0, 0)
