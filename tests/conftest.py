@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,8 +16,31 @@ from hypothesis import settings
 # program the two never share a process (`test_packaging.py::test_predicting_loads_no_compiler`); here they do.
 sys.modules.setdefault("triton", None)
 
+SERVER = pytest.StashKey["subprocess.Popen[bytes]"]()
+"""The X server of a worker."""
+
 settings.register_profile("napari-morse", deadline=None, print_blob=True)
 settings.load_profile("napari-morse")
+
+
+def pytest_configure(config):
+    """Give each worker of several an X server of its own: windows of two would take the focus from each other."""
+    if os.environ.get("PYTEST_XDIST_WORKER") and os.environ.get("DISPLAY") and shutil.which("Xvfb"):
+        read, write = os.pipe()
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1920x1200x24", "-nolisten", "tcp"]
+        config.stash[SERVER] = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as told:
+            os.environ["DISPLAY"] = f":{told.readline().strip()}"
+        os.environ.pop("XAUTHORITY", None)
+
+
+def pytest_unconfigure(config):
+    """The worker's own X server goes with it."""
+    server = config.stash.get(SERVER, None)
+    if server is not None:
+        server.terminate()
+        server.wait(10)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -120,6 +120,7 @@ def test_nothing_has_no_diameter():
         diameters(np.zeros((4, 5), bool), (1, 1))
 
 
+@pytest.mark.alone
 def test_a_large_slice_is_measured_while_a_hand_is_lifted():
     y, x = np.mgrid[:512, :512]
     disc = (y - 256) ** 2 + (x - 250) ** 2 < 240**2

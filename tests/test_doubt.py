@@ -253,6 +253,7 @@ def test_two_steps_from_the_boundary():
     np.testing.assert_array_equal(boundary(mask, (0,)), (index <= 1) & (np.arange(9) == 4))
 
 
+@pytest.mark.alone
 def test_a_large_scan_takes_less_than_a_second():
     mask, error = two_halves((190, 140, 88))
     grid = Grid(mask.shape, np.diag([0.625, 0.625, 0.625, 1.0]))

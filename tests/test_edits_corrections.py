@@ -319,6 +319,7 @@ def test_a_hundred_acts_can_be_undone_under_any_budget_and_after_recovery(tmp_pa
     assert back.undoable == 100 and np.array_equal(back.mask, corrections.mask)
 
 
+@pytest.mark.alone
 def test_a_thousand_acts_through_the_journal(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)
     corrections = begin(tmp_path, (24, 31, 17), np.uint16)

@@ -8,7 +8,7 @@ import torch
 
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.inference import Predictor
-from napari_morse.inference.masks import FAR, mask_logits
+from napari_morse.inference.masks import FAR, mask_logits, signed_distances
 from napari_morse.training.rough import REACH, damage, rough_logits
 from napari_morse.types import Grid, Mask, Roi, Scan
 from napari_morse.zoo import LoadedModel
@@ -154,3 +154,16 @@ def test_nothing_is_taken_out_of_a_mask_that_was_given() -> None:
         predictor.set_scan(scan)
         assert (predictor.predict(coarse=Mask(data, scan.grid)).coarse.data == data).all()
     assert (predictor.predict(coarse=Mask(data, scan.grid)).rendered.data == data).all()  # nothing to see: as it was
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_distances_around_the_border_are_those_of_the_whole_image(seed):
+    rng = np.random.default_rng(seed)
+    shape = (40, 33, 28)[: 2 + seed % 2]
+    steps = tuple(rng.uniform(0.4, 1.6, len(shape)).tolist())
+    mask = np.zeros(shape, np.int64)
+    for label in (1, 2):
+        low = rng.integers(0, np.array(shape) - 6)
+        mask[tuple(slice(a, a + n) for a, n in zip(low, rng.integers(1, 9, len(shape)), strict=True))] = label
+    whole = signed_distances(mask, 4, steps).clip(-FAR, FAR) / 2
+    np.testing.assert_array_equal(mask_logits(mask, 4, steps).numpy(), whole)

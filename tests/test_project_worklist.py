@@ -218,6 +218,7 @@ def test_signals_name_the_cases_that_changed(project, tmp_path):
     assert seen == [("p0_0", "p0_1"), ("p0_1",)]
 
 
+@pytest.mark.alone
 def test_a_project_of_2000_cases_opens_in_two_seconds_and_goes_on_in_300_ms(tmp_path):
     with Project.create(tmp_path / "study", sources(tmp_path / "scans", 1000, 2), name="many", reader="AB") as project:
         project.set_status([case.id for case in project.cases()], "in_review")

@@ -111,6 +111,7 @@ def test_sessions_load_neither_torch_nor_qt():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.alone
 def test_loading_torch_in_a_thread_holds_no_other_thread_up():
     code = """
 import gc, threading, time

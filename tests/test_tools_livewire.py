@@ -97,6 +97,7 @@ def test_in_a_flat_picture_wires_are_straight():
     )
 
 
+@pytest.mark.alone
 def test_under_the_cursor_a_path_is_found_in_milliseconds():
     picture, _ = disc(shape=(512, 512), radius=150)
     wire = Wire(edge_cost(picture, (1, 1)), (1, 1), (256, 406))

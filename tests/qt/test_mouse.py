@@ -13,9 +13,12 @@ from qtpy.QtWidgets import QMenu
 from tests.fakes import FakeEngine
 from tests.qt.conftest import add_dock
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("xdotool") is None or not os.environ.get("DISPLAY"), reason="needs xdotool and an X server"
-)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(
+        shutil.which("xdotool") is None or not os.environ.get("DISPLAY"), reason="needs xdotool and an X server"
+    ),
+]
 
 
 def click(qtbot, widget, point):

@@ -13,6 +13,8 @@ from napari_morse.session.project import Project
 from tests.fakes import FakeEngine
 from tests.qt.conftest import add_dock
 
+pytestmark = pytest.mark.alone
+
 ASKED = "NAPARI_MORSE_DAY"
 
 

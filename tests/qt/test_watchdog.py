@@ -18,6 +18,8 @@ from napari_morse.widgets.present import prepare
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.qt.conftest import add_dock, add_scan
 
+pytestmark = pytest.mark.alone
+
 OURS = 0.1
 """Seconds that our own code may hold the loop."""
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "colin27_left_hippocampus.nii.gz"
