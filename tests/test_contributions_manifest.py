@@ -14,6 +14,7 @@ from npe2 import PluginManifest
 
 from napari_morse.contributions import samples
 from napari_morse.widgets import layers as L
+from napari_morse.widgets import shortcuts
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,3 +83,8 @@ def test_reading_a_sample_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_keys_in_the_preferences_are_those_of_the_dock(manifest):
+    group = manifest.contributions.configurations["shortcuts"]
+    assert {name: each.default for name, each in group.properties.items()} == shortcuts.DEFAULTS

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_morse.metrics.diameters import diameters
 
@@ -67,6 +68,20 @@ def test_the_ends_lie_where_the_lengths_say_at_right_angles(spacing, angle):
         assert region[tuple(np.floor(point + 0.5).astype(int))] or region[tuple(np.ceil(point - 0.5).astype(int))]
     middle = found.longest_ends.mean(axis=0)
     assert np.abs((middle - CENTRE) * spacing).max() <= 1.5 * max(spacing)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_region_has_the_same_diameters_seen_from_behind_or_turned(seed):
+    rng = np.random.default_rng(seed)
+    region = gaussian_filter(rng.normal(size=(31, 27)), 1.5) > 0
+    spacing = np.array([0.83, 1.37])
+    found = diameters(region, spacing)
+    for seen, sides in (
+        (region[::-1], spacing), (region[:, ::-1], spacing), (region[::-1, ::-1], spacing),
+        (region.T, spacing[::-1]), (region.T[::-1], spacing[::-1]),
+    ):  # fmt: skip
+        again = diameters(seen, sides)
+        assert (again.longest, again.across) == pytest.approx((found.longest, found.across), abs=1e-9)
 
 
 def test_pixels_count_whole():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.session.measures import FILE, Measures, length, of_structure, read_measures, ruler
+from napari_morse.session.measures import again, length, now, of_structure, ruler
+from napari_morse.session.measures_kept import FILE, Measures, read_measures
 from napari_morse.types import Grid, Label, Scan
 from tests.fakes import make_scan
 
@@ -109,10 +110,10 @@ def test_measures_are_kept_to_the_last_bit_and_in_their_order(tmp_path):
     work.remove(b.id)
     work.remove(a.id)
     assert read_measures(tmp_path / "case") == (c,)
-    assert work.undo_remove() == a
-    assert work.undo_remove() == b
+    assert work.undo() == a
+    assert work.undo() == b
     assert read_measures(tmp_path / "case") == (a, b, c)
-    assert work.undo_remove() is None and not work.can_undo
+    assert work.undo() is None and not work.can_undo
     content = json.loads((tmp_path / "case" / FILE).read_text())
     assert (content["format"], content["format_version"]) == ("napari-morse-measures", 1)
 
@@ -198,3 +199,64 @@ def test_a_length_needs_no_slice():
     scan = oblique()
     start, end = (1.0, 2.0, 3.0), (4.5, 9.0, 12.0)
     assert length(scan, start, end) == pytest.approx(np.linalg.norm(np.subtract(end, start) * scan.grid.spacing))
+
+
+def test_what_a_structure_comes_to_now_is_told_where_it_is_another_value():
+    scan, mask = make_scan(), np.zeros(make_scan().grid.shape, np.uint8)
+    mask[2:6, 3:10, 3] = 2
+    area = of_structure("area", scan, mask, LESION, 2, 3, "AB")
+    other = mask.copy()
+    other[8, 8, 3] = 1
+    other[2:6, 3:10, 4] = 2
+    assert now(area, scan, other) == ""  # another structure, another slice
+    other[6, 3:10, 3] = 2
+    side = scan.grid.spacing[0] * scan.grid.spacing[1]
+    assert now(area, scan, other) == f"{35 * side:.1f} mm²"
+    new = again(area, scan, other, "CD")
+    assert new.values[0] == pytest.approx(35 * side) and new.id != area.id
+    assert (new.structure, new.label, new.axis, new.index, new.reader) == ("lesion", 2, 2, 3, "CD")
+    assert now(area, scan, np.zeros_like(mask)) == "not there"
+    assert now(area.model_copy(update={"index": 99}), scan, mask) == "not there"
+    line = ruler(scan, 2, (1, 1, 3), (4, 5, 3))
+    assert now(line, scan, np.zeros_like(mask)) == ""
+    with pytest.raises(InputError, match="a mask"):
+        again(line, scan, mask)
+
+
+def test_one_is_replaced_in_its_place_and_changed_back(tmp_path):
+    work, (a, b, c) = Measures(tmp_path), made()
+    for measure in (a, b):
+        work.add(measure)
+    work.replace(a.id, c)
+    assert read_measures(tmp_path) == (c, b) == work.items
+    work.remove(b.id)
+    assert work.undo() == b and work.undo() == a and not work.can_undo
+    assert read_measures(tmp_path) == (a, b)
+    work.replace("of nobody", c)
+    work.remove("of nobody")
+    assert work.items == (a, b) and not work.can_undo
+
+
+def test_what_was_written_elsewhere_meanwhile_is_kept_and_said(tmp_path):
+    a, b, c = made()
+    work, other = Measures(tmp_path), Measures(tmp_path)
+    work.add(a)
+    assert work.notices == ()
+    other.add(b)  # has not seen `a` yet
+    assert read_measures(tmp_path) == (a, b) == other.items and "changed elsewhere" in other.notices[-1]
+    other.remove(a.id)
+    work.add(c)
+    assert read_measures(tmp_path) == (b, c) == work.items and "changed elsewhere" in work.notices[-1]
+    (tmp_path / FILE).write_bytes(b"junk")
+    work.remove(b.id)
+    assert read_measures(tmp_path) == (c,) and "measures-damaged-1.json" in work.notices[-1]
+    assert (tmp_path / "measures-damaged-1.json").read_bytes() == b"junk"
+    (tmp_path / FILE).unlink()
+    assert work.undo() == b
+    assert read_measures(tmp_path) == (b, c)
+    newer = b'{"format": "napari-morse-measures", "format_version": 2, "measures": {}}'
+    (tmp_path / FILE).write_bytes(newer)
+    for act in (lambda: work.add(a), lambda: work.remove(b.id)):
+        with pytest.raises(InputError, match="newer version"):
+            act()
+    assert work.items == (b, c) and (tmp_path / FILE).read_bytes() == newer

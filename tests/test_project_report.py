@@ -13,7 +13,8 @@ from napari_morse.errors import InputError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
 from napari_morse.session.edits import Corrections
-from napari_morse.session.measures import FILE, Measures, of_structure, ruler
+from napari_morse.session.measures import of_structure, ruler
+from napari_morse.session.measures_kept import FILE, Measures
 from napari_morse.session.project import Agreement, PredictionRecord, Project, from_folders
 from napari_morse.session.report import build, export_masks, write
 from napari_morse.session.report.tables import cell
@@ -143,6 +144,26 @@ def test_the_report_says_what_was_measured_in_the_same_numbers(project, tmp_path
     cases = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
     assert cases[0]["measures"] == json.loads((project.folder_of("a") / FILE).read_text())["measures"]
     assert cases[1]["measures"] == []
+
+
+def test_a_measure_of_a_mask_that_was_changed_since_is_told_with_the_present_value(project, tmp_path):
+    scan, kept = open_scan(tmp_path / "in" / "a.nii.gz"), Measures(project.folder_of("a"))
+    larger = box(2)
+    larger[6, 2:6, 2:6] = 1
+    for mask in (box(2), larger):  # the corrected mask, and one before it
+        kept.add(of_structure("area", scan, mask, Label(1, "left", "#0072b2"), 2, 3, "AB"))
+    kept.add(ruler(scan, 2, (1.0, 2.0, 3.0), (4.0, 6.0, 3.0), "AB"))
+    present = kept.items[0]
+    a, b = (f for f in build(project).figures if f.case.id in "ab")
+    assert a.measured_now == {kept.items[1].id: present.text} and b.measured_now == {}
+    write(build(project), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count(f"<td>the mask was changed since: {present.text} now</td>") == 1
+    assert [row["now"] for row in rows(tmp_path / "out" / "measures.csv")] == ["", present.text, ""]
+    cases = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
+    assert cases[0]["measured_now"] == dict(a.measured_now) and cases[1]["measured_now"] == {}
+    store(project, "a", "corrected", np.zeros(SHAPE, np.uint8))
+    assert set(build(project).figures[0].measured_now.values()) == {"not there"}
 
 
 def test_without_a_measure_nothing_is_said_of_them_and_damaged_ones_are_a_sentence(project, tmp_path):

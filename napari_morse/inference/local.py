@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import Lock, Thread
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class LocalRenderer:
         """Read what a box needs, so that `sharpen` in it is quick."""
         stack = self._box_of(box)
         if stack is not None:
-            with self._lock:
+            with self._lock, _one_core_left():
                 self._part(stack, cancelled)
 
     def sharpen(
@@ -152,7 +153,7 @@ class LocalRenderer:
         stack = self._box_of(box)
         if stack is None or strength <= 0:
             return painted
-        with self._lock:
+        with self._lock, _one_core_left():
             part = self._part(stack, cancelled)
             labels = self._rendered(part, self._classes(mask), stack, strength, cancelled)
         canonical = self._there(painted)
@@ -304,6 +305,28 @@ class LocalRenderer:
             done.maps, done.frame, done.native, done.work, done.logits, True,
             painted=logits, start=start, first=crop[0][0] - outer[0][0],
         )  # fmt: skip
+
+
+@contextmanager
+def _one_core_left() -> Iterator[None]:
+    """Leave a core to the window, on which strokes go on.
+
+    Each of the many short steps waits for its slowest thread: with as many threads as cores, one busy core makes a
+    stroke wait ten times as long.
+    """
+    usual = torch.get_num_threads()
+    if usual == 1:
+        yield
+        return
+    torch.set_num_threads(usual - 1)
+    # A thread that begins takes over what was set last, by whomever: that must be the usual number.
+    other = Thread(target=torch.set_num_threads, args=(usual,))
+    other.start()
+    other.join()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _spread(low: int, high: int, span: int, context: int, length: int) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ a smooth shape neither grows nor shrinks by being drawn in pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cc3d
 import numpy as np
@@ -20,6 +21,7 @@ from napari_morse.metrics.surface import bounding_box
 Plane = NDArray[np.float64]
 MOST = 4096
 """Places along the longest diameter at which the one across it is looked for; an outline has rarely so many corners."""
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 _TOP, _LEFT, _RIGHT, _BOTTOM = (0.0, 0.5), (0.5, 0.0), (0.5, 1.0), (1.0, 0.5)
 _Ends = tuple[tuple[float, float], tuple[float, float]]
 _ONE: dict[int, _Ends] = {
@@ -141,24 +143,32 @@ def _farthest(points: Plane) -> Plane:
 def _longest_across(segments: Plane, axis: Plane) -> Plane:
     """Ends of the longest stretch inside a closed outline at right angles to ``axis``, all in mm.
 
-    The length of such a stretch is linear between two corners of the outline, so the longest begins at a corner.
+    The length of such a stretch is linear between two corners of the outline, so the longest begins at a corner. Where
+    the outline itself runs across, the stretches just before it and just behind it have different lengths.
     """
     along = (axis[1] - axis[0]) / _length(axis)
     across = np.array([-along[1], along[0]])
     u, v = _dot(segments, along), _dot(segments, across)
     order = np.argsort(u, axis=1)
-    (u0, u1), (v0, v1) = np.take_along_axis(u, order, 1).T, np.take_along_axis(v, order, 1).T
+    u, v = np.take_along_axis(u, order, 1), np.take_along_axis(v, order, 1)
     places = np.unique(u)
     places = places[:: 1 + len(places) // MOST]
-    first, count = np.searchsorted(places, u0), np.searchsorted(places, u1) - np.searchsorted(places, u0)
+    at, enter, leave = max((_stretch(u, v, places, side) for side in _SIDES), key=lambda found: found[2] - found[1])
+    return np.array([at * along + enter * across, at * along + leave * across])
+
+
+def _stretch(u: Plane, v: Plane, places: Plane, side: Literal["left", "right"]) -> tuple[float, float, float]:
+    """The longest stretch at one of ``places``, just behind (``left``) or just before it: place, start and end."""
+    (u0, u1), (v0, v1) = u.T, v.T
+    first = np.searchsorted(places, u0, side)
+    count = np.searchsorted(places, u1, side) - first
     piece = np.repeat(np.arange(len(u0)), count)
     place = np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count) + first[piece]
     met = v0[piece] + (places[place] - u0[piece]) / (u1 - u0)[piece] * (v1 - v0)[piece]
     order = np.lexsort((met, place))
     enter, leave = met[order].reshape(-1, 2).T  # a closed outline is met an even number of times
     best = int((leave - enter).argmax())
-    at = places[place[order][2 * best]]
-    return np.array([at * along + enter[best] * across, at * along + leave[best] * across])
+    return float(places[place[order][2 * best]]), float(enter[best]), float(leave[best])
 
 
 def _mm(points: Plane, steps: Plane) -> Plane:

@@ -1,29 +1,20 @@
-"""What a reader measured on a case: lengths, diameters and areas, kept beside its masks. No Qt."""
+"""What a reader measures on a case: lengths, diameters and areas. No Qt."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from napari_morse.errors import DamagedFileError, InputError
+from napari_morse.errors import InputError
 from napari_morse.geometry.orientation import DISPLAY, axes_to
-from napari_morse.io.atomic import write_text
 from napari_morse.metrics.diameters import diameters
 from napari_morse.types import Array, Label, Scan
 
-FILE = "measures.json"
-"""In the folder of a case."""
-FORMAT: Final = "napari-morse-measures"
-VERSION = 1
 Kind = Literal["ruler", "diameters", "area"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Number, Number, Number]
@@ -86,14 +77,6 @@ class Measure(BaseModel):
         return f"{self.plane} {self.shown}"
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["napari-morse-measures"] = FORMAT
-    format_version: Literal[1] = 1
-    measures: tuple[Measure, ...] = ()
-
-
 def length(scan: Scan, start: Point, end: Point) -> float:
     """Distance between two points in voxel coordinates (I, J, K): mm, also for oblique scans; voxels without a size."""
     step = np.subtract(end, start)
@@ -151,8 +134,10 @@ def of_structure(
     Raises
     ------
     InputError
-        The structure is not in that slice, or the mask has another shape than the scan.
+        The structure is not in that slice, the scan has no such slice, or the mask has another shape than the scan.
     """
+    if not 0 <= index < scan.grid.shape[axis]:
+        raise InputError("The slice lies outside of the scan.", "Go to a slice of the scan.")
     if mask.shape != scan.grid.shape:
         raise InputError(f"The mask {mask.shape} does not lie on the scan {scan.grid.shape}.", "Choose its own mask.")
     across = [a for a in range(3) if a != axis]
@@ -169,131 +154,36 @@ def of_structure(
     return _measure(scan, kind, axis, index, points, values, label, reader, note)
 
 
-class Measures:
-    """The measures of a case; every change is on the disk before the next.
+def now(measure: Measure, scan: Scan, mask: Array) -> str:
+    """What a measured structure comes to in the same slice of a mask, where that is another value than it was.
 
-    Parameters
-    ----------
-    folder
-        Of the case; None: they are kept in memory only.
-    writable
-        Asked before every change of what lies in ``folder``.
-    """
-
-    def __init__(self, folder: Path | None, writable: Callable[[], bool] = lambda: True) -> None:
-        self._folder, self._writable = folder, writable
-        self._items: tuple[Measure, ...] = ()
-        self._removed: list[tuple[int, Measure]] = []
-        self._locked: InputError | None = None
-        self.notices: tuple[str, ...] = ()
-        """Sentences on what was wrong with the file."""
-        if folder is not None:
-            self._load(folder)
-
-    @property
-    def items(self) -> tuple[Measure, ...]:
-        """All of them, the oldest first."""
-        return self._items
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether one that was removed can be put back."""
-        return bool(self._removed)
-
-    def check(self) -> None:
-        """Raise InputError, in a sentence, when nothing may be changed."""
-        if self._locked is not None:
-            raise self._locked
-        if self._folder is not None and not self._writable():
-            raise InputError(
-                "This project can only be looked at here: no measure is kept.", "Open it again, with your name."
-            )
-
-    def add(self, measure: Measure) -> None:
-        """Keep a measure.
-
-        Raises
-        ------
-        InputError
-            Nothing may be changed, or it could not be written; then it is not kept.
-        """
-        self._keep((*self._items, measure))
-
-    def remove(self, measure: str) -> None:
-        """Remove the measure of that id, if there is one; `undo_remove` puts it back. Raises as `add`."""
-        for place, item in enumerate(self._items):
-            if item.id == measure:
-                self._keep((*self._items[:place], *self._items[place + 1 :]))
-                self._removed.append((place, item))
-                return
-
-    def undo_remove(self) -> Measure | None:
-        """Put the measure that was removed last back in its place; None when there is none. Raises as `add`."""
-        if not self._removed:
-            return None
-        place, item = self._removed[-1]
-        self._keep((*self._items[:place], item, *self._items[place:]))
-        self._removed.pop()
-        return item
-
-    def _keep(self, items: tuple[Measure, ...]) -> None:
-        self.check()
-        if self._folder is not None:
-            _write(self._folder, items)
-        self._items = items
-
-    def _load(self, folder: Path) -> None:
-        try:
-            self._items = read_measures(folder)
-        except DamagedFileError as error:
-            self._put_aside(folder, error)
-        except InputError as error:
-            self._locked, self.notices = error, (str(error),)
-
-    def _put_aside(self, folder: Path, error: DamagedFileError) -> None:
-        """A damaged file is never written over: it gets another name, or nothing is written."""
-        if self._writable():
-            with suppress(OSError):
-                aside = next(p for n in range(1, 10_000) if not (p := folder / f"measures-damaged-{n}.json").exists())
-                (folder / FILE).rename(aside)
-                self.notices = (f"The measures of this case are damaged. They are kept as “{aside.name}”.",)
-                return
-        self._locked, self.notices = error, (str(error),)
-
-
-def read_measures(folder: Path) -> tuple[Measure, ...]:
-    """The measures that lie in the folder of a case; none where there is no file.
+    Returns
+    -------
+    str
+        Such as ``24.1 × 12.0 mm``; ``not there`` where the structure is not in the slice any more; empty where nothing
+        is different, and for a ruler.
 
     Raises
     ------
-    DamagedFileError
-        The file is not whole, or of another kind.
     InputError
-        It can't be read, or a newer version made it.
+        The mask has another shape than the scan.
     """
-    path = folder / FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format_version"]
-        if content["format"] == FORMAT and isinstance(version, int) and version > VERSION:
-            raise InputError(f"“{FILE}” was made by a newer version: it is left as it is.", "Update napari-morse.")
-        return _File.model_validate(content).measures
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except OSError as error:
-        raise InputError(f"“{FILE}” could not be read: {error.strerror or error}.", "Check your rights.") from error
-    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedFileError(f"“{FILE}” of this case is damaged.", "Restore it from a backup.") from error
+    if measure.label is None or measure.kind == "ruler":
+        return ""
+    inside = measure.index < mask.shape[measure.axis]
+    if not inside or not (np.take(mask, measure.index, measure.axis) == measure.label).any():
+        return "not there"
+    found = again(measure, scan, mask)
+    same = found.unit == measure.unit and np.allclose(found.values, measure.values)
+    return "" if same else found.text
 
 
-def _write(folder: Path, items: tuple[Measure, ...]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder of the case could not be made: {error.strerror}.", "Check your rights."
-        ) from error
-    write_text(folder / FILE, _File(measures=items).model_dump_json(indent=1) + "\n")
+def again(measure: Measure, scan: Scan, mask: Array, reader: str = "") -> Measure:
+    """Diameters or area of the same structure in the same slice, measured anew. Raises as `of_structure`."""
+    if measure.label is None or measure.kind == "ruler":
+        raise InputError("A line says nothing of a mask.", "Draw another line.")
+    label = Label(measure.label, measure.structure or "", "#ffffff")
+    return of_structure(measure.kind, scan, mask, label, measure.axis, measure.index, reader)
 
 
 def _measure(

@@ -17,15 +17,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_morse.widgets import shortcuts
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.desk import Desk
-from napari_morse.widgets.live_wire import TOGGLE, LiveWire
+from napari_morse.widgets.live_wire import LiveWire
 from napari_morse.widgets.parts.label_list import LabelList
 from napari_morse.widgets.parts.text import Elided, Note
 from napari_morse.widgets.sharpen import Sharpener
 
-SHARPEN = "T"
-"""Strokes are sharpened, or stay as they are drawn."""
 MODES = {
     "paint": ("Brush", "Draw with the brush. [2 or P]"),
     "erase": ("Eraser", "Take away what is drawn. [1 or E]"),
@@ -69,7 +68,7 @@ class CorrectTab(QWidget):
         self.brush_size.setRange(1, LARGEST)
         self.size_text = QLabel(self)
         self.all_slices = QCheckBox("all slices", self)
-        self.sharpen = QCheckBox(f"sharpen strokes [{SHARPEN}]", self)
+        self.sharpen = QCheckBox(f"sharpen strokes [{shortcuts.chosen()['sharpen']}]", self)
         self.strength = QSlider(Qt.Orientation.Horizontal, self)
         self.strength.setRange(0, 100)
         self.strength_text = QLabel(self)
@@ -109,7 +108,7 @@ class CorrectTab(QWidget):
 
     def add_wire(self, wire: LiveWire) -> None:
         """Put the live wire beside napari's own tools."""
-        button = self.wire = QPushButton(f"Live wire [{TOGGLE}]", self)
+        button = self.wire = QPushButton(f"Live wire [{shortcuts.chosen()['wire']}]", self)
         button.setCheckable(True)
         button.setToolTip("Click along an edge: the line finds it. Enter fills.")
         button.clicked.connect(lambda _checked=False: wire.toggle())
@@ -219,7 +218,7 @@ class CorrectTab(QWidget):
             self.strength.setValue(round(100 * sharpener.strength))
         self.strength_text.setText(f"{round(100 * sharpener.strength)} %")
         tip = "After each stroke the boundary inside its box is rendered again by the model."
-        self._say(self.sharpen, blocked, f"{tip} One Ctrl+Z takes both back. [{SHARPEN}]")
+        self._say(self.sharpen, blocked, f"{tip} One Ctrl+Z takes both back. [{shortcuts.chosen()['sharpen']}]")
         self._say(self.strength, blocked, "How far the edge goes from your stroke to what the model sees.")
 
     @staticmethod

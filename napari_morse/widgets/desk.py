@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -70,6 +71,7 @@ class Desk(QObject):
         """For slow work of the tools."""
         self._loose = LooseCorrections(viewer, self)
         self._corrected: CorrectedLayer | None = None
+        self._warned: CorrectedLayer | None = None
         self._told: tuple[Any, ...] = ()
         self._then: list[Callable[[], None]] = []
         self._loose.changed.connect(self.refresh)
@@ -262,20 +264,28 @@ class Desk(QObject):
 
     def _on_refused(self, voxels: int) -> None:
         self.said.emit(KEPT_OUT.format(_voxels(voxels)))
-        show_info(KEPT_OUT.format(_voxels(voxels)))
+        if self._warned is not self._corrected:  # each time would be in the way
+            self._warned = self._corrected
+            show_info(KEPT_OUT.format(_voxels(voxels)))
 
     def _on_all(self) -> None:
         corrected = self.corrected
         if corrected is not None:
             self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
 
+    @property
+    def stop_events(self) -> tuple[Event, ...]:
+        """What to set to cancel whatever runs, even when this is gone."""
+        return self.runner.stop_event, self._loose.stop_event
+
     def stop_work(self) -> None:
-        """Cancel whatever runs."""
+        """Cancel whatever runs, and save what belongs to no project."""
         self.runner.cancel()
+        self._loose.put_away()
 
     def close_down(self) -> None:
         """Save what is loose, and let go of everything."""
-        self.stop_work()
+        self.runner.cancel()
         self._follow(None)
         self.session.setup_changed.disconnect(self.refresh)
         self.session.status_changed.disconnect(self._on_status)

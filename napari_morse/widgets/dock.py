@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakSet
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_morse.session import SegmentSession
 from napari_morse.types import Roi
-from napari_morse.widgets import keys
+from napari_morse.widgets import keys, shortcuts
 from napari_morse.widgets.ahead import Ahead
 from napari_morse.widgets.case_bar import CaseBar
 from napari_morse.widgets.case_layers import LINE
 from napari_morse.widgets.compare import Comparison, ResultLayers
-from napari_morse.widgets.correct import SHARPEN, CorrectTab
+from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.desk import Desk
 from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.layer_keys import LayerKeys
 from napari_morse.widgets.letters import Letters
-from napari_morse.widgets.live_wire import TOGGLE, LiveWire
+from napari_morse.widgets.live_wire import LiveWire
 from napari_morse.widgets.measure_box import MeasureBox
 from napari_morse.widgets.parts.brush_line import BrushLine
 from napari_morse.widgets.parts.view_bar import ViewBar
 from napari_morse.widgets.planes import Planes
 from napari_morse.widgets.project_dialogs import ask_unfinished
 from napari_morse.widgets.project_host import ProjectHost
-from napari_morse.widgets.review import KEYS, ReviewTab
+from napari_morse.widgets.review import ReviewTab
 from napari_morse.widgets.segment import SegmentTab
 from napari_morse.widgets.sharpen import Sharpener
 from napari_morse.widgets.surfaces import SurfaceView
-from napari_morse.widgets.tools_box import INTERPOLATE, ToolsBox
+from napari_morse.widgets.tools_box import ToolsBox
 from napari_morse.widgets.truth_box import TruthBox
 from napari_morse.widgets.walker import Walker
 from napari_morse.widgets.worklist import Worklist
@@ -53,9 +54,14 @@ class MorseDock(EndingWidget):
         State behind the Segment tab; a new one when None.
     """
 
+    closing = Signal()
+    """It lets go of the viewer."""
+    _open: ClassVar[WeakSet[MorseDock]] = WeakSet()
+
     def __init__(self, napari_viewer: Viewer, session: SegmentSession | None = None) -> None:
         super().__init__()
         viewer = plain(napari_viewer)
+        self._open.add(self)
         self.session = session if session is not None else SegmentSession()
         self.comparison = Comparison(viewer, self)
         self.segment = SegmentTab(viewer, self.session, self.comparison, self)
@@ -67,9 +73,13 @@ class MorseDock(EndingWidget):
         self._make_hands()
         self._letters = Letters(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
-        acts = {key: getattr(self.walker, act) for act, key in KEYS.items()}
-        more = {SHARPEN: self.correct.toggle_sharpen, TOGGLE: self.wire.toggle, INTERPOLATE: self.tools.run_interpolate}
-        self._keys = LayerKeys(viewer, acts | more)
+        acts = {
+            "sharpen": self.correct.toggle_sharpen, "wire": self.wire.toggle, "interpolate": self.tools.run_interpolate,
+        }  # fmt: skip
+        keys_of = shortcuts.chosen()
+        self._keys = LayerKeys(
+            viewer, {key: acts.get(act) or getattr(self.walker, act) for act, key in keys_of.items()}
+        )
         self._looked: ResultLayers | None = None
         self.tabs = QTabWidget(self)
         self._add_tab(self.segment, "Segment", "What runs on what, and the result in numbers.")
@@ -91,11 +101,21 @@ class MorseDock(EndingWidget):
         self._on_setup()
         runners = (
             self.host.loader, self.ahead.runner, self.case_bar.acts.runner,
-            self.desk.runner, self.sharpener.runner, self.walker.runner, self.surfaces.runner, self.truth.runner,
+            self.sharpener.runner, self.walker.runner, self.surfaces.runner, self.truth.runner,
         )  # fmt: skip
         self.watch_the_end(
-            (*self.segment.stop_events, self.wire.stop_event, *(runner.stop_event for runner in runners))
+            (
+                *self.segment.stop_events,
+                *self.desk.stop_events,
+                self.wire.stop_event,
+                *(runner.stop_event for runner in runners),
+            )
         )
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> MorseDock | None:
+        """The dock of a viewer, where one is open."""
+        return next((dock for dock in cls._open if dock.desk.viewer is viewer), None)
 
     def _make_hands(self) -> None:
         """What reviewing and correcting take."""
@@ -117,6 +137,8 @@ class MorseDock(EndingWidget):
         self.view_bar = ViewBar(self.comparison, self.surfaces, self.show_planes, self)
         self.planes: Planes | None = None
         self.walker.editing.connect(self._on_editing)
+        self.wire.toggled.connect(lambda on: self.measures.ruler.leave() if on else None)
+        self.measures.ruler.toggled.connect(lambda on: self.wire.leave() if on else None)
         self.desk.changed.connect(self._outline)
         self.desk.redrawn.connect(self._on_redrawn)
         self.desk.changed.connect(self._on_difference)
@@ -200,6 +222,8 @@ class MorseDock(EndingWidget):
 
     def close_down(self) -> None:
         """Cancel what runs and leave the viewer as it was found; the results stay."""
+        self._open.discard(self)
+        self.closing.emit()
         self.session.setup_changed.disconnect(self._on_setup)
         if self.worklist is not None and self.worklist.parent() is not None:
             self._viewer.window.remove_dock_widget(self.worklist)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_morse.types import Array, Scan
     from napari_morse.widgets.desk import Desk
 
-TOGGLE = "W"
 HINT = "Click along the edge. Enter fills, Shift+Enter erases, Backspace takes a node back, Esc leaves."
 NEAR = 8.0
 """Pixels of the screen within which a press takes hold of a node."""
@@ -306,6 +305,7 @@ class LiveWire(QObject):
             return
         layer.selected_data = set()
         layer.data = places
+        layer.editable = False  # new data makes it editable again
         if len(places):
             layer.size = size
 

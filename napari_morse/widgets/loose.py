@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info, show_warning
@@ -55,6 +56,11 @@ class LooseCorrections(QObject):
         viewer.layers.events.removed.connect(self._on_removed)
         self._open: list[LooseCase] = []  # all that is left where Qt deletes the window without a word
         self.destroyed.connect(partial(_release, self._open))
+
+    @property
+    def stop_event(self) -> Event:
+        """Set to cancel what is read."""
+        return self._loader.stop_event
 
     def of(self, scan: Scan | None) -> CorrectedLayer | None:
         """The layer that corrects a scan."""

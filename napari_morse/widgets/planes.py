@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtGui import QHideEvent, QResizeEvent
+from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.geometry.orientation import DISPLAY
-from napari_morse.types import Array, Roi, Scan
+from napari_morse.geometry.orientation import DISPLAY, Axes
+from napari_morse.types import Array, Label, Roi, Scan
 from napari_morse.widgets.ending import EndingWidget
-from napari_morse.widgets.layers import display_axes
-from napari_morse.widgets.layers_show import MARK, UNNAMED
+from napari_morse.widgets.layers import Role, carrier_of, display_axes
+from napari_morse.widgets.layers_show import UNNAMED
 from napari_morse.widgets.letters import OPPOSITE
-from napari_morse.widgets.parts.plane_image import Outline, Style
+from napari_morse.widgets.mirror import is_twin
+from napari_morse.widgets.parts.plane_image import Outline, Slices, Style
 from napari_morse.widgets.parts.plane_pane import Content, Entry, Legend, PlanePane
 from napari_morse.widgets.parts.text import Elided, Note
 
 if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
 
+Voxel = tuple[int, int, int]
 NAMES = ("axial", "coronal", "sagittal")
 """Across display axes 0, 1 and 2."""
-NEARER = 1.25
-FARTHEST, NEAREST = 1.0, 32.0
+LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
+OPAQUE = 0.4
+"""How opaque the filled masks are."""
 NOTHING = "Open a scan: its three planes are shown here."
 ONE = "The scan is a single slice: it has no other planes."
+_known: WeakKeyDictionary[Scan, Axes] = WeakKeyDictionary()
+HINT = (
+    "Click or drag: move the crosshair. Wheel: slices. Ctrl + wheel: zoom. Drag with the middle or right button: pan. "
+    "Double click: show this plane in the main view.\n"
+    "Keys: arrows, Page Up and Down, + and −, Home (fit), Enter (show in the main view)."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A mask in display order, and how it is drawn; ``source`` as of `Slices`."""
+
+    name: str
+    source: object
+    shown: Array
+    layer: Labels | None
+    style: Style = "solid"
 
 
 class Planes(EndingWidget):
     """Axial, coronal and sagittal slice through the present place.
 
     Click or drag moves the place, the wheel steps through slices, Ctrl and wheel zooms, a double click brings a plane
-    to the main view.
+    to the main view. While it is not in view it does no work, and holds no scan.
 
     Parameters
     ----------
@@ -48,271 +71,328 @@ class Planes(EndingWidget):
     def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
-        self._layer: Image | None = None
+        self._slices = tuple(Slices(across) for across in range(3))
         self._frame: Roi | None = None
-        self._zoom = FARTHEST
-        self.panes = tuple(PlanePane(self) for _ in NAMES)
-        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NOTHING, self)
-        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._rows.setSpacing(2)
-        for pane in self.panes:
-            self._rows.addWidget(pane, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.addLayout(self._rows, 1)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.place)
-        layout.addWidget(self.note)
+        self._hover: tuple[int, tuple[int, int]] | None = None
+        self._watched: tuple[Any, ...] = ()
+        self._looks, self._closed = 0, False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._refresh)
+        self._build()
         self._connect()
         self.watch_the_end(())
-        self.refresh()
+
+    def _build(self) -> None:
+        self.panes = tuple(PlanePane(self) for _ in NAMES)
+        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NOTHING, self)
+        self.masks, self.follow, self.fit = QComboBox(self), QCheckBox("follow", self), QPushButton("Fit", self)
+        self.masks.addItems((LINES, FILL, HIDDEN))
+        self.masks.setToolTip("How the masks are drawn over the planes.")
+        self.follow.setChecked(True)
+        self.follow.setToolTip("Bring the crosshair back into view wherever it moves out of a plane.")
+        self.fit.setToolTip("Show the whole of every plane (Home: of the one that has the keys).")
+        self._rows = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._rows.setSpacing(2)
+        line, layout = QHBoxLayout(), QVBoxLayout(self)
+        line.addWidget(self.legend, 1)
+        for widget in (self.masks, self.follow, self.fit):
+            line.addWidget(widget)
+        layout.setContentsMargins(2, 2, 2, 2)
+        layout.addLayout(self._rows, 1)
+        layout.addLayout(line)
+        layout.addWidget(self.place)
+        layout.addWidget(self.note)
 
     def _connect(self) -> None:
         for across, pane in enumerate(self.panes):
+            self._rows.addWidget(pane, 1)
             pane.setAccessibleName(f"{NAMES[across]} plane")
-            pane.pointed.connect(lambda row, column, across=across: self._on_pointed(across, row, column))
-            pane.stepped.connect(lambda steps, across=across: self._on_stepped(across, steps))
-            pane.zoomed.connect(self._on_zoomed)
+            pane.setAccessibleDescription(HINT)
+            pane.pointed.connect(lambda *at, across=across: self._move(dict(zip(_in_plane(across), at, strict=True))))
+            pane.hovered.connect(lambda at, across=across: self._on_hovered(across, at))
+            pane.stepped.connect(lambda steps, across=across: self._step(across, steps))
             pane.chosen.connect(lambda across=across: self.show_in_main(across))
-        for event in self._events():
-            event.connect(self._later)
-        for signal in (self._desk.changed, self._desk.acted, self._desk.redrawn):
-            signal.connect(self._later)
+            self.follow.toggled.connect(lambda on, pane=pane: setattr(pane, "follow", on))
+            self.fit.clicked.connect(lambda _=False, pane=pane: pane.fit())
+        self.masks.currentIndexChanged.connect(self.refresh)
+        for tie, slot in self._ties():
+            tie.connect(slot)
 
-    def _events(self) -> tuple[Any, ...]:
-        events = self._desk.viewer.dims.events
-        return events.current_step, events.order, events.ndisplay
+    def _ties(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        """Events and signals, and what they lead to."""
+        desk, dims, layers = self._desk, self._desk.viewer.dims.events, self._desk.viewer.layers.events
+        events = dims.point, dims.order, dims.ndisplay, layers.inserted, layers.removed
+        signals = (desk.changed, self._on_looks), (desk.acted, self._on_acted), (desk.redrawn, self._on_acted)
+        return (*((event, self.refresh) for event in events), *signals)
 
-    # What is shown
+    # When it is drawn
 
     def frame(self, box: Roi | None) -> None:
-        """Frame a box (storage order) in all planes; None: none."""
+        """Frame a box (storage order) in all planes that cross it; None: none."""
         self._frame = box
         self.refresh()
 
-    def refresh(self) -> None:
-        """Draw anew in the next turn of the event loop."""
-        if not self._soon.isActive():
+    def refresh(self, *_: Any) -> None:
+        """Draw what changed in the next turn of the event loop, once, and only in view."""
+        if not self._closed and self.isVisible() and not self._soon.isActive():
             self._soon.start(0)
 
-    def _later(self, *_: Any) -> None:
+    def _on_looks(self, *_: Any) -> None:
+        self._looks += 1
         self.refresh()
 
-    def _refresh(self) -> None:
-        layer = self._desk.scan_layer
-        if layer is not self._layer:
-            self._follow(layer)
-        if not self.isVisible():
-            return
+    def _on_acted(self, box: Roi | None = None) -> None:
+        """The corrected mask is another one inside of a box, or anywhere."""
         scan = self._desk.scan
-        voxel = self.voxel
-        if scan is None or layer is None or voxel is None:
-            for pane in self.panes:
-                pane.show_content(None)
-            self.note.say(NOTHING)
-            self.place.say("")
-            self.legend.say(())
+        there = None if box is None or scan is None else _axes(scan).roi_there(box)
+        for across, slices in enumerate(self._slices):
+            slices.changed("corrected", *(() if there is None else (there.start[across], there.stop[across])))
+        self.refresh()
+
+    def _on_hovered(self, across: int, at: tuple[int, int] | None) -> None:
+        self._hover = None if at is None else (across, at)
+        self.refresh()
+
+    def _watch(self, layers: Iterable[Image | Labels | None]) -> None:
+        """Follow how these layers look, and no others."""
+        names = ("contrast_limits", "gamma", "colormap", "show_selected_label")
+        found = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
+        if [id(x) for x in found] != [id(x) for x in self._watched]:
+            for event in self._watched:
+                event.disconnect(self._on_looks)
+            for event in found:
+                event.connect(self._on_looks)
+            self._watched, self._looks = found, self._looks + 1
+
+    # What is shown
+
+    def _refresh(self) -> None:
+        if self._closed or not self.isVisible():
             return
-        axes = display_axes(scan)
-        shown = axes.there(scan.data)
-        single = [axis for axis, n in enumerate(shown.shape) if n == 1]
+        scan, layer, voxel = self._desk.scan, self._desk.scan_layer, self.voxel
+        if scan is None or layer is None or voxel is None:
+            self._let_go()
+            self.note.say(NOTHING)
+            return
+        masks = self._masks(scan)
+        self._watch((layer, *(x.layer for x in masks)))
+        single = [axis for axis, n in enumerate(_shape(scan)) if n == 1]
         self.note.say(ONE if single else "")
-        outlines = self._outlines()
-        table = _table(layer)
+        drawn, table = masks if self.masks.currentText() != HIDDEN else [], _table(layer)
         for across, pane in enumerate(self.panes):
-            pane.setVisible(not single or across == single[0])
-            if not single or across == single[0]:
-                pane.show_content(self._content(scan, layer, shown, outlines, table, across, voxel))
-        self._say(scan, voxel)
+            shown = not single or across == single[0]
+            pane.setVisible(shown)
+            pane.show_content(self._content(scan, layer, drawn, table, across, voxel) if shown else None)
+        self._say(scan, voxel, masks)
+
+    def _let_go(self) -> None:
+        self._hover = None
+        self._watch(())
+        for pane, slices in zip(self.panes, self._slices, strict=True):
+            slices.clear()
+            pane.show_content(None)
+        self.place.say("")
+        self.legend.say(())
 
     def _content(
-        self,
-        scan: Scan,
-        layer: Image,
-        shown: Array,
-        outlines: list[tuple[str, Array, Style]],
-        table: tuple[int, ...],
-        across: int,
-        voxel: tuple[int, ...],
+        self, scan: Scan, layer: Image, masks: list[Drawn], table: tuple[int, ...], across: int, voxel: Voxel
     ) -> Content:
-        rows, columns = (axis for axis in range(3) if axis != across)
-        at = tuple(voxel[axis] if axis == across else slice(None) for axis in range(3))
-        colours = {x.id: _opaque(x.color) for x in self._desk.labels}
-        lines = [Outline(mask[at], lambda n: colours.get(n, _opaque(UNNAMED)), style) for _, mask, style in outlines]
-        framed = self._framed(scan, across, voxel, shown.shape)
-        if framed is not None:
-            lines.append(framed)
-        sides = [scan.grid.spacing[int(a)] for a in display_axes(scan).order]
-        dims = self._desk.viewer.dims
-        main = dims.ndisplay == 2 and dims.order[-3] == across + dims.ndim - 3 if dims.ndim >= 3 else False
+        axes, index, dims = _axes(scan), voxel[across], self._desk.viewer.dims
+        rows, columns = _in_plane(across)
+        sides = [scan.grid.spacing[a] for a in axes.order]
         letters = (OPPOSITE[DISPLAY[rows]], DISPLAY[rows], OPPOSITE[DISPLAY[columns]], DISPLAY[columns])
+        name = NAMES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
         return Content(
-            shown[at], (float(layer.contrast_limits[0]), float(layer.contrast_limits[1])), table, tuple(lines),
-            (sides[rows], sides[columns]), (voxel[rows], voxel[columns]), True,
-            letters if scan.orientation_known else (), self._title(scan, across, voxel[across], shown.shape[across]),
-            main, self._zoom,
-        )  # fmt: skip
+            pixels=self._slices[across].take("scan", scan, axes.there(scan.data), index),
+            limits=(float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
+            table=table,
+            outlines=tuple(self._outline(mask, across, index) for mask in masks),
+            spacing=(sides[rows], sides[columns]),
+            voxel=(voxel[rows], voxel[columns]),
+            letters=letters if scan.orientation_known else (),
+            title=f"{name} {index} of {_shape(scan)[across] - 1}",
+            main=dims.ndisplay == 2 and dims.ndim >= 3 and dims.order[-3] == across + dims.ndim - 3,
+            frame=self._framed(scan, across, index),
+        )
 
-    def _framed(self, scan: Scan, across: int, voxel: tuple[int, ...], shape: tuple[int, ...]) -> Outline | None:
-        if self._frame is None:
+    def _outline(self, mask: Drawn, across: int, index: int) -> Outline:
+        labels = self._slices[across].take(mask.name, mask.source, mask.shown, index)
+        fill = OPAQUE if self.masks.currentText() == FILL and mask.style == "solid" else 0.0
+        return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
+
+    def _framed(self, scan: Scan, across: int, index: int) -> tuple[slice, slice] | None:
+        box = None if self._frame is None else _axes(scan).roi_there(self._frame)
+        if box is None or not box.start[across] <= index < box.stop[across]:
             return None
-        box = display_axes(scan).roi_there(self._frame)
-        if not box.start[across] <= voxel[across] < box.stop[across]:
-            return None
-        rows, columns = (axis for axis in range(3) if axis != across)
-        area = np.zeros((shape[rows], shape[columns]), np.uint8)
-        area[
-            max(0, box.start[rows] - 1) : box.stop[rows] + 1, max(0, box.start[columns] - 1) : box.stop[columns] + 1
-        ] = 1
-        return Outline(area, lambda _: _opaque(MARK), "solid")
+        rows, columns = _in_plane(across)
+        return box.slices[rows], box.slices[columns]
 
-    @staticmethod
-    def _title(scan: Scan, across: int, index: int, count: int) -> str:
-        axis = "IJK"[int(display_axes(scan).order[across])]
-        name = NAMES[across] if scan.orientation_known else f"across {axis}"
-        return f"{name} {index} of {count - 1}"
-
-    def _outlines(self) -> list[tuple[str, Array, Style]]:
-        """Masks in display order, the last on top."""
-        desk, scan = self._desk, self._desk.scan
-        found: list[tuple[str, Array, Style]] = []
-        if scan is None:
-            return found
-        there = display_axes(scan).there
-        prediction, corrected = desk.prediction, desk.corrected
+    def _masks(self, scan: Scan) -> list[Drawn]:
+        """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
+        desk, there, found = self._desk, _axes(scan).there, []
+        corrected, prediction = desk.corrected, desk.prediction
+        seen = desk.host.layers.mask if desk.host is not None and desk.host.layers is not None else None
         if prediction is not None:
-            found.append(("coarse", there(prediction.coarse.data), "dotted"))
-            if corrected is None:
-                found.append(("rendered", there(prediction.rendered.data), "solid"))
-        if corrected is not None:
-            found.append(("corrected", np.asarray(corrected.layer.data), "solid"))
+            coarse, rendered = prediction.coarse, prediction.rendered
+            found.append(Drawn("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
+            if corrected is None and seen is None:
+                found.append(Drawn("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
+        name, layer = ("mask", seen) if corrected is None else ("corrected", corrected.layer)
+        if layer is not None and layer.data.shape == _shape(scan):
+            found.append(Drawn(name, layer.data, layer.data, layer))
         return found
 
-    def _say(self, scan: Scan, voxel: tuple[int, ...]) -> None:
-        stored = display_axes(scan).index_back(np.array([voxel]))[0]
-        i, j, k = (int(v) for v in stored)
-        where = f"voxel {i}, {j}, {k}"
-        if scan.size_known:
-            x, y, z = scan.grid.affine[:3, :3] @ stored + scan.grid.affine[:3, 3]
-            where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
-        names = {x.id: x.name for x in self._desk.labels}
-        masks = self._outlines()
-        number = int(masks[-1][1][tuple(voxel)]) if masks else 0
-        more = f"; {names.get(number, f'label {number}')}" if number else ""
-        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}")
-        lines = [Entry(name, style=style) for name, _, style in masks]
-        self.legend.say([*lines, *(Entry(x.name, colour=x.color) for x in self._desk.labels if masks)])
+    def _layer(self, scan: Scan, role: Role) -> Labels | None:
+        found = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
+        return next((x for x, of in found if of is not None and of.scan is scan and of.role == role), None)
 
-    def _follow(self, layer: Image | None) -> None:
-        before, self._layer = self._layer, layer
-        if before is not None:
-            for name in ("contrast_limits", "colormap", "gamma"):
-                getattr(before.events, name).disconnect(self._later)
-        if layer is not None:
-            for name in ("contrast_limits", "colormap", "gamma"):
-                getattr(layer.events, name).connect(self._later)
+    def _say(self, scan: Scan, voxel: Voxel, masks: list[Drawn]) -> None:
+        """What is under the cursor, or else in the crosshair."""
+        if self._hover is not None:
+            across, at = self._hover
+            voxel = _inside(_placed(voxel, dict(zip(_in_plane(across), at, strict=True))), scan)
+        i, j, k = (int(v) for v in _axes(scan).index_back(np.array([voxel]))[0])
+        where = f"{'crosshair' if self._hover is None else 'cursor'}: voxel {i}, {j}, {k}"
+        if scan.size_known:
+            x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
+            where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
+        number = int(masks[-1].shown[voxel]) if masks else 0
+        more = "; " + {x.id: x.name for x in self._desk.labels}.get(number, f"label {number}") if number else ""
+        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", HINT)
+        entries, labels = [Entry(x.name, style=x.style) for x in masks], self._desk.labels
+        colour = _colour(masks[-1].layer if masks else None, labels)
+        self.legend.say([*entries, *(Entry(x.name, colour=colour(x.id)) for x in labels if masks)])
 
     # Where it is
 
     @property
-    def voxel(self) -> tuple[int, int, int] | None:
+    def voxel(self) -> Voxel | None:
         """The present place as a display voxel of the scan, brought inside it; None without a scan."""
         scan, layer = self._desk.scan, self._desk.scan_layer
         if scan is None or layer is None:
             return None
-        point = self._desk.viewer.dims.point[-layer.ndim :]
-        place = [float(x) for x in layer.world_to_data(point)]
-        place = [0.0] * (3 - len(place)) + place
-        shape = display_axes(scan).there(scan.data).shape
-        i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(place, shape, strict=True))
-        return i, j, k
+        place = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
+        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in place), scan)
 
-    def go(self, voxel: tuple[int, int, int]) -> None:
-        """Move the present place to a display voxel; the main view follows, where it would be out of sight."""
-        layer, viewer = self._desk.scan_layer, self._desk.viewer
-        if layer is None:
+    def go(self, voxel: Voxel) -> None:
+        """Move the present place to a display voxel, or the nearest there is; the main view follows out of sight."""
+        scan, layer, dims = self._desk.scan, self._desk.scan_layer, self._desk.viewer.dims
+        if scan is None or layer is None:
             return
-        dims = viewer.dims
-        place = [float(x) for x in layer.data_to_world(voxel[-layer.ndim :])]
+        place = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
         first = dims.ndim - len(place)
         dims.set_point(range(first, dims.ndim), place)
-        if dims.ndisplay == 2:
-            self._follow_in_main([place[axis - first] for axis in dims.displayed])
+        if dims.ndisplay == 2 and min(dims.displayed) >= first:
+            at, camera = [place[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
+            if any(abs(a - c) > r for a, c, r in zip(at, camera.center[-2:], self._reach(), strict=True)):
+                camera.center = (0.0, *at)
 
-    def _follow_in_main(self, at: list[float]) -> None:
-        camera, canvas = self._desk.viewer.scene.camera, self._desk.viewer.canvas
-        columns = 2 if canvas.grid.enabled else 1
-        height, width = canvas.size
-        reach = (height / camera.zoom / 2, width / columns / camera.zoom / 2)
-        centre = camera.center[-2:]
-        if any(abs(a - c) > r for a, c, r in zip(at, centre, reach, strict=True)):
-            camera.center = (camera.center[0], *at)
+    def _reach(self) -> tuple[float, float]:
+        """How far one sees from the middle of the main view, down and across, in its world."""
+        canvas, zoom = self._desk.viewer.canvas, self._desk.viewer.scene.camera.zoom
+        rows, columns = canvas.grid.actual_shape(self._desk.viewer.layers)
+        return canvas.size[0] / rows / zoom / 2, canvas.size[1] / columns / zoom / 2
 
     def show_in_main(self, across: int) -> None:
-        """Show a plane in the main view, through the same place."""
-        dims = self._desk.viewer.dims
-        first = dims.ndim - 3
-        if first < 0:
+        """Show a plane in the main view, through the same place: all of it, or the place in the middle."""
+        layer, viewer, voxel = self._desk.scan_layer, self._desk.viewer, self.voxel
+        first = viewer.dims.ndim - 3
+        if layer is None or voxel is None or first < 0 or layer.ndim != 3:
             return
-        others = [axis + first for axis in range(3) if axis != across]
-        dims.ndisplay = 2
-        dims.order = (*range(first), across + first, *others)
-        voxel = self.voxel
-        if voxel is not None:
-            self.go(voxel)
+        viewer.dims.ndisplay = 2
+        viewer.dims.order = (*range(first), across + first, *(axis + first for axis in _in_plane(across)))
+        self.go(voxel)
+        shown, (low, high) = list(_in_plane(across)), layer.extent.world
+        place = np.array(layer.data_to_world(voxel))[shown]
+        whole = (high - low)[shown] <= 2 * np.array(self._reach())
+        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, place).tolist())
 
-    def _on_pointed(self, across: int, row: int, column: int) -> None:
-        voxel = self.voxel
-        if voxel is not None:
-            place = list(voxel)
-            rows, columns = (axis for axis in range(3) if axis != across)
-            place[rows], place[columns] = row, column
-            self.go((place[0], place[1], place[2]))
+    def _move(self, at: dict[int, int]) -> None:
+        """To other indices along some axes."""
+        if self.voxel is not None:
+            self.go(_placed(self.voxel, at))
 
-    def _on_stepped(self, across: int, steps: int) -> None:
-        voxel = self.voxel
-        if voxel is not None:
-            place = list(voxel)
-            place[across] += steps
-            self.go((place[0], place[1], place[2]))
-
-    def _on_zoomed(self, steps: int) -> None:
-        self._zoom = min(NEAREST, max(FARTHEST, self._zoom * NEARER**steps))
-        self.refresh()
+    def _step(self, across: int, steps: int) -> None:
+        if self.voxel is not None:
+            self._move({across: self.voxel[across] + steps})
 
     # The widget itself
 
-    def shown(self) -> None:
-        """Draw what changed while nobody looked."""
-        self.refresh()
+    shown = refresh
 
-    def stop_work(self) -> None:
-        """Nothing runs beside the window."""
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Hold nothing that nobody sees."""
+        super().hideEvent(event)
+        if event is not None and not event.spontaneous():
+            self._let_go()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Side by side where it is wide, one below the other where it is tall."""
         super().resizeEvent(event)
-        wide = self.width() > self.height()
-        self._rows.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
+        way = QBoxLayout.Direction
+        self._rows.setDirection(way.LeftToRight if self.width() > self.height() else way.TopToBottom)
+
+    def stop_work(self) -> None:
+        """Nothing runs beside the window."""
 
     def close_down(self) -> None:
         """Let go of the viewer."""
+        self._closed = True
         self._soon.stop()
-        self._follow(None)
-        for event in self._events():
-            event.disconnect(self._later)
-        for signal in (self._desk.changed, self._desk.acted, self._desk.redrawn):
-            signal.disconnect(self._later)
+        self._let_go()
+        for tie, slot in self._ties():
+            tie.disconnect(slot)
 
 
-def _opaque(colour: str) -> int:
-    return 0xFF000000 | int(colour.removeprefix("#")[:6], 16)
+def _axes(scan: Scan) -> Axes:
+    """As `display_axes`, which takes half a millisecond, once for each scan."""
+    if scan not in _known:
+        _known[scan] = display_axes(scan)
+    return _known[scan]
+
+
+def _shape(scan: Scan) -> Voxel:
+    """In display order."""
+    i, j, k = (scan.grid.shape[int(a)] for a in _axes(scan).order)
+    return i, j, k
+
+
+def _inside(place: Sequence[float], scan: Scan) -> Voxel:
+    """The nearest voxel there is, in display order."""
+    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(place, _shape(scan), strict=True))
+    return i, j, k
+
+
+def _in_plane(across: int) -> tuple[int, int]:
+    """Display axes downward and to the right."""
+    rows, columns = (axis for axis in range(3) if axis != across)
+    return rows, columns
+
+
+def _placed(voxel: Voxel, at: dict[int, int]) -> Voxel:
+    """A voxel with other indices along some axes."""
+    i, j, k = (at.get(axis, x) for axis, x in enumerate(voxel))
+    return i, j, k
+
+
+def _colour(layer: Labels | None, labels: tuple[Label, ...]) -> Callable[[int], int]:
+    """Label id → ``0xaarrggbb``: as the layer shows it, where there is one."""
+    if layer is not None:
+        return lambda number: _argb(layer.get_color(number))
+    table = {x.id: 0xFF000000 | int(x.color.removeprefix("#")[:6], 16) for x in labels}
+    return lambda number: table.get(number, 0xFF000000 | int(UNNAMED.removeprefix("#"), 16))
+
+
+def _argb(colour: Array | None) -> int:
+    """Opaque, or nothing where the colour is clear."""
+    if colour is None or not colour[3]:
+        return 0
+    r, g, b = (round(255 * float(x)) for x in colour[:3])
+    return 0xFF000000 | (r << 16) | (g << 8) | b
 
 
 def _table(layer: Image) -> tuple[int, ...]:
     """The layer's 256 colours, as ``0xffrrggbb``."""
-    rgb = np.rint(layer.colormap.map(np.linspace(0, 1, 256) ** layer.gamma)[:, :3] * 255).astype(int)
-    return tuple(int(0xFF000000 | (r << 16) | (g << 8) | b) for r, g, b in rgb)
+    rgb = np.rint(layer.colormap.map(np.linspace(0, 1, 256) ** layer.gamma)[:, :3] * 255).astype(np.int64)
+    return tuple((0xFF000000 + rgb @ (1 << 16, 1 << 8, 1)).tolist())

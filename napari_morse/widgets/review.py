@@ -7,13 +7,11 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_morse.types import Label
+from napari_morse.widgets import shortcuts
 from napari_morse.widgets.desk import Desk
 from napari_morse.widgets.parts.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.parts.walk_table import WalkTable
 from napari_morse.widgets.walker import Walker
-
-KEYS = {"next": "N", "back": "J", "accept": "A", "take_coarse": "K", "rerender": "R", "edit": "D"}
-"""By act of the `Walker`; no labels layer of napari takes these."""
 
 
 class ReviewTab(QWidget):
@@ -38,13 +36,14 @@ class ReviewTab(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
+        key = self._key = shortcuts.chosen()
         self.begin = self._button("Start correcting", self._desk.begin)
-        self.next = self._button("Next [N]", walker.next)
-        self.back = self._button("Back [J]", walker.back)
-        self.accept = self._button("Accept [A]", walker.accept)
-        self.coarse = self._button("Coarse side [K]", walker.take_coarse)
-        self.rerender = self._button("Re-render [R]", walker.rerender)
-        self.edit = self._button("Draw [D]", walker.edit)
+        self.next = self._button(f"Next [{key['next']}]", walker.next)
+        self.back = self._button(f"Back [{key['back']}]", walker.back)
+        self.accept = self._button(f"Accept [{key['accept']}]", walker.accept)
+        self.coarse = self._button(f"Coarse side [{key['take_coarse']}]", walker.take_coarse)
+        self.rerender = self._button(f"Re-render [{key['rerender']}]", walker.rerender)
+        self.edit = self._button(f"Draw [{key['edit']}]", walker.edit)
         self.reopen = self._button("Open again", walker.reopen)
         self.anew = self._button("List again", walker.list_again)
         self.table = WalkTable(self)
@@ -121,7 +120,7 @@ class ReviewTab(QWidget):
             self.about.say("")
         elif rank < 0:
             self.title.say(f"{len(walk)} patches of boundary, the most doubtful first")
-            self.about.say("Press N to go to the first one.")
+            self.about.say(f"Press {self._key['next']} to go to the first one.")
         else:
             patches = walk.patches
             sides = _between(int(patches.label[rank]), int(patches.other[rank]), self._desk.labels)
@@ -134,18 +133,30 @@ class ReviewTab(QWidget):
         self.begin.setVisible(desk.corrected is None and not desk.blocked and walker.walk is not None)
         self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
         walk, rank = walker.walk, walker.rank
-        why = walker.blocked
+        why, key = walker.blocked, self._key
         cannot = why or ("" if desk.corrected is not None else desk.blocked)
-        here = cannot or ("" if rank >= 0 else "Press N first.")
+        here = cannot or ("" if rank >= 0 else f"Press {key['next']} first.")
         sharp = here or walker.cannot_render
         decided = "" if walk is not None and rank in walk.decisions else "This patch is open."
         for button, said, tip in (
-            (self.next, why, "Go to the next open patch, in both views. [N]"),
-            (self.back, why, "Go to the open patch before. [J]"),
-            (self.accept, here, "This boundary is right: keep it as it is, and go on. Ctrl+Z takes it back. [A]"),
-            (self.coarse, here, "Take the coarse mask around this patch, and go on. Ctrl+Z takes it back. [K]"),
-            (self.rerender, sharp, "Render this boundary again, from the corrected mask as it is now. [R]"),
-            (self.edit, here, "Draw on this patch with the brush. [D]"),
+            (self.next, why, f"Go to the next open patch, in both views. [{key['next']}]"),
+            (self.back, why, f"Go to the open patch before. [{key['back']}]"),
+            (
+                self.accept,
+                here,
+                f"This boundary is right: keep it as it is, and go on. Ctrl+Z takes it back. [{key['accept']}]",
+            ),
+            (
+                self.coarse,
+                here,
+                f"Take the coarse mask around this patch, and go on. Ctrl+Z takes it back. [{key['take_coarse']}]",
+            ),
+            (
+                self.rerender,
+                sharp,
+                f"Render this boundary again, from the corrected mask as it is now. [{key['rerender']}]",
+            ),
+            (self.edit, here, f"Draw on this patch with the brush. [{key['edit']}]"),
             (self.reopen, here or decided, "Take the decision on this patch back."),
             (self.anew, cannot or self._no_mask(), "List the boundary of the corrected mask as it is now."),
         ):

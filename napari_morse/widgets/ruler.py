@@ -112,6 +112,10 @@ class Ruler(QObject):
         return self._plane.places(np.array([self._start, end], np.float64))
 
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
+        selected = self._viewer.layers.selection.active
+        if isinstance(selected, Labels) and str(selected.mode) != "pan_zoom":
+            self.leave()  # another tool was taken
+            return
         at = self._at(event)
         if at is None or event.button != 1:
             return

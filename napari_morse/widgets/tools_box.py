@@ -21,6 +21,7 @@ from napari_morse.errors import CancelledError
 from napari_morse.session.edits import Act
 from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
+from napari_morse.widgets import shortcuts
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.parts.text import Elided, Note
 from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
@@ -29,7 +30,6 @@ from napari_morse.widgets.workers import Work
 if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
 
-INTERPOLATE = "Y"
 SLICE, VOLUME = "this slice", "whole volume"
 Tool = Callable[[Array], Changed | None]
 
@@ -52,7 +52,7 @@ class ToolsBox(QWidget):
         self.drawn: dict[tuple[int, int], set[int]] = {}
         """Slices with strokes since the last interpolation, by label and storage axis across them."""
         self._job: tuple[str, CorrectedLayer, int] | None = None
-        self.interpolate = self._button(f"Interpolate [{INTERPOLATE}]", self.run_interpolate)
+        self.interpolate = self._button(f"Interpolate [{shortcuts.chosen()['interpolate']}]", self.run_interpolate)
         self.slices = Elided(parent=self)
         self.scope = QComboBox(self)
         self.scope.addItems([SLICE, VOLUME])
@@ -193,7 +193,10 @@ class ToolsBox(QWidget):
         self.unit.setText(unit)
         name = {x.id: x.name for x in self._desk.labels}.get(self._desk.label, "the structure")
         for widget, tip in (
-            (self.interpolate, f"Draw {name} in the slices between those that you drew. [{INTERPOLATE}]"),
+            (
+                self.interpolate,
+                f"Draw {name} in the slices between those that you drew. [{shortcuts.chosen()['interpolate']}]",
+            ),
             (self.scope, "Where holes are filled, islands removed, and structures grown or shrunk."),
             (self.holes, f"Give {name} the background that it encloses."),
             (self.islands, f"Leave only the largest part of {name}."),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from napari_morse.errors import InputError, MorseError
+from napari_morse.io.mask_store import ENDING, load_store
 from napari_morse.io.thumbnails import png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
-from napari_morse.session.measures import Measure, read_measures
+from napari_morse.session.measures import Measure, now
+from napari_morse.session.measures_kept import read_measures
 from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
 from napari_morse.session.report.masks import CaseMasks, Stage, load_masks
 from napari_morse.types import Array
@@ -49,6 +52,8 @@ class CaseFigures:
         Why the masks or the measures could not be read; empty when they could.
     measures
         Those of the first reader, then those of each second reader who is done.
+    measured_now
+        By id of a measure, what its structure comes to in its reader's present mask, where that is another value.
     """
 
     case: Case
@@ -59,35 +64,51 @@ class CaseFigures:
     picture: bytes = b""
     trouble: str = ""
     measures: tuple[Measure, ...] = ()
+    measured_now: Mapping[str, str] = field(default_factory=dict)
 
 
 def measure(project: Project, case: Case) -> CaseFigures:
     """Read a case's masks and measure them; what cannot be read is said in ``trouble``."""
     readings = tuple(project.readings(case.id))
-    measures, trouble = _measures(project, case, readings)
+    kept, trouble = _measures(project, case, readings)
+    measures = tuple(each for own in kept.values() for each in own)
     try:
         found = load_masks(project, case)
         ids = _ids(found)
         judged = {stage: mask for stage, mask in found.masks.items() if stage != found.truth_is}
         scores = {stage: _scores(found, mask, ids) for stage, mask in judged.items() if found.truth is not None}
         sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
-        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found), trouble, measures)
+        later = {i: text for folder, own in kept.items() for i, text in _now(found, folder, own).items()}
+        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found), trouble, measures, later)
     except MorseError as error:
         return CaseFigures(case, readings, trouble=f"{error} {trouble}".strip(), measures=measures)
 
 
-def _measures(project: Project, case: Case, readings: Sequence[Reading]) -> tuple[tuple[Measure, ...], str]:
-    """What was measured, and why some of it can't be read; nothing of a case that is to be read blind."""
+def _measures(project: Project, case: Case, readings: Sequence[Reading]) -> tuple[dict[Path, tuple[Measure, ...]], str]:
+    """What was measured, by folder, and why some of it can't be read; nothing of a case that is to be read blind."""
     if case.id in project.to_read():
-        return (), ""
-    found: tuple[Measure, ...] = ()
-    troubles = []
+        return {}, ""
+    found, troubles = {}, []
     for reader in ("", *(r.reader for r in readings if r.submitted)):
+        folder = project.folder_of(case.id, reader)
         try:
-            found += read_measures(project.folder_of(case.id, reader))
+            found[folder] = read_measures(folder)
         except InputError as error:
             troubles.append(str(error))
     return found, " ".join(troubles)
+
+
+def _now(found: CaseMasks, folder: Path, measures: Sequence[Measure]) -> dict[str, str]:
+    """What structures come to in the mask that lies beside their measures, else in the rendered one, by id."""
+    if all(each.label is None for each in measures):
+        return {}
+    try:
+        path = folder / f"corrected{ENDING}"
+        mask = load_store(path).data if path.exists() else found.masks.get("rendered")
+        later = {} if mask is None else {each.id: now(each, found.scan, mask) for each in measures}
+    except MorseError:  # of a second reader's mask; of one that the report is about it is said
+        return {}
+    return {measure: text for measure, text in later.items() if text}
 
 
 def _ids(found: CaseMasks) -> list[int]:

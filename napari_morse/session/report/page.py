@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_morse.session.measures import Measure
 from napari_morse.session.project import WORDS
 from napari_morse.session.report.figures import TOLERANCE, CaseFigures
 from napari_morse.session.report.tables import NOTE, summaries
@@ -140,8 +141,15 @@ def _measures(report: Report) -> Iterable[str]:
         )
     for f in measured:
         yield f"<h3>{escape(f.case.id)}</h3>"
-        rows = ((m.kind, m.structure or "", m.plane, m.shown, m.text, m.reader, m.when, m.note) for m in f.measures)
+        rows = (
+            (m.kind, m.structure or "", m.plane, m.shown, m.text, m.reader, m.when, _remark(f, m)) for m in f.measures
+        )
         yield _table(("measure", "structure", "plane", "slice", "value", "reader", "UTC", ""), rows)
+
+
+def _remark(f: CaseFigures, measure: Measure) -> str:
+    later = f.measured_now.get(measure.id)
+    return "; ".join(x for x in (measure.note, later and f"the mask was changed since: {later} now") if x)
 
 
 def _readings(report: Report) -> Iterable[str]:

@@ -71,6 +71,7 @@ def _case(f: CaseFigures) -> dict[str, Any]:
         "readings": [asdict(reading) for reading in f.readings],
         "trouble": f.trouble,
         "measures": [m.model_dump(mode="json") for m in f.measures],
+        "measured_now": dict(f.measured_now),
     }
 
 
@@ -115,15 +116,19 @@ def scores_csv(figures: Sequence[CaseFigures]) -> str:
 
 
 def measures_csv(figures: Sequence[CaseFigures]) -> str:
-    """One row a measure; ``across`` is the second value of diameters, ``index`` the slice along its storage axis."""
+    """One row a measure; ``across`` is the second value of diameters, ``index`` the slice along its storage axis.
+
+    ``now`` is what a structure comes to where its mask was changed since.
+    """
     columns = (
         "case", "kind", "structure", "label", "plane", "slice", "axis", "index", "value", "across", "unit", "reader",
-        "when", "note",
+        "when", "note", "now",
     )  # fmt: skip
     rows = (
         [
             f.case.id, m.kind, m.structure, m.label, m.plane, m.shown, "IJK"[m.axis], m.index, m.values[0],
             m.values[1] if len(m.values) > 1 else None, m.unit, m.reader, m.when, m.note,
+            f.measured_now.get(m.id),
         ]
         for f in figures for m in f.measures
     )  # fmt: skip

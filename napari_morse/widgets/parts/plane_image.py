@@ -1,4 +1,4 @@
-"""One slice of a scan as pixels of the screen: grey levels, the borders of masks, and where a voxel lies.
+"""One slice of a scan as pixels of the screen: grey levels, masks, and where a voxel lies.
 
 NumPy does the work; Qt is only given the finished arrays. Rows run down the screen and columns to the right. Column
 ``c`` of a slice covers the interval from ``c`` to ``c + 1``, so that the centre of a voxel lies at its index + 0.5.
@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QImage, QPainter
 
 from napari_morse.types import Array
 
@@ -46,14 +47,28 @@ class Place:
     origin: tuple[float, float]
     size: tuple[int, int]
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Voxel index (row, column), with its fraction, in the middle of the screen."""
+        return tuple(o + p / s / 2 - 0.5 for o, p, s in zip(self.origin, self.size, self.scale, strict=True))  # type: ignore[return-value]
+
     def pixel(self, row: float, column: float) -> tuple[float, float]:
         """Voxel index → pixel (down, across) of the voxel's centre."""
         return (row + 0.5 - self.origin[0]) * self.scale[0], (column + 0.5 - self.origin[1]) * self.scale[1]
 
     def index(self, down: float, across: float) -> tuple[int, int]:
         """Pixel → index of the voxel there; outside of the slice too."""
-        row, column = (o + p / s for o, p, s in zip(self.origin, (down, across), self.scale, strict=True))
-        return int(np.floor(row)), int(np.floor(column))
+        row, column = self.exact(down, across)
+        return int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
+
+    def exact(self, down: float, across: float) -> tuple[float, float]:
+        """As `index`, with the fraction: the inverse of `pixel`."""
+        row, column = (o + p / s - 0.5 for o, p, s in zip(self.origin, (down, across), self.scale, strict=True))
+        return row, column
+
+    def holds(self, row: float, column: float) -> bool:
+        """Whether the centre of a voxel is on the screen."""
+        return all(0 <= at < pixels for at, pixels in zip(self.pixel(row, column), self.size, strict=True))
 
     def seen(self, shape: tuple[int, int]) -> tuple[slice, slice]:
         """The rows and columns, of ``shape``, that any pixel shows a part of; at least one of each."""
@@ -87,7 +102,7 @@ def fitted(
     zoom
         ≥ 1; at 1 the whole slice is in view, in the middle.
     centre
-        Voxel index (row, column) to be in the middle, as far as no room is left empty for it.
+        Voxel index (row, column), with its fraction, to be in the middle, as far as no room is left empty for it.
     """
     per_mm = zoom * min(p / (n * mm) for p, n, mm in zip(size, shape, spacing, strict=True))
     scale = (per_mm * spacing[0], per_mm * spacing[1])
@@ -96,6 +111,26 @@ def fitted(
         room = pixels / step
         origin.append((count - room) / 2 if room >= count else min(max(at + 0.5 - room / 2, 0.0), count - room))
     return Place(scale, (origin[0], origin[1]), size)
+
+
+def nearer(
+    place: Place, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
+) -> tuple[float, float]:
+    """What has to be in the middle (as of `fitted`) at another ``zoom``, so that what lies at a pixel stays there.
+
+    Parameters
+    ----------
+    place
+        Before.
+    shape, spacing, zoom
+        As of `fitted`; of the view that comes.
+    fixed
+        Pixel (down, across).
+    """
+    row, column = place.exact(*fixed)
+    scale = fitted(shape, spacing, place.size, zoom, (row, column)).scale
+    down, across = ((p - n / 2) / s for p, n, s in zip(fixed, place.size, scale, strict=True))
+    return row - down, column - across
 
 
 def levels(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
@@ -112,7 +147,7 @@ def levels(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
     values: NDArray[Any] = pixels.astype(np.float64 if pixels.dtype.itemsize > 4 else np.float32)
     np.fmax(values, low, out=values)  # fmax, unlike maximum, lets go of NaN
     np.fmin(values, high, out=values)
-    return ((values - low) * (255.0 / max(high - low, 1e-30))).astype(np.uint8)
+    return np.rint((values - low) * (255.0 / max(high - low, 1e-30))).astype(np.uint8)
 
 
 def picture(grey: NDArray[np.uint8], table: Sequence[int]) -> QImage:
@@ -135,28 +170,58 @@ def picture(grey: NDArray[np.uint8], table: Sequence[int]) -> QImage:
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The borders of one mask in a slice.
+    """One mask in a slice.
 
     Parameters
     ----------
     labels
-        (rows, columns) label ids, 0 is background.
+        (rows, columns) label ids ≥ 0, 0 is background.
     colour
         Label id → ``0xaarrggbb``; with aa = 0 it is not drawn.
     style
         How the line looks.
+    fill
+        How opaque the inside is, 0 to 1.
+    looks
+        Another number wherever ``colour`` gives other colours.
     """
 
     labels: Array
     colour: Callable[[int], int]
     style: Style
+    fill: float = 0.0
+    looks: int = 0
+
+    def same_as(self, other: Outline) -> bool:
+        """Whether both are drawn alike; tells without a look at the pixels."""
+        mine, theirs = ((x.style, x.fill, x.looks) for x in (self, other))
+        return self.labels is other.labels and mine == theirs
+
+
+def filled(outline: Outline, rows: slice, columns: slice) -> Pixels:
+    """(rows, columns) ``0xaarrggbb``: the inside of a mask's labels, one pixel a voxel; clear elsewhere."""
+    labels = outline.labels[rows, columns]
+    ids, which = _ids(labels)
+    table = np.array([outline.colour(int(i)) if i else 0 for i in ids], np.uint32)
+    shown = np.where(table > 0xFFFFFF, (table & 0xFFFFFF) | np.uint32(round(255 * outline.fill) << 24), 0)
+    return shown.astype(np.uint32)[which]
+
+
+def _ids(labels: Array) -> tuple[Array, Array]:
+    """The ids there are, and for each voxel the place of its own among them; quick for few bits."""
+    if labels.dtype.itemsize > 2:
+        ids, which = np.unique(labels, return_inverse=True)
+        return ids, which.reshape(labels.shape)
+    there = np.zeros(1 << (8 * labels.dtype.itemsize), bool)
+    there[labels] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
 
 
 def outlined(outlines: Sequence[Outline], place: Place, ratio: float = 1.0) -> Pixels:
     """(down, across) ``0xaarrggbb``: the borders of masks, clear elsewhere; the last mask lies on top.
 
     Every line lies inside of its own label, along the faces of the voxels, so that where two labels touch both are
-    seen. No voxel is left out, however small it is drawn.
+    seen. No voxel is left out, however small it is drawn, but for the gaps of a broken line.
 
     Parameters
     ----------
@@ -205,11 +270,126 @@ def _faces(
     width, on, off = stroke
     lit = down % (on + off) < on
     for beside, step in ((labels[row, column], -1), (labels[row, column + 1], 1)):
-        ids, which = np.unique(beside, return_inverse=True)
-        painted = np.array([colour(int(i)) if i else 0 for i in ids], np.uint32)[which.reshape(-1)]
+        ids, which = _ids(beside)
+        painted = np.array([colour(int(i)) if i else 0 for i in ids], np.uint32)[which]
         for depth in range(width):
             across = face + (step * depth if step > 0 else -1 - depth)
             seen = lit & (down >= 0) & (down < drawn.shape[0]) & (painted > 0xFFFFFF)[:, None]
             seen &= ((across >= 0) & (across < drawn.shape[1]))[:, None]
             edge, _ = np.nonzero(seen)
             drawn[down[seen], across[edge]] = painted[edge]
+
+
+def painted(
+    pixels: Array,
+    limits: tuple[float, float],
+    table: Sequence[int],
+    outlines: Sequence[Outline],
+    place: Place,
+    ratio: float,
+) -> QImage:
+    """A slice and its masks, black around them.
+
+    Parameters
+    ----------
+    pixels, limits, table
+        As of `levels` and `picture`.
+    outlines
+        As of `outlined`.
+    place
+        Where the slice lies.
+    ratio
+        Pixels of the image, which knows it, for each of ``place``.
+    """
+    fine = place.finer(ratio)
+    rows, columns = fine.seen((pixels.shape[0], pixels.shape[1]))
+    top, left = fine.pixel(rows.start - 0.5, columns.start - 0.5)
+    where = QRectF(left, top, (columns.stop - columns.start) * fine.scale[1], (rows.stop - rows.start) * fine.scale[0])
+    image = QImage(fine.size[1], fine.size[0], QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.black)
+    painter = QPainter(image)
+    inside = (_clear(filled(outline, rows, columns)) for outline in outlines if outline.fill)
+    for part in (picture(levels(pixels[rows, columns], limits), table), *inside):
+        small = _shrunk(part, where)
+        painter.drawImage(where, small, QRectF(small.rect()))
+    painter.drawImage(QPointF(0, 0), _clear(outlined(outlines, fine, ratio)))
+    painter.end()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
+def _shrunk(image: QImage, where: QRectF) -> QImage:
+    """Made smaller, no voxel is left out; enlarged, which is not done here, voxels are seen as voxels."""
+    width, height = min(image.width(), ceil(where.width())), min(image.height(), ceil(where.height()))
+    if (width, height) == (image.width(), image.height()):
+        return image
+    small: QImage = image.scaled(
+        width, height, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
+    )
+    return small
+
+
+def _clear(pixels: Pixels) -> QImage:
+    """An image of its own memory, with alpha."""
+    rows, columns = pixels.shape
+    image = QImage(pixels.data, columns, rows, 4 * columns, QImage.Format.Format_ARGB32)  # type: ignore[call-overload]
+    own: QImage = image.copy()
+    return own
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    source: object
+    index: int
+    pixels: Array
+
+
+class Slices:
+    """The last slice taken of each of some arrays, in copies: a slice may lie scattered over all of an array's memory.
+
+    A slice whose pixels are as before is the same object as before.
+
+    Parameters
+    ----------
+    across
+        Axis across the slices.
+    """
+
+    def __init__(self, across: int) -> None:
+        self.across = across
+        self._kept: dict[str, _Taken] = {}
+        self._stale: set[str] = set()
+
+    def take(self, name: str, source: object, array: Array, index: int) -> Array:
+        """(rows, columns) a slice of an array.
+
+        Parameters
+        ----------
+        name
+            What the array is.
+        source
+            Another object where the array is another one; ``array`` itself may be a view, made anew each time.
+        array
+            Three axes.
+        index
+            Of the slice.
+        """
+        kept = self._kept.get(name)
+        if kept is not None and name not in self._stale and kept.source is source and kept.index == index:
+            return kept.pixels
+        pixels = np.array(array[tuple(index if axis == self.across else slice(None) for axis in range(3))], order="C")
+        if kept is not None and kept.pixels.dtype == pixels.dtype and np.array_equal(kept.pixels, pixels):
+            pixels = kept.pixels
+        self._kept[name] = _Taken(source, index, pixels)
+        self._stale.discard(name)
+        return pixels
+
+    def changed(self, name: str, start: int = 0, stop: int | None = None) -> None:
+        """Pixels of an array were changed in place, in the slices from ``start`` to before ``stop``; None: the last."""
+        kept = self._kept.get(name)
+        if kept is not None and start <= kept.index and (stop is None or kept.index < stop):
+            self._stale.add(name)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._kept, self._stale = {}, set()

@@ -6,35 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import (
-    QColor,
-    QFocusEvent,
-    QImage,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QWheelEvent,
-)
+from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QRegion, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_morse.types import Array
-from napari_morse.widgets.parts.plane_image import STROKES, Outline, Place, Style, fitted, levels, outlined, picture
+from napari_morse.widgets.layers_show import MARK
+from napari_morse.widgets.parts.plane_image import STROKES, Outline, Place, Style, fitted, nearer, painted
 
 NOTCH = 120
 """Eighths of a degree in one step of a wheel, as Qt counts them."""
 GAP = 7
 """Pixels around the middle of the crosshair that stay free, beyond its voxel."""
+NEARER = 1.25
+"""How much a step of the zoom enlarges."""
+FARTHEST, NEAREST = 1.0, 32.0
+"""Zoom at which the whole slice is in view, and the largest."""
 MARKED = QColor("#56b4e9")
-KEYS = {
-    Qt.Key.Key_Up: (-1, 0),
-    Qt.Key.Key_Down: (1, 0),
-    Qt.Key.Key_Left: (0, -1),
-    Qt.Key.Key_Right: (0, 1),
-}
+KEYS = {Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1)}
 STEPS = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
 ZOOMS = {Qt.Key.Key_Plus: 1, Qt.Key.Key_Equal: 1, Qt.Key.Key_Minus: -1}
+PANNING = (Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
+PLAIN = Qt.KeyboardModifier.KeypadModifier | Qt.KeyboardModifier.ShiftModifier
+"""What may be held with the keys of a pane; with anything else they are the viewer's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +43,19 @@ class Content:
     table
         256 colours, ``0xffrrggbb``.
     outlines
-        Borders of masks, the last on top.
+        Masks, the last on top.
     spacing
         Size of a voxel (down, across), in one unit.
     voxel
-        (row, column) that zooming keeps in view.
-    cross
-        Whether the crosshair is drawn there.
+        (row, column) of the crosshair.
     letters
         At the top, bottom, left and right; or empty.
     title
         Name of the plane, and where it lies.
     main
         Whether it is the plane of the main canvas.
-    zoom
-        ≥ 1.
+    frame
+        Rows and columns, stop excluded, that are framed; or None.
     """
 
     pixels: Array
@@ -73,11 +64,27 @@ class Content:
     outlines: tuple[Outline, ...]
     spacing: tuple[float, float]
     voxel: tuple[int, int]
-    cross: bool
     letters: tuple[str, ...]
     title: str
     main: bool
-    zoom: float
+    frame: tuple[slice, slice] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def pictures(self, other: Content | None) -> bool:
+        """Whether the scan and the masks of both are drawn alike."""
+        if other is None or self.pixels is not other.pixels or len(self.outlines) != len(other.outlines):
+            return False
+        alike = all(a.same_as(b) for a, b in zip(self.outlines, other.outlines, strict=True))
+        return alike and (self.limits, self.table, self.spacing) == (other.limits, other.table, other.spacing)
+
+    @property
+    def over(self) -> tuple[object, ...]:
+        """What is written and drawn over the picture."""
+        return self.voxel, self.letters, self.title, self.main, self.frame
 
 
 class PlanePane(QWidget):
@@ -91,19 +98,27 @@ class PlanePane(QWidget):
 
     pointed = Signal(int, int)
     """The voxel (row, column) that was pointed at."""
+    hovered = Signal(object)
+    """The voxel (row, column) under the cursor, or None."""
     stepped = Signal(int)
     """So many slices on."""
-    zoomed = Signal(int)
-    """So many steps nearer."""
     chosen = Signal()
     """The main canvas shall show this plane."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.content: Content | None = None
-        self._own: tuple[int, int] | None = None
-        self._centre = (0, 0)
+        self.zoom = FARTHEST
+        self.follow = True
+        """Whether the crosshair is brought back into view when it moves out of it."""
+        self._fitted: tuple[tuple[int, int], tuple[float, float]] | None = None
+        self._centre = (0.0, 0.0)
+        self._picture: tuple[Place, float, QImage] | None = None
+        self._pointing = False
+        self._panned: QPointF | None = None
         self._wheel = 0
+        self.setMouseTracking(True)
+        self.setMinimumSize(60, 50)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setCursor(Qt.CursorShape.CrossCursor)
@@ -112,18 +127,26 @@ class PlanePane(QWidget):
         """Enough to find one's way."""
         return QSize(230, 190)
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Small: the canvas comes first."""
-        return QSize(60, 50)
-
     def show_content(self, content: Content | None) -> None:
-        """Draw ``content``, or nothing; what is in the middle stays there while this pane's own mouse moves."""
+        """Draw ``content``, or nothing; not at all where nothing is another than before."""
         before, self.content = self.content, content
-        if content is not None:
-            nearer = before is None or before.zoom != content.zoom or before.pixels.shape != content.pixels.shape
-            if nearer or content.voxel != self._own:
-                self._own, self._centre = None, content.voxel
-        self.update()
+        pictured = content is not None and content.pictures(before)
+        if not pictured:
+            self._picture = None
+        if content is not None and self._fitted != (content.shape, content.spacing):
+            self._fitted = content.shape, content.spacing
+            self.fit()
+        if content is not None and (before is None or before.voxel != content.voxel):
+            self._bring_back(content.voxel)
+        if not pictured or content is None or before is None or content.over != before.over:
+            self.update()
+
+    def _bring_back(self, voxel: tuple[int, int]) -> None:
+        place = self.place
+        if self.follow and not self._pointing and place is not None and not place.holds(*voxel):
+            self._centre = voxel
+
+    # What of the slice is in view
 
     @property
     def place(self) -> Place | None:
@@ -131,57 +154,74 @@ class PlanePane(QWidget):
         shown, size = self.content, (self.height(), self.width())
         if shown is None or min(size) < 1:
             return None
-        rows, columns = shown.pixels.shape
-        return fitted((rows, columns), shown.spacing, size, shown.zoom, self._centre)
+        return fitted(shown.shape, shown.spacing, size, self.zoom, self._centre)
+
+    def fit(self) -> None:
+        """Show the whole slice."""
+        self.zoom = FARTHEST
+        self.update()
+
+    def zoom_by(self, steps: int, fixed: QPointF | None = None) -> None:
+        """So many steps nearer; ``fixed``, or else the crosshair, stays where it is."""
+        content, place = self.content, self.place
+        if content is None or place is None:
+            return
+        at = place.pixel(*content.voxel) if fixed is None else (fixed.y(), fixed.x())
+        self.zoom = min(NEAREST, max(FARTHEST, self.zoom * NEARER**steps))
+        self._move_to(nearer(place, content.shape, content.spacing, self.zoom, at))
+
+    def _move_to(self, centre: tuple[float, float]) -> None:
+        """Bring ``centre`` into the middle, as far as that can be: a way back has no dead stretch."""
+        self._centre = centre
+        place = self.place
+        if place is not None:
+            self._centre = place.middle
+        self.update()
+
+    # What is drawn
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Draw it all: a slice is read, mapped and outlined in a few milliseconds."""
+        """Draw it all; the scan and the masks only where they changed."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
         content, place = self.content, self.place
         if content is not None and place is not None:
-            self._draw_slice(painter, content, place)
-            self._draw_outlines(painter, content, place)
-            if content.cross:
-                self._draw_cross(painter, place.pixel(*content.voxel), place.scale)
+            painter.drawImage(QPointF(0, 0), self._pictured(content, place))
+            if content.frame is not None:
+                self._draw_frame(painter, content.frame, place)
+            self._draw_cross(painter, place.pixel(*content.voxel), place.scale)
             self._draw_words(painter, content)
         if self.hasFocus():
             painter.setPen(QPen(Qt.GlobalColor.white, 1, Qt.PenStyle.DotLine))
             painter.drawRect(self.rect().adjusted(2, 2, -3, -3))
         painter.end()
 
-    def _draw_slice(self, painter: QPainter, content: Content, place: Place) -> None:
-        rows, columns = place.seen((content.pixels.shape[0], content.pixels.shape[1]))
-        image = picture(levels(content.pixels[rows, columns], content.limits), content.table)
-        top, left = place.pixel(rows.start - 0.5, columns.start - 0.5)
-        bottom, right = place.pixel(rows.stop - 0.5, columns.stop - 0.5)
-        # Enlarged, voxels are seen as voxels; made smaller, none is left out.
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, min(place.scale) < 1)
-        painter.drawImage(QRectF(left, top, right - left, bottom - top), image, QRectF(image.rect()))
-
-    def _draw_outlines(self, painter: QPainter, content: Content, place: Place) -> None:
+    def _pictured(self, content: Content, place: Place) -> QImage:
+        """The scan and the masks; kept until they, or what of them is in view, change."""
         ratio = self.devicePixelRatioF()
-        drawn = outlined(content.outlines, place.finer(ratio), ratio)
-        height, width = drawn.shape
-        image = QImage(drawn.data, width, height, 4 * width, QImage.Format.Format_ARGB32)  # type: ignore[call-overload]
-        image.setDevicePixelRatio(ratio)
-        painter.drawImage(QPointF(0, 0), image)
+        if self._picture is None or self._picture[:2] != (place, ratio):
+            image = painted(content.pixels, content.limits, content.table, content.outlines, place, ratio)
+            self._picture = place, ratio, image
+        return self._picture[2]
+
+    @staticmethod
+    def _draw_frame(painter: QPainter, frame: tuple[slice, slice], place: Place) -> None:
+        """Around the voxels: no pixel of theirs is hidden."""
+        top, left = place.pixel(frame[0].start - 0.5, frame[1].start - 0.5)
+        bottom, right = place.pixel(frame[0].stop - 0.5, frame[1].stop - 0.5)
+        painter.setPen(QPen(QColor(MARK), 2))
+        painter.drawRect(QRectF(left, top, right - left, bottom - top).adjusted(-2, -2, 2, 2))
 
     def _draw_cross(self, painter: QPainter, at: tuple[float, float], scale: tuple[float, float]) -> None:
-        """Four lines that leave the voxel, and a little around it, free."""
-        y, x = at
-        free = GAP + max(scale) / 2
-        lines = (
-            (QPointF(x, 0), QPointF(x, y - free)),
-            (QPointF(x, y + free), QPointF(x, self.height())),
-            (QPointF(0, y), QPointF(x - free, y)),
-            (QPointF(x + free, y), QPointF(self.width(), y)),
-        )
+        """Lines that leave the voxel, and a little around it, free."""
+        (y, x), free = at, GAP + max(scale) / 2
+        hole = QRectF(x - free, y - free, 2 * free, 2 * free).toRect()
+        painter.setClipRegion(QRegion(self.rect()) - QRegion(hole))
         for pen in (QPen(QColor(0, 0, 0, 110), 3), QPen(QColor(255, 255, 255, 200), 1)):
             painter.setPen(pen)
-            for start, end in lines:
-                if end.x() >= start.x() and end.y() >= start.y():
-                    painter.drawLine(start, end)
+            painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
+            painter.drawLine(QPointF(0, y), QPointF(self.width(), y))
+        painter.setClipping(False)
 
     def _draw_words(self, painter: QPainter, content: Content) -> None:
         font = painter.font()
@@ -204,40 +244,66 @@ class PlanePane(QWidget):
     # What the person does
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Point there."""
+        """Point there, or take hold of the slice."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._pointing = True
             self._point(event.position())
+        elif event is not None and event.button() in PANNING:
+            self._panned = event.position()
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Drag the crosshair."""
-        if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
-            self._point(event.position())
+        """Drag the crosshair, or the slice; tell what is under the cursor."""
+        place = self.place
+        if event is None or place is None:
+            return
+        at = event.position()
+        if self._panned is not None:
+            down, across = at.y() - self._panned.y(), at.x() - self._panned.x()
+            self._panned = at
+            row, column = place.middle
+            self._move_to((row - down / place.scale[0], column - across / place.scale[1]))
+        elif self._pointing:
+            self._point(at)
+        self._hover(at)
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Let go."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._pointing = False
+        elif event is not None and event.button() in PANNING:
+            self._panned = None
+            self.setCursor(Qt.CursorShape.CrossCursor)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Bring this plane to the main canvas."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
             self.chosen.emit()
 
+    def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Nothing is under the cursor any more."""
+        super().leaveEvent(event)
+        self.hovered.emit(None)
+
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Slices, or nearer and farther with Ctrl; half notches of fine wheels add up."""
         if event is None:
             return
         turned = event.angleDelta().y()
-        if turned * self._wheel < 0:
-            self._wheel = 0
+        self._wheel = 0 if turned * self._wheel < 0 else self._wheel
         self._wheel += turned
         steps = int(self._wheel / NOTCH)
         self._wheel -= steps * NOTCH
         if steps and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.zoomed.emit(steps)
+            self.zoom_by(steps, event.position())
         elif steps:
             self.stepped.emit(-steps)  # as in the canvas: away from the person is back
         event.accept()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Arrows move the crosshair, Page Up and Down the slice, + and − the zoom, Enter chooses the plane."""
+        """Arrows move the crosshair, Page Up and Down the slice, + and − zoom, Home fits, Enter chooses the plane."""
         shown = self.content
-        if event is None or shown is None:
+        if event is None or shown is None or event.modifiers() & ~PLAIN:
             return super().keyPressEvent(event)
         key = event.key()
         if key in KEYS:
@@ -246,51 +312,44 @@ class PlanePane(QWidget):
         elif key in STEPS:
             self.stepped.emit(STEPS[Qt.Key(key)])
         elif key in ZOOMS:
-            self.zoomed.emit(ZOOMS[Qt.Key(key)])
+            self.zoom_by(ZOOMS[Qt.Key(key)])
+        elif key == Qt.Key.Key_Home:
+            self.fit()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.chosen.emit()
         else:
             super().keyPressEvent(event)
         return None
 
-    def focusInEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Show where the keys go."""
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Show where the keys go."""
-        super().focusOutEvent(event)
-        self.update()
-
     def _point(self, at: QPointF) -> None:
         place = self.place
         if place is not None:
-            self._own = self._emit(*place.index(at.y(), at.x()))
+            self._emit(*place.index(at.y(), at.x()))
 
-    def _emit(self, row: int, column: int) -> tuple[int, int]:
-        rows, columns = self.content.pixels.shape if self.content is not None else (1, 1)
-        row, column = min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
-        self.pointed.emit(row, column)
-        return row, column
+    def _emit(self, row: int, column: int) -> None:
+        rows, columns = self.content.shape if self.content is not None else (1, 1)
+        self.pointed.emit(min(max(row, 0), rows - 1), min(max(column, 0), columns - 1))
+
+    def _hover(self, at: QPointF) -> None:
+        place, shape = self.place, self.content.shape if self.content is not None else (0, 0)
+        voxel = place.index(at.y(), at.x()) if place is not None else (-1, -1)
+        self.hovered.emit(voxel if all(0 <= x < n for x, n in zip(voxel, shape, strict=True)) else None)
 
 
 def _write(painter: QPainter, area: QRectF, where: Qt.AlignmentFlag, text: str) -> None:
-    """White words with a dark edge: readable on any scan."""
-    painter.setPen(Qt.GlobalColor.black)
-    for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        painter.drawText(area.translated(x, y), where, text)
+    """White words on a dark ground: readable on any scan, and on the crosshair."""
+    painter.fillRect(painter.boundingRect(area, where, text).adjusted(-2, 0, 2, 0), QColor(0, 0, 0, 170))
     painter.setPen(Qt.GlobalColor.white)
     painter.drawText(area, where, text)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A word of the legend: a line of a ``style``, or a square of a ``colour``."""
+    """A word of the legend: a line of a ``style``, or a square of a ``colour`` (``0xaarrggbb``)."""
 
     text: str
     style: Style | None = None
-    colour: str = ""
+    colour: int = 0
 
 
 class Legend(QWidget):
@@ -307,9 +366,7 @@ class Legend(QWidget):
         """Show the entries; all of them are in the tooltip too."""
         if self.entries != tuple(entries):
             self.entries = tuple(entries)
-            lines = [f"{e.text}: {e.style} line" for e in self.entries if e.style]
-            shown = ", ".join(e.text for e in self.entries if not e.style)
-            self.setToolTip("\n".join([*lines, *([f"structures: {shown}"] if shown else [])]))
+            self.setToolTip("\n".join(e.text + (f": {e.style} line" if e.style else "") for e in self.entries))
             self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
@@ -329,18 +386,13 @@ class Legend(QWidget):
                 painter.setPen(ink)
                 painter.drawText(x, base, "…")
                 break
-            if entry.style:
+            if entry.style is not None:
                 width, on, off = STROKES[entry.style]
                 for start in range(0, self.SAMPLE - 4, on + off):
                     painter.fillRect(x + start, middle - 1, min(on, self.SAMPLE - 4 - start), width, ink)
             else:
-                painter.fillRect(x + self.SAMPLE - 14, middle - 5, 10, 10, QColor(entry.colour))
+                painter.fillRect(x + self.SAMPLE - 14, middle - 5, 10, 10, QColor.fromRgba(entry.colour))
             painter.setPen(ink)
             painter.drawText(x + self.SAMPLE, base, entry.text)
             x += needed
         painter.end()
-
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Another theme has another ink."""
-        super().changeEvent(event)
-        self.update()

@@ -1,0 +1,107 @@
+"""Review, Correct and Planes in docks of their own, over the MORSE dock, which is opened where it is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QVBoxLayout
+
+from napari_morse.widgets.correct import CorrectTab
+from napari_morse.widgets.dock import MorseDock
+from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.parts.text import Note
+from napari_morse.widgets.planes import Planes
+from napari_morse.widgets.review import ReviewTab
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+CLOSED = "The MORSE dock was closed. Open this again to go on."
+
+
+class Alone(EndingWidget):
+    """A part of the dock in a dock of its own.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it is added to.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = plain(napari_viewer)
+        self._dock: MorseDock | None = None
+        self.part: ReviewTab | CorrectTab | Planes | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self.note = Note("The MORSE dock is being opened.", self)
+        self._layout.addWidget(self.note)
+        self.watch_the_end(())
+        QTimer.singleShot(0, self._fill)  # once this one is in its dock
+
+    def make(self, dock: MorseDock) -> ReviewTab | CorrectTab | Planes:
+        """The part, over the dock's work."""
+        raise NotImplementedError
+
+    def _fill(self) -> None:
+        dock = MorseDock.of(self._viewer)
+        if dock is None:
+            _, dock = self._viewer.window.add_plugin_dock_widget("napari-morse", "MORSE")
+        if not isinstance(dock, MorseDock):
+            return
+        self._dock = dock
+        dock.closing.connect(self._on_closing)
+        self.part = self.make(dock)
+        self._layout.insertWidget(0, self.part, 1)
+        self.note.say("")
+
+    def _on_closing(self) -> None:
+        self._drop()
+        self.note.say(CLOSED)
+
+    def _drop(self) -> None:
+        part, self.part = self.part, None
+        if part is not None:
+            part.close_down()
+            part.setParent(None)
+            part.deleteLater()
+        self._dock = None
+
+    def stop_work(self) -> None:
+        """Nothing runs here that is not the dock's."""
+
+    def close_down(self) -> None:
+        """Let go of the dock."""
+        if self._dock is not None:
+            self._dock.closing.disconnect(self._on_closing)
+        self._drop()
+
+
+class ReviewAlone(Alone):
+    """The walk along the doubtful boundary."""
+
+    def make(self, dock: MorseDock) -> ReviewTab:
+        """Over the dock's walk."""
+        return ReviewTab(dock.desk, dock.walker, self)
+
+
+class CorrectAlone(Alone):
+    """Structures, tools and sharpening."""
+
+    def make(self, dock: MorseDock) -> CorrectTab:
+        """Over the dock's corrected mask."""
+        tab = CorrectTab(dock.desk, dock.sharpener, self)
+        tab.add_wire(dock.wire)
+        return tab
+
+
+class PlanesAlone(Alone):
+    """Three planes with a crosshair."""
+
+    def make(self, dock: MorseDock) -> Planes:
+        """Of the dock's scan."""
+        planes = Planes(dock.desk, self)
+        dock.walker.framed.connect(planes.frame)
+        return planes
