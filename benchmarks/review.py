@@ -29,7 +29,7 @@ from benchmarks.hand import Hand
 
 FRAME = 300
 """Milliseconds between two pictures of the film."""
-WIDTH = 900
+WIDTH = 760
 """Pixels of the film."""
 
 
@@ -59,8 +59,10 @@ class Film:
         if not self.frames or frame.tobytes() != self.frames[-1].tobytes():
             self.frames.append(frame)
 
-    def save(self, path: Path) -> None:
+    def stop(self) -> None:
         self._timer.stop()
+
+    def save(self, path: Path) -> None:
         self.frames[0].save(path, save_all=True, append_images=self.frames[1:], duration=FRAME, loop=0, optimize=True)
 
 
@@ -376,7 +378,15 @@ def main() -> int:
         review = Review(viewer, dock, given.pictures)
         film = Film(viewer.window._qt_window) if given.film is not None else None
         watch = QTimer()
-        watch.timeout.connect(lambda: viewer.close() if review.done.is_set() else None)
+
+        def look() -> None:
+            if review.done.is_set():
+                watch.stop()
+                if film is not None:
+                    film.stop()
+                viewer.close()
+
+        watch.timeout.connect(look)
         watch.start(200)
         QTimer.singleShot(2500, review.start)
         with Blame() as blame:

@@ -100,6 +100,7 @@ class Walk:
         self._flat = np.ravel_multi_index(tuple(patches.voxel.T), rendered.shape).astype(np.int64)
         self._rank = np.repeat(np.arange(len(patches)), patches.voxels)
         self._changed = np.zeros(len(self._flat), bool)
+        self._share: NDArray[np.float64] | None = None
         self.decisions: dict[int, Decision] = {}
         """By rank."""
         self._foreign: tuple[_Entry, ...] = ()
@@ -153,9 +154,10 @@ class Walk:
         return 1.0 - float(self._changed.mean()) if len(self._changed) else 1.0
 
     def _shares(self) -> NDArray[np.float64]:
-        if not len(self):
-            return np.zeros(0)
-        return 1 - np.add.reduceat(self._changed.astype(float), self._ends[:-1]) / self.patches.voxels
+        if self._share is None:
+            changed = np.add.reduceat(self._changed.astype(float), self._ends[:-1]) if len(self) else np.zeros(0)
+            self._share = 1 - changed / self.patches.voxels
+        return self._share
 
     def counter(self) -> Counter:
         """How far the walk is."""
@@ -175,6 +177,7 @@ class Walk:
         if len(at):
             where = np.unravel_index(at, mask.shape)
             self._changed[inside] = mask[where] != self._rendered[where]
+            self._share = None
 
     # Decisions
 
