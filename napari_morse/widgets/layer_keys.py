@@ -44,7 +44,7 @@ class LayerKeys:
 
     def _bind(self, target: Any) -> None:
         for key, act in self._acts.items():
-            target.bind_key(key, _ignoring(act), overwrite=True)
+            target.bind_key(key, ignoring(act), overwrite=True)
         self._bound.append(target)
 
     def _meet(self, layer: Layer) -> None:
@@ -58,7 +58,9 @@ class LayerKeys:
         self._bound = [target for target in self._bound if target is not event.value]
 
 
-def _ignoring(act: Callable[[], Any]) -> Callable[[Any], None]:
+def ignoring(act: Callable[[], Any]) -> Callable[[Any], None]:
+    """An act as napari calls one that is bound to a key: with whatever it is bound on."""
+
     def pressed(_target: Any) -> None:
         act()
 

@@ -7,14 +7,12 @@ read off backwards from wherever the cursor is.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.draw import line, polygon2mask
 from skimage.graph import MCP_Geometric
 
 from napari_morse.types import Array
@@ -33,11 +31,13 @@ FLAT = 0.03
 """Cost of a pixel on a full edge: what remains is the length, so that paths do not wander along edges."""
 _ORDERS = ((1, 0), (0, 1))
 REACH = 80
-"""Pixels around a node that are looked at first; where the cursor is further away, more."""
-QUICK = 25_000
-"""Pixels of the coarser grid on which paths to a far cursor are found."""
-SPARE = 24
-"""Pixels that are looked at beyond the cursor."""
+"""Pixels around a node within which paths are found at once."""
+QUICK, MOST = 25_000, 100_000
+"""Pixels of the coarser grid that shows where a path to a far cursor runs, and how many there may be at most."""
+LEAP = 7
+"""Pixels along a side of the coarser grid's, where `MOST` allows: in larger ones edges drown."""
+BESIDE = 8
+"""Pixels on either side of the coarse path between which the path itself is found."""
 
 
 def edge_cost(picture: Array, spacing: Sequence[float]) -> NDArray[np.float64]:
@@ -86,6 +86,9 @@ def _on_crest(strength: Array, steps: Sequence[Array], spacing: Sequence[float])
 class Wire:
     """Paths from one node to anywhere.
 
+    Near the node all of them are found once. Further away a coarser grid shows where the path runs, and the cheapest
+    one beside that is found: quick enough to follow the cursor, and the same when it is clicked.
+
     Parameters
     ----------
     cost
@@ -98,43 +101,50 @@ class Wire:
 
     def __init__(self, cost: NDArray[np.float64], spacing: Sequence[float], node: Pixel) -> None:
         self._cost, self._spacing, self.node = cost, tuple(spacing), node
+        reach = REACH if cost.size > QUICK else max(cost.shape)
+        low = [max(0, a - reach) for a in node]
+        high = [min(n, a + reach + 1) for a, n in zip(node, cost.shape, strict=True)]
+        self._corner, self._ends = (low[0], low[1]), (high[0], high[1])
+        self._near = MCP_Geometric(cost[low[0] : high[0], low[1] : high[1]], sampling=self._spacing)
+        self._near.find_costs([self._local(node)])
         self._coarse: MCP_Geometric | None = None
-        self._look(node)
+        fine, large = (int(np.ceil(np.sqrt(cost.size / pixels))) for pixels in (QUICK, MOST))
+        self._step = max(2, min(LEAP, fine), large)
 
     def to(self, pixel: Pixel) -> Path:
         """The cheapest path from the node; the pixel is brought into the image."""
         rows, columns = self._cost.shape
         there = min(max(int(pixel[0]), 0), rows - 1), min(max(int(pixel[1]), 0), columns - 1)
-        inside = all(a <= x < b for a, x, b in zip(self._corner, there, self._ends, strict=True))
-        if not inside:
-            self._look(there)
-        local = self._paths.traceback(tuple(a - c for a, c in zip(there, self._corner, strict=True)))
-        return np.asarray(local, np.int64) + self._corner
+        if all(a <= x < b for a, x, b in zip(self._corner, there, self._ends, strict=True)):
+            return np.asarray(self._near.traceback(self._local(there)), np.int64) + self._corner
+        return self._beside(self._rough(there), there)
 
-    def quick(self, pixel: Pixel) -> Path:
-        """As `to`, for a cursor that is on its way: far from the node the path is found on a coarser grid."""
-        if all(a <= x < b for a, x, b in zip(self._corner, pixel, self._ends, strict=True)):
-            return self.to(pixel)
-        there = tuple(min(max(int(x), 0), n - 1) for x, n in zip(pixel, self._cost.shape, strict=True))
-        step = max(2, int(np.ceil(np.sqrt(self._cost.size / QUICK))))
+    def _local(self, pixel: Pixel) -> Pixel:
+        return pixel[0] - self._corner[0], pixel[1] - self._corner[1]
+
+    def _rough(self, there: Pixel) -> Path:
+        """The path on the coarser grid, in its own pixels."""
+        step = self._step
         if self._coarse is None:
             sides = tuple(s * step for s in self._spacing)
             self._coarse = MCP_Geometric(_blocks(self._cost, step), sampling=sides)
             self._coarse.find_costs([tuple(x // step for x in self.node)])
-        rough = np.asarray(self._coarse.traceback(tuple(x // step for x in there)), np.int64)[1:-1] * step + step // 2
-        corners = np.concatenate([[self.node], np.minimum(rough, np.array(self._cost.shape) - 1), [there]])
-        return _joined(corners)
+        return np.asarray(self._coarse.traceback(tuple(x // step for x in there)), np.int64)
 
-    def _look(self, there: Pixel) -> None:
-        """Find all paths in a window around the node that holds ``there``."""
-        low = [max(0, min(a - REACH, b - SPARE)) for a, b in zip(self.node, there, strict=True)]
-        high = [
-            min(n, max(a + REACH, b + SPARE) + 1) for a, b, n in zip(self.node, there, self._cost.shape, strict=True)
-        ]
-        self._corner, self._ends = (low[0], low[1]), (high[0], high[1])
-        part = self._cost[low[0] : high[0], low[1] : high[1]]
-        self._paths = MCP_Geometric(part, sampling=self._spacing)
-        self._paths.find_costs([tuple(a - c for a, c in zip(self.node, self._corner, strict=True))])
+    def _beside(self, rough: Path, there: Pixel) -> Path:
+        """The cheapest path that stays near a coarse one."""
+        step, spare = self._step, -(-BESIDE // self._step)
+        low = np.maximum(rough.min(axis=0) - spare, 0)
+        lane = np.zeros(rough.max(axis=0) + spare + 1 - low, bool)
+        lane[tuple((rough - low).T)] = True
+        lane = ndimage.maximum_filter(lane, 2 * spare + 1).repeat(step, axis=0).repeat(step, axis=1)
+        corner = low * step
+        part = self._cost[corner[0] : corner[0] + lane.shape[0], corner[1] : corner[1] + lane.shape[1]]
+        lane = lane[: part.shape[0], : part.shape[1]]
+        first, last = tuple(self.node - corner), tuple(there - corner)
+        paths = MCP_Geometric(np.where(lane, part, -1.0), sampling=self._spacing)  # below 0 there is no way through
+        paths.find_costs([first], [last])
+        return np.asarray(np.array(paths.traceback(last), np.int64) + corner)
 
 
 def _blocks(cost: NDArray[np.float64], step: int) -> NDArray[np.float64]:
@@ -142,12 +152,6 @@ def _blocks(cost: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     padded = np.pad(cost, [(0, -n % step) for n in cost.shape], mode="edge")
     rows, columns = (n // step for n in padded.shape)
     return np.asarray(padded.reshape(rows, step, columns, step).mean(axis=(1, 3)))
-
-
-def _joined(corners: NDArray[np.int64]) -> Path:
-    """Straight lines of pixels from corner to corner."""
-    parts = [np.stack(line(*a, *b), axis=1)[1:] for a, b in itertools.pairwise(corners)]  # type: ignore[no-untyped-call]
-    return np.concatenate([corners[:1], *parts]).astype(np.int64)
 
 
 @dataclass(eq=False)
@@ -188,8 +192,37 @@ class Contour:
         self.nodes.append(pixel)
 
     def preview(self, pixel: Pixel) -> Path:
-        """The path from the last node to the cursor; quick."""
-        return self.wire(self.nodes[-1]).quick(pixel)
+        """The path that `add` would lay."""
+        return self.wire(self.nodes[-1]).to(pixel)
+
+    def insert(self, place: int, pixel: Pixel) -> None:
+        """Set a node on path ``place``, between the nodes at its ends; no other path changes."""
+        after = self.nodes[(place + 1) % len(self.nodes)]
+        self.paths[place : place + 1] = [self.wire(self.nodes[place]).to(pixel), self.wire(after).to(pixel)[::-1]]
+        self.nodes.insert(place + 1, pixel)
+
+    def remove(self, index: int) -> None:
+        """Take a node away and join those beside it; no other path changes."""
+        closed = self.closed
+        if closed:
+            self.take_back()
+        self.nodes.pop(index)
+        if 0 < index < len(self.nodes):
+            self.paths[index - 1 : index + 1] = [self.wire(self.nodes[index - 1]).to(self.nodes[index])]
+        elif self.paths:
+            self.paths.pop(0 if index == 0 else -1)
+        if closed:
+            self.close()
+
+    def node_near(self, place: tuple[float, float], within: float) -> int | None:
+        """Which node lies at no more than ``within`` mm from a place in pixels, the nearest; None where none does."""
+        away = [float(np.hypot(*(np.subtract(node, place) * self.spacing))) for node in self.nodes]
+        return int(np.argmin(away)) if away and min(away) <= within else None
+
+    def path_near(self, place: tuple[float, float], within: float) -> int | None:
+        """As `node_near`, of the paths."""
+        away = [float(np.hypot(*((path - place) * self.spacing).T).min()) for path in self.paths]
+        return int(np.argmin(away)) if away and min(away) <= within else None
 
     def take_back(self) -> None:
         """Take the last node back; a closed contour is opened first."""
@@ -225,10 +258,20 @@ class Contour:
         return np.concatenate([np.array(self.nodes[:1], np.int64), *(path[1:] for path in self.paths)])
 
     def filled(self) -> NDArray[np.bool_]:
-        """(R, C) what a closed contour encloses, the pixels under the line included."""
-        pixels = self.line()
+        """(R, C) what a closed contour encloses: pixels whose centre lies in it, and those under the line.
+
+        Where it crosses itself, what it goes around twice is not enclosed (even-odd). Of a contour that is not closed,
+        only what lies under the line.
+        """
         inside = np.zeros(self.cost.shape, bool)
-        if len(pixels) > 2:
-            inside |= polygon2mask(self.cost.shape, pixels)  # type: ignore[no-untyped-call]
+        pixels = self.line()
+        if self.closed:
+            ahead = np.roll(pixels, -1, axis=0)
+            down = ahead[:, 0] - pixels[:, 0]
+            upper = np.where((down > 0)[:, None], pixels, ahead)[down != 0]  # of each step from row to row
+            low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
+            crossed = np.zeros(high - low, np.int64)
+            np.add.at(crossed, tuple((upper - low).T), 1)
+            inside[low[0] : high[0], low[1] : high[1]] = np.cumsum(crossed, axis=1) % 2 == 1
         inside[tuple(pixels.T)] = True
         return inside
