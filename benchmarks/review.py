@@ -316,7 +316,7 @@ class Review:
         """Display voxels around the structure under work in the slice in view, in order."""
         from skimage.measure import find_contours
 
-        plane = self.dock.tools._plane()
+        plane = self.dock.desk.plane
         shown = plane.of(self.layer().data) == self.dock.desk.label
         line = max(find_contours(np.pad(shown, 1).astype(float), 0.5), key=len) - 1
         centre = line.mean(axis=0)

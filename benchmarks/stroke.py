@@ -1,21 +1,25 @@
-"""What a stroke costs: rendering its boundary again, with kept maps and without: ``python -m benchmarks.stroke``.
+"""What a stroke costs: rendering its boundary again, with the machine to itself or beside busy processes.
 
-    python -m benchmarks.stroke [--model-2d NAME_OR_DIR] [--model-3d NAME_OR_DIR] [--rounds 9] [--json FILE]
+    python -m benchmarks.stroke [--strokes 40] [--busy 0] [--json FILE]
 
 A coronal slice of the sample head on 512 × 512 pixels, and a region of 96 × 96 × 96 voxels of it: the mask is the
-hippocampus that the 3-D model finds, grown by two voxels. Boxes: the whole slice, or 64 × 64 × 64 voxels, and a stroke
-of 40 × 40 pixels, or 20 × 20 voxels of one slice, on the boundary. ``first``: nothing kept, the model loaded;
-``kept``: the median of the others.
+hippocampus that the 3-D model finds, grown by two voxels. Each stroke is a box around a random voxel of the boundary
+(a fixed draw) whose maps are kept; the 64 × 64 × 64 voxels are one box, again and again. ``first``: nothing kept, the
+model loaded. ``elsewhere``: cores that something else used meanwhile (Linux; near 0, or the times are those of a busy
+machine).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from napari_morse import zoo
@@ -25,6 +29,7 @@ from napari_morse.io import open_scan
 from napari_morse.types import Array, Grid, Roi, Scan
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
+STAT = Path("/proc/stat")
 
 
 def head() -> tuple[Scan, Array]:
@@ -62,7 +67,7 @@ def cut(whole: Scan, mask: Array, side: int = 96) -> tuple[Scan, Array]:
 
 
 def moved(mask: Array) -> Array:
-    """Every structure grown by two voxels in the plane."""
+    """Every structure grown by two voxels, of a picture within its plane."""
     flat = [a for a in range(3) if mask.shape[a] == 1]
     ball = ndimage.generate_binary_structure(3, 1)
     for axis in flat:
@@ -74,57 +79,73 @@ def moved(mask: Array) -> Array:
     return grown
 
 
-def around(mask: Array, sides: tuple[int, int, int]) -> Roi:
-    """A box of about these sides around a voxel of the boundary."""
+def busy_seconds() -> float:
+    """Of all cores together since the machine started; 0 where Linux does not tell."""
+    if not STAT.exists():
+        return 0.0
+    user, nice, system, _, _, irq, soft, steal = map(int, STAT.read_text().split("\n")[0].split()[1:9])
+    return (user + nice + system + irq + soft + steal) / 100
+
+
+def boxes(mask: Array, sides: tuple[int, int, int], count: int) -> list[Roi]:
+    """Boxes of these sides, as far as the scan reaches, around drawn voxels of the boundary."""
     edge = np.argwhere(ndimage.morphological_gradient(mask, size=[1 if n == 1 else 3 for n in mask.shape]) > 0)
-    middle = edge[len(edge) // 2]
-    start = [max(0, min(n - s, m - s // 2)) for m, s, n in zip(middle, sides, mask.shape, strict=True)]
-    stop = [min(n, a + s) for a, s, n in zip(start, sides, mask.shape, strict=True)]
-    return Roi(tuple(map(int, start)), tuple(map(int, stop)))  # type: ignore[arg-type]
-
-
-def timed(
-    model: str, scan: Scan, rough: Array, boxes: dict[str, tuple[int, int, int]], rounds: int
-) -> dict[str, dict[str, float]]:
-    predictor = Predictor(zoo.load(model))
-    predictor.set_scan(scan)
-    mask = moved(rough)
-    found = {}
-    for name, sides in boxes.items():
-        box = around(mask, sides)
-        local = LocalRenderer(predictor)
-        seconds = []
-        for _ in range(rounds + 1):
-            begin = time.perf_counter()
-            local.sharpen(mask, box)
-            seconds.append(time.perf_counter() - begin)
-        found[name] = {
-            "first_ms": 1000 * seconds[0],
-            "kept_ms": 1000 * float(np.median(seconds[1:])),
-            "worst_ms": 1000 * max(seconds[1:]),
-            "border_voxels": float(np.count_nonzero(ndimage.morphological_gradient(mask[box.slices], size=3) > 0)),
-        }
+    found = []
+    for middle in np.random.default_rng(0).choice(edge, count):
+        ends = list(zip(middle.tolist(), sides, mask.shape, strict=True))
+        start = tuple(max(0, min(n - s, m - s // 2)) for m, s, n in ends)
+        stop = tuple(min(n, a + s) for a, (_, s, n) in zip(start, ends, strict=True))
+        found.append(Roi(start, stop))  # type: ignore[arg-type]
     return found
 
 
+def timed(model: str, scan: Scan, truth: Array, sides: tuple[int, int, int], strokes: int) -> dict[str, float]:
+    """Milliseconds of the first stroke, and of those whose maps are kept."""
+    predictor = Predictor(zoo.load(model), "cpu")
+    predictor.set_scan(scan)
+    mask, local = moved(truth), LocalRenderer(predictor)
+    drawn = boxes(mask, sides, 1) * strokes if min(sides) > 1 else boxes(mask, sides, strokes)
+    begun = time.perf_counter()
+    local.sharpen(mask, drawn[0])
+    first, seconds, others = time.perf_counter() - begun, [], 0.0
+    for box in drawn:
+        local.warm(box)
+        used, own, begun = busy_seconds(), time.process_time(), time.perf_counter()
+        local.sharpen(mask, box)
+        seconds.append(time.perf_counter() - begun)
+        others += busy_seconds() - used - (time.process_time() - own)
+    ms = 1000 * np.array(seconds)
+    return {"first": 1000 * first, "median": float(np.median(ms)), "95 %": float(np.percentile(ms, 95)),
+            "most": float(ms.max()), "elsewhere": max(0.0, others) / sum(seconds)}  # fmt: skip
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model-2d", default="hippocampus-2d")
-    parser.add_argument("--model-3d", default="hippocampus-3d")
-    parser.add_argument("--rounds", type=int, default=9)
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strokes", type=int, default=40)
+    parser.add_argument("--busy", type=int, default=0, help="processes that keep a core busy meanwhile")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     whole, mask = head()
     flat, solid = slice_512(whole, mask), cut(whole, mask)
-    found = {
-        "slice of 512 x 512": timed(
-            given.model_2d, *flat, {"stroke": (40, 1, 40), "all of it": (512, 1, 512)}, given.rounds
-        ),
-        "region": timed(given.model_3d, *solid, {"stroke": (20, 1, 20), "64 x 64 x 64": (64, 64, 64)}, given.rounds),
+    scenes = {
+        "512 x 512, 40 x 40 pixels": ("hippocampus-2d", *flat, (40, 1, 40)),
+        "512 x 512, 120 x 120 pixels": ("hippocampus-2d", *flat, (120, 1, 120)),
+        "512 x 512, all of it": ("hippocampus-2d", *flat, (512, 1, 512)),
+        "96 x 96 x 96, 20 x 20 voxels": ("hippocampus-3d", *solid, (20, 1, 20)),
+        "96 x 96 x 96, 64 x 64 x 64 voxels": ("hippocampus-3d", *solid, (64, 64, 64)),
     }
-    for place, boxes in found.items():
-        for name, row in boxes.items():
-            print(f"{place}, {name}: " + ", ".join(f"{key} {value:.0f}" for key, value in row.items()))
+    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(given.busy)]
+    try:
+        found = {name: timed(*scene, given.strokes) for name, scene in scenes.items()}
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+    for name, row in found.items():
+        times = ", ".join(f"{key} {value:.0f}" for key, value in row.items() if key != "elsewhere")
+        print(f"{name:34} ms: {times}; elsewhere {row['elsewhere']:.2f} cores")
+    print(f"{torch.get_num_threads()} threads, {given.busy} busy processes beside it")
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -180,10 +180,6 @@ class Roi:
         stop = tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True))
         return Roi(start, stop)  # type: ignore[arg-type]
 
-    def meets(self, other: Roi) -> bool:
-        """Whether both have a voxel in common."""
-        return all(a < d and c < b for a, b, c, d in zip(self.start, self.stop, other.start, other.stop, strict=True))
-
     def grown(self, by: int, shape: tuple[int, int, int]) -> Roi:
         """The box with ``by`` voxels more on each side, as far as they lie in ``shape``."""
         start = tuple(max(0, a - by) for a in self.start)

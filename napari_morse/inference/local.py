@@ -84,7 +84,8 @@ class LocalRenderer:
     Parameters
     ----------
     predictor
-        After `Predictor.set_scan`. Its model should have met rough masks in training (`sharpens`).
+        After `Predictor.set_scan`. Its model should have met rough masks in training (``train.rough``); others may make
+        a good stroke worse.
     cache
         Bytes of decoder maps to keep.
     """
@@ -95,11 +96,6 @@ class LocalRenderer:
         self._parts: OrderedDict[Box, _Part] = OrderedDict()
         self._lock = Lock()
         self._ids = np.array([0, *(entry.id for entry in predictor.card.labels)])
-
-    @property
-    def sharpens(self) -> bool:
-        """Whether the model's renderer was trained on rough masks; others may make a good stroke worse."""
-        return self._predictor.card.recipe.train.rough > 0
 
     @property
     def kept_bytes(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,35 +21,30 @@ class Protection:
         self.shape = shape
         self.locked: frozenset[int] = frozenset()
         """Labels that nothing may be painted with, nor painted over."""
-        self._kept: dict[Hashable, NDArray[np.int64]] = {}
+        self._kept: dict[int, NDArray[np.int64]] = {}
         self._all: NDArray[np.int64] | None = None
 
-    def keep(self, name: Hashable, voxel: NDArray[np.int64]) -> None:
-        """Keep (n, 3) voxels, storage order, as they are."""
-        self._kept[name] = np.ravel_multi_index(tuple(voxel.T), self.shape).astype(np.int64)
+    def keep(self, patch: int, voxel: NDArray[np.int64]) -> None:
+        """Keep a patch's (n, 3) voxels, storage order, as they are."""
+        self._kept[patch] = np.ravel_multi_index(tuple(voxel.T), self.shape).astype(np.int64)
         self._all = None
 
-    def let_go(self, name: Hashable) -> None:
-        """No longer keep what was kept under a name."""
-        self._kept.pop(name, None)
+    def let_go(self, patch: int) -> None:
+        """No longer keep a patch's voxels."""
+        self._kept.pop(patch, None)
         self._all = None
 
-    def let_go_of(self, names: Iterable[Hashable]) -> None:
-        """No longer keep what was kept under any of the names."""
-        for name in list(names):
-            self.let_go(name)
+    def let_go_all(self) -> None:
+        """No longer keep any patch's voxels; locks stay."""
+        self._kept.clear()
+        self._all = None
 
     @property
-    def names(self) -> tuple[Hashable, ...]:
-        """Under which something is kept."""
+    def patches(self) -> tuple[int, ...]:
+        """Those whose voxels are kept."""
         return tuple(self._kept)
 
-    @property
-    def any(self) -> bool:
-        """Whether anything is protected."""
-        return bool(self.locked or self._kept)
-
-    def allowed(self, mask: Array, box: Roi) -> NDArray[np.bool_]:
+    def _allowed(self, mask: Array, box: Roi) -> NDArray[np.bool_]:
         """Voxels of a box that may change; of the box's shape, storage order."""
         free = np.ones(box.shape, bool)
         if self.locked:
@@ -66,9 +59,9 @@ class Protection:
     def refused(self, mask: Array, values: Array, box: Roi) -> NDArray[np.bool_]:
         """Voxels of a box where ``values`` differ from the mask and may not be taken over."""
         differs: NDArray[np.bool_] = values != mask[box.slices]
-        if not self.any or not differs.any():
+        if not (self.locked or self._kept) or not differs.any():
             return np.zeros(box.shape, bool)
-        free = self.allowed(mask, box)
+        free = self._allowed(mask, box)
         if self.locked:
             free &= ~np.isin(values, list(self.locked))
         return differs & ~free

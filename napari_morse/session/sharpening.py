@@ -41,11 +41,6 @@ class Sharpening:
     _lock: Lock = field(default_factory=Lock)
 
     @property
-    def ready(self) -> bool:
-        """Whether the model is loaded and has read the scan's grey levels."""
-        return self._local is not None
-
-    @property
     def blocked(self) -> str:
         """Why strokes cannot be sharpened, as a sentence with the way out; empty when they can."""
         found = _model(self.engine, self.model)

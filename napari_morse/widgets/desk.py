@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Signal
@@ -16,6 +17,7 @@ from napari_morse.session import SegmentSession
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.loose import LooseCorrections
+from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
 from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
@@ -119,6 +121,25 @@ class Desk(QObject):
         return own or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
 
     @property
+    def mask(self) -> Array | None:
+        """(I, J, K) the corrected mask, else the rendered one, storage order; None where there is neither."""
+        corrected, prediction = self.corrected, self.prediction
+        if corrected is not None:
+            return corrected.corrections.mask
+        return None if prediction is None else np.asarray(prediction.rendered.data)
+
+    @property
+    def plane(self) -> PlaneInView | None:
+        """The slice of `scan` that is in view; None in 3-D, and outside of it."""
+        scan, layer = self.scan, self.scan_layer
+        return None if scan is None or layer is None else plane_in_view(self.viewer, scan, layer)
+
+    def name_of(self, label: int) -> str:
+        """What a label stands for."""
+        names = {0: "background"} | {x.id: x.name for x in self.labels}
+        return names.get(label, f"label {label}")
+
+    @property
     def label(self) -> int:
         """Id of the structure under work; 0 where there is no mask to correct."""
         corrected = self.corrected
@@ -188,13 +209,6 @@ class Desk(QObject):
         self._then.clear()
         show_error(str(error))
 
-    def allowed(self, box: Roi) -> Array:
-        """(box's shape) bool, storage order: voxels that an act may change."""
-        corrected = self.corrected
-        if corrected is None:
-            raise RuntimeError(NO_MASK)
-        return corrected.protection.allowed(corrected.corrections.mask, box)
-
     def apply(self, box: Roi, values: Array, kind: str, state: int | None = None) -> str:
         """One act on the corrected mask, on the disk when this returns; see `CorrectedLayer.act`.
 
@@ -225,6 +239,8 @@ class Desk(QObject):
     def refresh(self) -> None:
         """Look again, and tell when anything is another than before."""
         corrected = self.corrected
+        if self._told and self._told[0] is not self.scan:
+            self._then.clear()  # what was to be done next was meant for another scan
         if corrected is not self._corrected:
             self._follow(corrected)
         now = (

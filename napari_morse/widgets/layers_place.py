@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,14 @@ WORLD = _world(DISPLAY)
 """(4, 4): millimetres RAS+ → millimetres in the viewer's world (I, P, L)."""
 
 
+_known: WeakKeyDictionary[Scan, Axes] = WeakKeyDictionary()
+
+
 def display_axes(scan: Scan) -> Axes:
-    """Storage order of ``scan`` → display order, and back."""
-    return axes_to(scan.grid, DISPLAY)
+    """Storage order of ``scan`` → display order, and back; found once for each scan, since it takes half a ms."""
+    if scan not in _known:
+        _known[scan] = axes_to(scan.grid, DISPLAY)
+    return _known[scan]
 
 
 def display_to_world(scan: Scan) -> Matrix:

@@ -14,7 +14,7 @@ from napari_morse.widgets.corrected import UNDO
 from napari_morse.widgets.parts.wire_edges import Edges
 from napari_morse.widgets.parts.wire_keys import BorrowedKeys
 from napari_morse.widgets.parts.wire_line import WireLine
-from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
+from napari_morse.widgets.plane_of import PlaneInView
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -193,7 +193,7 @@ class LiveWire(QObject):
         scan, layer = desk.scan, desk.scan_layer
         if scan is None or layer is None:
             return
-        self._scan, self._plane = scan, plane_in_view(self._viewer, scan, layer)
+        self._scan, self._plane = scan, desk.plane
         if self._plane is None:
             self.said.emit("The live wire works in slices: switch 3-D off, and go to a slice of the scan.")
             self._edges.stop()
@@ -357,10 +357,7 @@ class LiveWire(QObject):
     # What happens
 
     def _on_dims(self, _event: Any = None) -> None:
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        if not self._active or scan is None or layer is None:
-            return
-        if plane_in_view(self._viewer, scan, layer) != self._plane:
+        if self._active and self._desk.plane != self._plane:
             self._look("Another slice.")
 
     def _on_mode(self, _event: Any = None) -> None:

@@ -10,18 +10,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_morse.errors import InputError
 from napari_morse.session.measures import Measure, again, length, now, of_structure, ruler
 from napari_morse.session.measures_kept import Measures
 from napari_morse.types import Array, Label, Roi, Scan
 from napari_morse.widgets.layers import display_axes
+from napari_morse.widgets.parts.act_button import act_button
 from napari_morse.widgets.parts.measure_layer import Line, MeasureLayer, lines_of
-from napari_morse.widgets.parts.measure_ruler import Drawn, EndsRuler
 from napari_morse.widgets.parts.measure_table import OLD, MeasureTable
 from napari_morse.widgets.parts.text import Note
-from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
+from napari_morse.widgets.plane_of import PlaneInView, go_to, turn_to
+from napari_morse.widgets.ruler import Drawn, Ruler
 
 if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
@@ -54,7 +55,7 @@ class MeasureBox(QWidget):
         self._now: dict[str, str] = {}
         self._due: list[str] = []
         self._live: Line | None = None
-        self.ruler = EndsRuler(desk, self._drawn_lines, self)
+        self.ruler = Ruler(desk, self._drawn_lines, self)
         self.shown = MeasureLayer(desk.viewer, self._on_undone)
         self._soon, self._redraw = self._timer(self._look), self._timer(self._draw)
         self._make_widgets()
@@ -62,16 +63,18 @@ class MeasureBox(QWidget):
         self.refresh()
 
     def _make_widgets(self) -> None:
-        self.line = self._button("Ruler", self.ruler.toggle, "")
+        self.line = act_button(self, "Ruler", self.ruler.toggle)
         self.line.setCheckable(True)
-        self.diameters = self._button("Diameters", lambda: self.structure("diameters"), "")
-        self.area = self._button("Area", lambda: self.structure("area"), "")
+        self.diameters = act_button(self, "Diameters", lambda: self.structure("diameters"))
+        self.area = act_button(self, "Area", lambda: self.structure("area"))
         self.table = MeasureTable(self)
-        self.delete = self._button("Delete", self.remove, "Take the selected measure away.")
-        self.anew = self._button(
-            "Measure again", self.measure_again, "Measure the selected structure anew, in the mask as it is now."
+        self.delete = act_button(self, "Delete", self.remove, "Take the selected measure away.")
+        self.anew = act_button(
+            self, "Measure again", self.measure_again, "Measure the selected structure anew, in the mask as it is now."
         )
-        self.restore = self._button("Undo", self.undo, "Put back what was taken away, moved or measured again last.")
+        self.restore = act_button(
+            self, "Undo", self.undo, "Put back what was taken away, moved or measured again last."
+        )
         self.legend, self.note = Note(LEGEND, self), Note(parent=self)
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.line, self.diameters, self.area):
@@ -85,12 +88,6 @@ class MeasureBox(QWidget):
         layout.addWidget(self.legend)
         layout.addLayout(second)
         layout.addWidget(self.note)
-
-    def _button(self, text: str, act: Callable[[], None], tip: str) -> QPushButton:
-        button = QPushButton(text, self)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _checked=False: act())
-        return button
 
     def _timer(self, act: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -115,7 +112,7 @@ class MeasureBox(QWidget):
 
     def structure(self, kind: Literal["diameters", "area"]) -> None:
         """Measure the structure under work in the slice in view."""
-        scan, plane, mask, label = self._desk.scan, self._plane(), self._mask(), self._label()
+        scan, plane, mask, label = self._desk.scan, self._desk.plane, self._desk.mask, self._label()
         if scan is None or plane is None or mask is None or label is None:
             self.note.say(self._why() or "Show a slice of the scan, and choose a structure.")
             return
@@ -169,7 +166,7 @@ class MeasureBox(QWidget):
 
     def measure_again(self) -> None:
         """Measure the structure of the current row anew, in the present mask."""
-        measure, scan, mask = self._current(), self._desk.scan, self._mask()
+        measure, scan, mask = self._current(), self._desk.scan, self._desk.mask
         if measure is not None and scan is not None and mask is not None:
             try:
                 self._keep(again(measure, scan, mask, self._reader), measure.id)
@@ -198,31 +195,12 @@ class MeasureBox(QWidget):
         scan, layer, viewer = self._desk.scan, self._desk.scan_layer, self._desk.viewer
         if scan is None or layer is None or not 0 <= row < len(self.measures.items):
             return
-        measure = self.measures.items[row]
-        axes = display_axes(scan)
-        across = axes.order.index(measure.axis)
-        first = viewer.dims.ndim - 3
-        if first < 0:
-            return
-        place = axes.index_there(np.array(measure.voxel)).mean(axis=0)
-        others = [axis + first for axis in range(3) if axis != across]
-        viewer.dims.order = (*range(first), across + first, *others)
-        world = [float(x) for x in layer.data_to_world(place)]
-        viewer.dims.set_point(range(first, first + 3), world)
-        viewer.scene.camera.center = (0.0, *(world[axis - first] for axis in others))
+        measure, axes = self.measures.items[row], display_axes(scan)
+        if viewer.dims.ndim >= 3:
+            turn_to(viewer, axes.order.index(measure.axis))
+            go_to(viewer, layer, axes.index_there(np.array(measure.voxel)).mean(axis=0))
 
     # What it works on
-
-    def _plane(self) -> PlaneInView | None:
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        return None if scan is None or layer is None else plane_in_view(self._desk.viewer, scan, layer)
-
-    def _mask(self) -> Array | None:
-        """The corrected mask, else the rendered one."""
-        corrected, prediction = self._desk.corrected, self._desk.prediction
-        if corrected is not None:
-            return corrected.corrections.mask
-        return None if prediction is None else np.asarray(prediction.rendered.data)
 
     def _label(self) -> Label | None:
         """The structure under work; without a corrected mask, the one of the selected layer."""
@@ -247,7 +225,7 @@ class MeasureBox(QWidget):
     def _why(self) -> str:
         if self._desk.scan is None or self._desk.scan_layer is None:
             return "Open a scan first."
-        return "" if self._mask() is not None else "There is no mask to measure: run a model, or start correcting."
+        return "" if self._desk.mask is not None else "There is no mask to measure: run a model, or start correcting."
 
     # What is shown
 
@@ -324,7 +302,7 @@ class MeasureBox(QWidget):
 
     def _drawn_lines(self) -> list[Drawn]:
         """The lines of the slice in view."""
-        scan, plane = self._desk.scan, self._plane()
+        scan, plane = self._desk.scan, self._desk.plane
         if scan is None or plane is None:
             return []
         there = display_axes(scan).index_there
@@ -359,7 +337,7 @@ class MeasureBox(QWidget):
 
     def _look(self) -> None:
         """Measure one structure, and the next in the next turn of the event loop; the kept values stay as they were."""
-        scan, mask = self._desk.scan, self._mask()
+        scan, mask = self._desk.scan, self._desk.mask
         if scan is None or mask is None or not self._due:
             self._due = []
             return

@@ -8,6 +8,7 @@ from napari.layers import Points
 
 from napari_morse.types import Array, Patches, Scan
 from napari_morse.widgets.layers import display_axes, patch_attributes
+from napari_morse.widgets.plane_of import go_to
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,7 +41,7 @@ class PatchView:
             layer = self._layer = self._add(voxel, scan)
         else:
             layer.data = voxel
-        self._go_to(layer, axes.index_there(patches.centre[rank : rank + 1])[0])
+        go_to(self._viewer, layer, axes.index_there(patches.centre[rank : rank + 1])[0])
 
     def _add(self, voxel: Array, scan: Scan) -> Points:
         selected = set(self._viewer.layers.selection)
@@ -55,12 +56,3 @@ class PatchView:
         layer, self._layer = self.layer, None
         if layer is not None:
             self._viewer.layers.remove(layer)
-
-    def _go_to(self, layer: Points, voxel: Array) -> None:
-        place = [float(x) for x in layer.data_to_world(voxel)]
-        dims, first = self._viewer.dims, self._viewer.dims.ndim - layer.ndim
-        for axis, x in enumerate(place, start=first):
-            dims.set_point(axis, x)
-        camera = self._viewer.scene.camera
-        shown = [place[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
-        camera.center = tuple([0.0] * (3 - len(shown)) + shown)

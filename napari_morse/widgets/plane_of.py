@@ -86,6 +86,23 @@ class PlaneInView:
         return Roi(tuple(start), tuple(stop))  # type: ignore[arg-type]
 
 
+def turn_to(viewer: ViewerModel, across: int) -> None:
+    """Show slices across a display axis (0, 1 or 2) of the scans, upright as in `plane_in_view`."""
+    first = viewer.dims.ndim - 3
+    others = [axis + first for axis in range(3) if axis != across]
+    viewer.dims.ndisplay = 2
+    viewer.dims.order = (*range(first), across + first, *others)
+
+
+def go_to(viewer: ViewerModel, layer: Layer, voxel: Sequence[float]) -> None:
+    """Bring a display voxel of a layer into its slice and into the middle of the view."""
+    place = [float(x) for x in layer.data_to_world(voxel)]
+    dims, first = viewer.dims, viewer.dims.ndim - len(place)
+    dims.set_point(range(first, dims.ndim), place)
+    shown = [place[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
+    viewer.scene.camera.center = tuple([0.0] * (3 - len(shown)) + shown)
+
+
 def plane_in_view(viewer: ViewerModel, scan: Scan, layer: Layer) -> PlaneInView | None:
     """The slice of a scan that is in view; None in 3-D, and where the viewer stands outside the scan.
 

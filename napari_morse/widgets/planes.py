@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -13,7 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.geometry.orientation import DISPLAY, Axes
+from napari_morse.geometry.orientation import DISPLAY
 from napari_morse.types import Array, Label, Roi, Scan
 from napari_morse.widgets.ending import EndingWidget
 from napari_morse.widgets.layers import Role, carrier_of, display_axes
@@ -23,6 +22,7 @@ from napari_morse.widgets.mirror import is_twin
 from napari_morse.widgets.parts.plane_image import Outline, Slices, Style
 from napari_morse.widgets.parts.plane_pane import Content, Entry, Legend, PlanePane
 from napari_morse.widgets.parts.text import Elided, Note
+from napari_morse.widgets.plane_of import turn_to
 
 if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
@@ -35,7 +35,6 @@ OPAQUE = 0.4
 """How opaque the filled masks are."""
 NOTHING = "Open a scan: its three planes are shown here."
 ONE = "The scan is a single slice: it has no other planes."
-_known: WeakKeyDictionary[Scan, Axes] = WeakKeyDictionary()
 HINT = (
     "Click or drag: move the crosshair. Wheel: slices. Ctrl + wheel: zoom. Drag with the middle or right button: pan. "
     "Double click: show this plane in the main view.\n"
@@ -145,7 +144,7 @@ class Planes(EndingWidget):
     def _on_acted(self, box: Roi | None = None) -> None:
         """The corrected mask is another one inside of a box, or anywhere."""
         scan = self._desk.scan
-        there = None if box is None or scan is None else _axes(scan).roi_there(box)
+        there = None if box is None or scan is None else display_axes(scan).roi_there(box)
         for across, slices in enumerate(self._slices):
             slices.changed("corrected", *(() if there is None else (there.start[across], there.stop[across])))
         self.refresh()
@@ -198,7 +197,7 @@ class Planes(EndingWidget):
     def _content(
         self, scan: Scan, layer: Image, masks: list[Drawn], table: tuple[int, ...], across: int, voxel: Voxel
     ) -> Content:
-        axes, index, dims = _axes(scan), voxel[across], self._desk.viewer.dims
+        axes, index, dims = display_axes(scan), voxel[across], self._desk.viewer.dims
         rows, columns = _in_plane(across)
         sides = [scan.grid.spacing[a] for a in axes.order]
         letters = (OPPOSITE[DISPLAY[rows]], DISPLAY[rows], OPPOSITE[DISPLAY[columns]], DISPLAY[columns])
@@ -222,7 +221,7 @@ class Planes(EndingWidget):
         return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
 
     def _framed(self, scan: Scan, across: int, index: int) -> tuple[slice, slice] | None:
-        box = None if self._frame is None else _axes(scan).roi_there(self._frame)
+        box = None if self._frame is None else display_axes(scan).roi_there(self._frame)
         if box is None or not box.start[across] <= index < box.stop[across]:
             return None
         rows, columns = _in_plane(across)
@@ -230,7 +229,7 @@ class Planes(EndingWidget):
 
     def _masks(self, scan: Scan) -> list[Drawn]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        desk, there, found = self._desk, _axes(scan).there, []
+        desk, there, found = self._desk, display_axes(scan).there, []
         corrected, prediction = desk.corrected, desk.prediction
         seen = desk.host.layers.mask if desk.host is not None and desk.host.layers is not None else None
         if prediction is not None:
@@ -252,13 +251,13 @@ class Planes(EndingWidget):
         if self._hover is not None:
             across, at = self._hover
             voxel = _inside(_placed(voxel, dict(zip(_in_plane(across), at, strict=True))), scan)
-        i, j, k = (int(v) for v in _axes(scan).index_back(np.array([voxel]))[0])
+        i, j, k = (int(v) for v in display_axes(scan).index_back(np.array([voxel]))[0])
         where = f"{'crosshair' if self._hover is None else 'cursor'}: voxel {i}, {j}, {k}"
         if scan.size_known:
             x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
             where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
         number = int(masks[-1].shown[voxel]) if masks else 0
-        more = "; " + {x.id: x.name for x in self._desk.labels}.get(number, f"label {number}") if number else ""
+        more = f"; {self._desk.name_of(number)}" if number else ""
         self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", HINT)
         entries, labels = [Entry(x.name, style=x.style) for x in masks], self._desk.labels
         colour = _colour(masks[-1].layer if masks else None, labels)
@@ -297,11 +296,9 @@ class Planes(EndingWidget):
     def show_in_main(self, across: int) -> None:
         """Show a plane in the main view, through the same place: all of it, or the place in the middle."""
         layer, viewer, voxel = self._desk.scan_layer, self._desk.viewer, self.voxel
-        first = viewer.dims.ndim - 3
-        if layer is None or voxel is None or first < 0 or layer.ndim != 3:
+        if layer is None or voxel is None or viewer.dims.ndim < 3 or layer.ndim != 3:
             return
-        viewer.dims.ndisplay = 2
-        viewer.dims.order = (*range(first), across + first, *(axis + first for axis in _in_plane(across)))
+        turn_to(viewer, across)
         self.go(voxel)
         shown, (low, high) = list(_in_plane(across)), layer.extent.world
         place = np.array(layer.data_to_world(voxel))[shown]
@@ -345,16 +342,9 @@ class Planes(EndingWidget):
             tie.disconnect(slot)
 
 
-def _axes(scan: Scan) -> Axes:
-    """As `display_axes`, which takes half a millisecond, once for each scan."""
-    if scan not in _known:
-        _known[scan] = display_axes(scan)
-    return _known[scan]
-
-
 def _shape(scan: Scan) -> Voxel:
     """In display order."""
-    i, j, k = (scan.grid.shape[int(a)] for a in _axes(scan).order)
+    i, j, k = (scan.grid.shape[int(a)] for a in display_axes(scan).order)
     return i, j, k
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
-
-from napari_morse.types import Label
 from napari_morse.widgets import shortcuts
 from napari_morse.widgets.desk import Desk
+from napari_morse.widgets.parts.act_button import act_button
 from napari_morse.widgets.parts.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.parts.walk_table import WalkTable
 from napari_morse.widgets.walker import Walker
@@ -37,15 +35,15 @@ class ReviewTab(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         key = self._key = shortcuts.chosen()
-        self.begin = self._button("Start correcting", self._desk.begin)
-        self.next = self._button(f"Next [{key['next']}]", walker.next)
-        self.back = self._button(f"Back [{key['back']}]", walker.back)
-        self.accept = self._button(f"Accept [{key['accept']}]", walker.accept)
-        self.coarse = self._button(f"Coarse side [{key['take_coarse']}]", walker.take_coarse)
-        self.rerender = self._button(f"Re-render [{key['rerender']}]", walker.rerender)
-        self.edit = self._button(f"Draw [{key['edit']}]", walker.edit)
-        self.reopen = self._button("Open again", walker.reopen)
-        self.anew = self._button("List again", walker.list_again)
+        self.begin = act_button(self, "Start correcting", self._desk.begin)
+        self.next = act_button(self, f"Next [{key['next']}]", walker.next)
+        self.back = act_button(self, f"Back [{key['back']}]", walker.back)
+        self.accept = act_button(self, f"Accept [{key['accept']}]", walker.accept)
+        self.coarse = act_button(self, f"Coarse side [{key['take_coarse']}]", walker.take_coarse)
+        self.rerender = act_button(self, f"Re-render [{key['rerender']}]", walker.rerender)
+        self.edit = act_button(self, f"Draw [{key['edit']}]", walker.edit)
+        self.reopen = act_button(self, "Open again", walker.reopen)
+        self.anew = act_button(self, "List again", walker.list_again)
         self.table = WalkTable(self)
         self.note = Note(parent=self)
         self._lay_out()
@@ -54,11 +52,6 @@ class ReviewTab(QWidget):
         walker.said.connect(self.note.say)
         desk.changed.connect(self.refresh)
         self.refresh()
-
-    def _button(self, text: str, act: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text, self)
-        button.clicked.connect(lambda _checked=False: act())
-        return button
 
     def _lay_out(self) -> None:
         acts = QGridLayout()
@@ -123,7 +116,7 @@ class ReviewTab(QWidget):
             self.about.say(f"Press {self._key['next']} to go to the first one.")
         else:
             patches = walk.patches
-            sides = _between(int(patches.label[rank]), int(patches.other[rank]), self._desk.labels)
+            sides = " | ".join(self._desk.name_of(int(x[rank])) for x in (patches.label, patches.other))
             self.title.say(f"Patch {rank + 1} of {len(walk)}: {sides}")
             wrong = 100 * patches.probability[rank]
             self.about.say(f"{patches.length[rank]:.1f} mm, {wrong:.0f} % likely wrong, {walk.state(rank)}")
@@ -170,8 +163,3 @@ class ReviewTab(QWidget):
         """Let go."""
         self.walker.changed.disconnect(self.refresh)
         self._desk.changed.disconnect(self.refresh)
-
-
-def _between(label: int, other: int, labels: tuple[Label, ...]) -> str:
-    names = {0: "background"} | {x.id: x.name for x in labels}
-    return " | ".join(names.get(number, f"label {number}") for number in (label, other))

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -23,8 +22,9 @@ from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, r
 from napari_morse.types import Array
 from napari_morse.widgets import shortcuts
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.parts.act_button import act_button
 from napari_morse.widgets.parts.text import Elided, Note
-from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
+from napari_morse.widgets.plane_of import PlaneInView
 from napari_morse.widgets.workers import Work
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class ToolsBox(QWidget):
         self.drawn: dict[tuple[int, int], set[int]] = {}
         """Slices with strokes since the last interpolation, by label and storage axis across them."""
         self._job: tuple[str, CorrectedLayer, int] | None = None
-        self.interpolate = self._button(f"Interpolate [{shortcuts.chosen()['interpolate']}]", self.run_interpolate)
+        self.interpolate = act_button(self, f"Interpolate [{shortcuts.chosen()['interpolate']}]", self.run_interpolate)
         self.slices = Elided(parent=self)
         self.scope = QComboBox(self)
         self.scope.addItems([SLICE, VOLUME])
-        self.holes = self._button("Fill holes", self.run_holes)
-        self.islands = self._button("Remove islands", self.run_islands)
-        self.bigger = self._button("Grow", lambda: self.run_grow(1))
-        self.smaller = self._button("Shrink", lambda: self.run_grow(-1))
+        self.holes = act_button(self, "Fill holes", self.run_holes)
+        self.islands = act_button(self, "Remove islands", self.run_islands)
+        self.bigger = act_button(self, "Grow", lambda: self.run_grow(1))
+        self.smaller = act_button(self, "Shrink", lambda: self.run_grow(-1))
         self.mm = QDoubleSpinBox(self)
         self.mm.setRange(0.1, 50)
         self.mm.setDecimals(1)
@@ -74,11 +74,6 @@ class ToolsBox(QWidget):
         desk.viewer.dims.events.order.connect(self._on_dims)
         desk.viewer.dims.events.ndisplay.connect(self._on_dims)
         self.refresh()
-
-    def _button(self, text: str, act: Callable[[], None]) -> QPushButton:
-        button = QPushButton(text, self)
-        button.clicked.connect(lambda _checked=False: act())
-        return button
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
@@ -105,7 +100,7 @@ class ToolsBox(QWidget):
 
     def run_interpolate(self) -> None:
         """Draw the structure in the slices between those that were drawn."""
-        plane, scan = self._plane(), self._desk.scan
+        plane, scan = self._desk.plane, self._desk.scan
         if plane is None or scan is None:
             self.note.say(self._why() or "Show a slice of the scan first.")
             return
@@ -135,12 +130,8 @@ class ToolsBox(QWidget):
 
     def _scope(self) -> tuple[int | None, int | None]:
         """Storage axis and index of the slice, or neither."""
-        plane = self._plane()
+        plane = self._desk.plane
         return plane.storage if plane is not None and self.scope.currentText() == SLICE else (None, None)
-
-    def _plane(self) -> PlaneInView | None:
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        return None if scan is None or layer is None else plane_in_view(self._desk.viewer, scan, layer)
 
     def _run(self, kind: str, tool: Tool) -> None:
         corrected = self._desk.corrected
@@ -191,7 +182,7 @@ class ToolsBox(QWidget):
         why = self._why()
         unit = "mm" if self._desk.scan is None or self._desk.scan.size_known else "px"
         self.unit.setText(unit)
-        name = {x.id: x.name for x in self._desk.labels}.get(self._desk.label, "the structure")
+        name = self._desk.name_of(self._desk.label)
         for widget, tip in (
             (
                 self.interpolate,
@@ -209,7 +200,7 @@ class ToolsBox(QWidget):
         self._say_slices()
 
     def _say_slices(self) -> None:
-        plane = self._plane()
+        plane = self._desk.plane
         if plane is None:
             self.slices.say("")
             return
@@ -242,7 +233,7 @@ class ToolsBox(QWidget):
             corrected.stroked.connect(self._on_stroke)
 
     def _on_stroke(self, act: Act) -> None:
-        plane = self._plane()
+        plane = self._desk.plane
         if plane is not None:
             axis = plane.storage[0]
             if act.box.shape[axis] == 1:

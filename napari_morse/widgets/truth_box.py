@@ -149,8 +149,7 @@ class TruthBox(QWidget):
 
     def _on_measured(self, found: _Figures) -> None:
         if found.asked == self._asked:
-            name = {x.id: x.name for x in self._desk.labels}.get(self._label(), "")
-            self.figures.say("\n".join((name, *found.lines)))
+            self.figures.say("\n".join((self._desk.name_of(self._label()), *found.lines)))
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):

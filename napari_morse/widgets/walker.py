@@ -224,9 +224,9 @@ class Walker(QObject):
         if walk is None or corrected is None:
             return
         if walk.decisions.get(rank) in ("accepted", "coarse"):
-            corrected.protection.keep(("patch", rank), walk.patches.of(rank))
+            corrected.protection.keep(rank, walk.patches.of(rank))
         else:
-            corrected.protection.let_go(("patch", rank))
+            corrected.protection.let_go(rank)
 
     # What happens
 
@@ -267,8 +267,7 @@ class Walker(QObject):
         corrected = self._desk.corrected
         self.walk, self.rank = walk, rank
         if corrected is not None:
-            kept = corrected.protection
-            kept.let_go_of(name for name in kept.names if isinstance(name, tuple) and name[0] == "patch")
+            corrected.protection.let_go_all()
             corrected.timeline = corrected.corrections
         if walk is None:
             self.framed.emit(None)

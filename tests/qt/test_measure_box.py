@@ -43,7 +43,7 @@ def test_a_line_is_as_long_as_it_is_in_the_patient(viewer, dock, scene, order, q
     scan, _, corrected = scene
     viewer.dims.order = order
     box, mouse = dock.measures, Mouse(viewer, corrected.layer)
-    plane = box._plane()
+    plane = dock.desk.plane
     first, last = plane.places(np.array([[2.0, 3.0], [12.0, 9.0]]))
     before = list(viewer.mouse_drag_callbacks)
     box.ruler.begin()
@@ -72,7 +72,7 @@ def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, do
     box.structure("diameters")
     box.structure("area")
     diameters, area = box.measures.items
-    axis, index = box._plane().storage
+    axis, index = dock.desk.plane.storage
     plane = np.take(truth, index, axis)
     sides = [s for a, s in enumerate(scan.grid.spacing) if a != axis]
     assert area.values[0] == pytest.approx(plane.sum() * np.prod(sides))
@@ -88,7 +88,7 @@ def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, do
     qtbot.waitUntil(lambda: not box.table.item(1, 2).text().endswith("*"))
     viewer.dims.order = (2, 0, 1)
     box.go(0)
-    assert viewer.dims.order[0] == display_axes(scan).order.index(axis) and box._plane().storage == (axis, index)
+    assert viewer.dims.order[0] == display_axes(scan).order.index(axis) and dock.desk.plane.storage == (axis, index)
     box.table.setCurrentCell(0, 0)
     box.remove()
     assert box.measures.items == (area,)
@@ -101,7 +101,7 @@ def test_what_was_measured_before_correcting_began_is_kept_then(viewer, dock, qt
     scan, _ = oblique_scan()
     layer = add_scan(viewer, scan)
     dock.measures.ruler.begin()
-    mouse, plane = Mouse(viewer, layer), dock.measures._plane()
+    mouse, plane = Mouse(viewer, layer), dock.desk.plane
     for voxel in plane.places(np.array([[2.0, 3.0], [12.0, 9.0]])):
         mouse.click(voxel)
     assert len(dock.measures.measures.items) == 1
@@ -110,9 +110,10 @@ def test_what_was_measured_before_correcting_began_is_kept_then(viewer, dock, qt
     assert read_measures(dock.desk.folder) == dock.measures.measures.items and len(dock.measures.measures.items) == 1
 
 
-def line(viewer, box, layer, first=(2.0, 3.0), last=(12.0, 9.0)):
+def line(viewer, dock, layer, first=(2.0, 3.0), last=(12.0, 9.0)):
     """Draw a line with two clicks in the slice in view."""
-    mouse, ends = Mouse(viewer, layer), box._plane().places(np.array([first, last]))
+    box = dock.measures
+    mouse, ends = Mouse(viewer, layer), dock.desk.plane.places(np.array([first, last]))
     box.ruler.begin()
     for end in ends:
         mouse.click(end)
@@ -123,9 +124,9 @@ def line(viewer, box, layer, first=(2.0, 3.0), last=(12.0, 9.0)):
 def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end):
     scan, _, corrected = scene
     box = dock.measures
-    ends, mouse = line(viewer, box, corrected.layer)
+    ends, mouse = line(viewer, dock, corrected.layer)
     before = box.measures.items[0]
-    to = box._plane().places(np.array([[7.0, 16.0]]))[0]
+    to = dock.desk.plane.places(np.array([[7.0, 16.0]]))[0]
     mouse.drag(ends[end] + 0.2 * (ends[1 - end] - ends[end]) / np.ptp(ends), to)
     (moved,) = box.measures.items
     stored = display_axes(scan).index_back(np.array([ends[1 - end], to]))
@@ -142,7 +143,7 @@ def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end)
 def test_measures_are_drawn_in_their_plane_only_and_in_no_other_slice(viewer, dock, scene):
     _, _, corrected = scene
     box = dock.measures
-    line(viewer, box, corrected.layer)
+    line(viewer, dock, corrected.layer)
     box.structure("diameters")
     layer, count = box.shown.layer, len(box.shown.layer.data)
     assert count and len(layer._view_indices) == count
@@ -169,7 +170,7 @@ def test_texts_of_one_slice_do_not_cover_each_other(viewer, dock, scene):
 def test_the_drawing_cannot_be_changed_or_lost(viewer, dock, scene, qtbot):
     _, _, corrected = scene
     box = dock.measures
-    line(viewer, box, corrected.layer)
+    line(viewer, dock, corrected.layer)
     data = np.array(box.shown.layer.data)
     box.shown.layer.data = data[:3] + 1
     assert "follows the list" in box.note.text()
@@ -185,7 +186,7 @@ def test_both_cells_show_the_same_also_what_was_measured_before_the_run(viewer, 
     monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
     scan = make_scan()
     layer, box = add_scan(viewer, scan), dock.measures
-    line(viewer, box, layer, (2.0, 3.0), (9.0, 8.0))
+    line(viewer, dock, layer, (2.0, 3.0), (9.0, 8.0))
     with qtbot.waitSignal(dock.comparison.settled, timeout=20000):
         run_through(qtbot, dock)
     shown = box.shown.layer
@@ -208,7 +209,7 @@ def test_what_was_measured_on_a_scan_comes_back_with_it(viewer, dock, qtbot, tmp
     monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
     box = dock.measures
     scans = make_scan(), make_scan(stem="other", seed=1)
-    line(viewer, box, add_scan(viewer, scans[0]))
+    line(viewer, dock, add_scan(viewer, scans[0]))
     kept = box.measures.items
     assert len(kept) == 1 and "while this window is open" in box.note.text()
     add_scan(viewer, scans[1])
@@ -223,7 +224,7 @@ def test_what_was_measured_on_a_scan_comes_back_with_it(viewer, dock, qtbot, tmp
 
 def test_without_a_voxel_size_a_length_is_in_pixels(viewer, dock, qtbot):
     scan = replace(make_scan(), size_known=False)
-    line(viewer, dock.measures, add_scan(viewer, scan), (2.0, 3.0), (5.0, 7.0))
+    line(viewer, dock, add_scan(viewer, scan), (2.0, 3.0), (5.0, 7.0))
     (kept,) = dock.measures.measures.items
     assert (kept.text, kept.mm) == ("5.0 px", None)
     assert dock.measures.shown.layer.features["value"].iloc[-1] == "5.0 px"

@@ -75,7 +75,7 @@ def test_tools_work_on_this_slice_or_on_everything(viewer, dock, scene, qtbot):
     tools.run_grow(1)
     done(qtbot, dock)
     grown = np.array(corrected.corrections.mask)
-    axis, index = tools._plane().storage
+    axis, index = dock.desk.plane.storage
     differs = np.flatnonzero((grown != truth).any(axis=tuple(a for a in range(3) if a != axis)))
     np.testing.assert_array_equal(differs, [index])
     tools.run_grow(-1)

@@ -43,11 +43,9 @@ class BrushLine(Elided):
         elif not layer.editable:
             self._say(f"Brush edits: nothing (“{layer.name}” is only looked at)", False)
         elif corrected is not None and layer is corrected.layer:
-            names = {0: "background"} | {x.id: x.name for x in self._desk.labels}
             number = self._desk.label
             locked = ", which is locked" if number in self._desk.locked else ""
-            name = names.get(number, f"label {number}")
-            self._say(f"Brush edits: {name}{locked} (corrected)", not locked)
+            self._say(f"Brush edits: {self._desk.name_of(number)}{locked} (corrected)", not locked)
         else:
             self._say(f"Brush edits: {layer.name} (strokes on it are not kept)", False)
 
