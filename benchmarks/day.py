@@ -279,7 +279,7 @@ class Day:
             self.hand.click(lambda: row.model)
             self.hand.until(lambda: self.host.case is not None and self.host.case.truth_from == "from_model", "noted")
             self.at(number)
-        if number_model(self.ask, self.host) == "" and self.ask(lambda: self.host.case.number) != 1:
+        if self.ask(lambda: self.host.case.model) == "" and self.ask(lambda: self.host.case.number) != 1:
             self.hand.click(lambda: self.dock.segment.run_bar.run)
             self.hand.until(lambda: self.host.case.model != "", "the model's mask")
 
@@ -358,10 +358,6 @@ class Day:
             self.ask(lambda: of().grab().save(path))
         else:
             self.ask(lambda: self.viewer.screenshot(path, canvas_only=False, flash=False))
-
-
-def number_model(ask: Callable[[Callable[[], Any]], Any], host: Any) -> str:
-    return str(ask(lambda: host.case.model))
 
 
 def _left(button: Any) -> QPoint:

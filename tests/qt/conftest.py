@@ -34,6 +34,12 @@ def nothing_left(request):
     assert not stay, f"widgets left: {stay}"
 
 
+@pytest.fixture(autouse=True)
+def loose_corrections(tmp_path, monkeypatch):
+    """Corrections of scans outside of a project go into the test's own folder."""
+    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+
+
 @pytest.fixture
 def engine():
     return FakeEngine()

@@ -52,8 +52,7 @@ def cut(widget):
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
+def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
     viewer.theme = theme
     warning = "The voxels measure 0.7 × 0.7 × 1.2 mm; the model was trained on 1 × 1 × 1 mm."
     dock = add_dock(viewer, FakeEngine(warnings=(warning,)))

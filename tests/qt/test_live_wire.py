@@ -29,8 +29,7 @@ def lopsided_scan():
 
 
 @pytest.fixture
-def scene(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def scene(viewer, dock, qtbot):
     scan, far = lopsided_scan()
     corrected = begin(viewer, dock, scan, qtbot)
     return scan, far, corrected, Mouse(viewer, corrected.layer)
@@ -182,8 +181,7 @@ def test_locked_structures_are_not_drawn_over(viewer, dock, scene, qtbot):
     assert (mask == 1).any() and "Protected" in dock.correct.note.text()
 
 
-def test_side_by_side_the_wire_is_seen_in_both_cells(viewer, dock, engine, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def test_side_by_side_the_wire_is_seen_in_both_cells(viewer, dock, engine, qtbot):
     scan = make_scan()
     add_scan(viewer, scan)
     engine.pace.set()
@@ -274,8 +272,7 @@ def test_clicks_before_the_edges_are_found_are_kept(viewer, dock, scene, qtbot):
     assert dock.wire.contour.nodes == expected
 
 
-def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtbot):
     shape = (40, 52, 1)
     down, right = np.indices(shape[:2]) - np.array([16, 30]).reshape(2, 1, 1)  # not in the middle: a flip shows
     inside = np.hypot(down, right) < 9

@@ -22,8 +22,7 @@ from tests.qt.test_result_box import run_through
 
 
 @pytest.fixture
-def scene(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def scene(viewer, dock, qtbot):
     scan, far = oblique_scan()
     corrected = begin(viewer, dock, scan, qtbot)
     truth = (far < 9).astype(np.uint8)
@@ -96,8 +95,7 @@ def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, do
     assert box.measures.items == (diameters, area)
 
 
-def test_what_was_measured_before_correcting_began_is_kept_then(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def test_what_was_measured_before_correcting_began_is_kept_then(viewer, dock, qtbot):
     scan, _ = oblique_scan()
     layer = add_scan(viewer, scan)
     dock.measures.ruler.begin()
@@ -182,8 +180,7 @@ def test_the_drawing_cannot_be_changed_or_lost(viewer, dock, scene, qtbot):
     np.testing.assert_array_equal(box.shown.layer.data, data)
 
 
-def test_both_cells_show_the_same_also_what_was_measured_before_the_run(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
+def test_both_cells_show_the_same_also_what_was_measured_before_the_run(viewer, dock, qtbot):
     scan = make_scan()
     layer, box = add_scan(viewer, scan), dock.measures
     line(viewer, dock, layer, (2.0, 3.0), (9.0, 8.0))
@@ -205,8 +202,7 @@ def test_both_cells_show_the_same_also_what_was_measured_before_the_run(viewer, 
     assert viewer.layers.index(twin) != viewer.layers.index(shown) and not shown.editable
 
 
-def test_what_was_measured_on_a_scan_comes_back_with_it(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
+def test_what_was_measured_on_a_scan_comes_back_with_it(viewer, dock, qtbot):
     box = dock.measures
     scans = make_scan(), make_scan(stem="other", seed=1)
     line(viewer, dock, add_scan(viewer, scans[0]))

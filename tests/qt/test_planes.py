@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent, QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QPoint, Qt
 
-from napari_morse.types import Grid, Roi, Scan
+from napari_morse.types import Roi
 from napari_morse.widgets.layers import display_axes
 from napari_morse.widgets.parts.plane_pane import PlanePane
-from napari_morse.widgets.planes import FILL, HIDDEN, LINES, Planes
+from napari_morse.widgets.planes import FILL, HIDDEN, LINES
 from tests.fakes import make_scan
-from tests.layer_cases import ZOOMS, affine_of
 from tests.qt.conftest import add_scan
-from tests.qt.hands import begin, oblique_scan
+from tests.qt.hands import oblique_scan
+from tests.qt.plane_hands import (
+    CTRL,
+    MARKED,
+    MOVE,
+    NONE,
+    PRESS,
+    RELEASE,
+    SHAPE,
+    axes_but,
+    go,
+    grabbed,
+    marked_scan,
+    mm_of,
+    mouse,
+    settled,
+    wheel,
+)
 from tests.qt.test_result_box import run_through
-from tests.test_plane_image import pixels_of
 
 SIDES = {0: ("A", "P", "R", "L"), 1: ("S", "I", "R", "L"), 2: ("S", "I", "A", "P")}
-SHAPE, SPACING, MARKED = (20, 26, 14), (1.0, 0.8, 2.5), (3, 19, 10)
 CODES = ("RAS", "LPI", "PSR", "SLA", "AIL", "IRP")
 """Every axis is stored first, second and third, forward and backward."""
 RED = 0xFFFF0000
-NONE, CTRL = Qt.MouseButton.NoButton, Qt.KeyboardModifier.ControlModifier
-MOVE, PRESS, RELEASE = QEvent.Type.MouseMove, QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
 
 
 @pytest.fixture
@@ -43,60 +47,6 @@ def scene(viewer, dock, qtbot):
     dock.show_planes()
     qtbot.waitUntil(lambda: dock.planes.panes[2].content is not None)
     return scan, dock.planes
-
-
-def marked_scan(codes, angle=0.0, made_in_viewer=False):
-    """Dark but for one voxel, along any axes; no two axes of one length or spacing."""
-    affine = affine_of(codes, (31.0, -52.0, 140.0), angle)
-    affine[:3, :3] *= np.array(SPACING) / ZOOMS
-    data = np.zeros(SHAPE, np.float32)
-    data[MARKED] = 1000.0
-    return Scan(data, Grid(SHAPE, affine), codes, None if made_in_viewer else Path(f"{codes}.nii.gz"))
-
-
-def mm_of(scan, voxel):
-    """RAS of a storage voxel."""
-    return scan.grid.affine[:3, :3] @ np.asarray(voxel, float) + scan.grid.affine[:3, 3]
-
-
-def axes_but(across):
-    return tuple(axis for axis in range(3) if axis != across)
-
-
-def grabbed(widget):
-    """(down, across) 0xaarrggbb, as it is on the screen."""
-    return pixels_of(widget.grab().toImage())
-
-
-def settled(planes, qtbot, voxel=None):
-    """Wait until the panes show the present place."""
-    wanted = planes.voxel if voxel is None else voxel
-
-    def there():
-        return planes.voxel == wanted and all(
-            pane.content is not None and pane.content.voxel == tuple(wanted[a] for a in axes_but(across))
-            for across, pane in enumerate(planes.panes)
-        )
-
-    qtbot.waitUntil(there)
-    QApplication.processEvents()
-
-
-def go(planes, qtbot, voxel):
-    planes.go(voxel)
-    settled(planes, qtbot, voxel)
-
-
-def wheel(pane, at, notches, keys=Qt.KeyboardModifier.NoModifier):
-    where, turned, phase = QPointF(at[1], at[0]), QPoint(0, 120 * notches), Qt.ScrollPhase.NoScrollPhase
-    event = QWheelEvent(where, pane.mapToGlobal(where), QPoint(), turned, NONE, keys, phase, False)
-    QApplication.sendEvent(pane, event)
-
-
-def mouse(pane, kind, at, button, held):
-    where = QPointF(at[1], at[0])
-    event = QMouseEvent(kind, where, pane.mapToGlobal(where), button, held, Qt.KeyboardModifier.NoModifier)
-    QApplication.sendEvent(pane, event)
 
 
 # Where a voxel is
@@ -403,22 +353,6 @@ def test_contrast_gamma_and_colours_of_the_scan_are_followed(viewer, scene, qtbo
     qtbot.waitUntil(lambda: grabbed(pane)[at[0], at[1]] & 0xFF == 0)
 
 
-def test_a_picture_has_one_plane_and_the_next_scan_three(viewer, dock, qtbot):
-    add_scan(viewer, make_scan((20, 24, 1)))
-    dock.show_planes()
-    planes = dock.planes
-    qtbot.waitUntil(lambda: "single slice" in planes.note.text())
-    assert [not pane.isHidden() for pane in planes.panes] == [True, False, False]
-    pane = planes.panes[0]
-    down, right = pane.place.pixel(4, 8)
-    qtbot.mouseClick(pane, Qt.MouseButton.LeftButton, pos=QPoint(round(right), round(down)))
-    assert planes.voxel == (0, 4, 8)
-    add_scan(viewer, make_scan(stem="next"))
-    dock.segment.scans.combo.setCurrentIndex(1)
-    qtbot.waitUntil(lambda: not planes.note.text())
-    assert not any(pane.isHidden() for pane in planes.panes)
-
-
 # Nobody looks, and the end
 
 
@@ -435,47 +369,3 @@ def test_hidden_it_does_no_work_and_holds_no_scan(viewer, scene, qtbot):
     planes.parentWidget().show()
     settled(planes, qtbot, (6, 6, 6))
     assert len(viewer.layers[0].events.contrast_limits.callbacks) == looks + 1
-
-
-def test_without_a_scan_it_says_so(viewer, dock, qtbot):
-    dock.show_planes()
-    assert "Open a scan" in dock.planes.note.text()
-    scan, _ = oblique_scan()
-    begin(viewer, dock, scan, qtbot)
-    qtbot.waitUntil(lambda: dock.planes.panes[0].content is not None)
-    viewer.layers.clear()
-    qtbot.waitUntil(lambda: "Open a scan" in dock.planes.note.text())
-    assert all(pane.content is None for pane in dock.planes.panes) and not dock.planes.legend.entries
-
-
-def test_closed_it_leaves_nothing_behind(viewer, dock, qtbot):
-    scan, _ = oblique_scan()
-    corrected = begin(viewer, dock, scan, qtbot)
-    dims, layers, layer = viewer.dims.events, viewer.layers.events, viewer.layers[0].events
-    events = (
-        dims.point, dims.order, dims.ndisplay, layers.inserted, layers.removed, layer.contrast_limits,
-        layer.gamma, layer.colormap, corrected.layer.events.colormap, corrected.layer.events.show_selected_label,
-    )  # fmt: skip
-
-    def ties():
-        desk = dock.desk
-        signals = [desk.receivers(signal) for signal in (desk.changed, desk.acted, desk.redrawn)]
-        return [len(event.callbacks) for event in events], signals
-
-    before = ties()
-    dock.show_planes()
-    planes = dock.planes
-    settled(planes, qtbot)
-    assert all(n > m for n, m in zip(ties()[0], before[0], strict=True))
-    viewer.window.remove_dock_widget(planes)
-    planes.frame(Roi((0, 0, 0), (4, 4, 4)))
-    planes.refresh()
-    assert ties() == before
-    alone = Planes(dock.desk)
-    qtbot.addWidget(alone)
-    alone.show()
-    settled(alone, qtbot)
-    alone.close_down()  # while it is in view
-    alone.frame(None)
-    qtbot.wait(20)
-    assert ties() == before and alone.panes[0].content is None

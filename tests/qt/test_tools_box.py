@@ -12,8 +12,7 @@ from tests.qt.hands import begin, oblique_scan
 
 
 @pytest.fixture
-def scene(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def scene(viewer, dock, qtbot):
     scan, far = oblique_scan()
     return scan, far < 9, begin(viewer, dock, scan, qtbot)
 

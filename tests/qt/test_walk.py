@@ -14,8 +14,7 @@ from tests.qt.test_result_box import run_through
 
 
 @pytest.fixture
-def walker(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path / "loose"))
+def walker(viewer, dock, qtbot):
     add_scan(viewer, make_scan())
     run_through(qtbot, dock)
     return dock.walker

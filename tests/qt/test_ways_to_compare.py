@@ -13,8 +13,7 @@ from tests.qt.test_result_box import run_through
 
 
 @pytest.fixture
-def run(viewer, dock, qtbot, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MORSE_CORRECTIONS", str(tmp_path))
+def run(viewer, dock, qtbot):
     dock.comparison.mode = "contour"
     add_scan(viewer, make_scan())
     run_through(qtbot, dock)

@@ -217,8 +217,7 @@ class Corrections:
     def together(self) -> Iterator[None]:
         """What is done inside goes into the journal when it ends, in one piece."""
         self._ready()
-        journal = self._journal
-        if journal is not None:
+        if (journal := self._journal) is not None:
             journal.holding = True
         try:
             yield

@@ -76,7 +76,7 @@ def measure(project: Project, case: Case) -> CaseFigures:
         found = load_masks(project, case)
         ids = _ids(found)
         judged = {stage: mask for stage, mask in found.masks.items() if stage != found.truth_is}
-        scores = {stage: _scores(found, mask, ids) for stage, mask in judged.items() if found.truth is not None}
+        scores = {} if found.truth is None else {s: _scores(found, m, found.truth, ids) for s, m in judged.items()}
         sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
         later = {i: text for folder, own in kept.items() for i, text in _now(found, folder, own).items()}
         return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found), trouble, measures, later)
@@ -116,9 +116,8 @@ def _ids(found: CaseMasks) -> list[int]:
     return sorted({int(label) for mask in masks for label in np.unique(mask)} - {0})
 
 
-def _scores(found: CaseMasks, mask: Array, ids: list[int]) -> tuple[ClassScore, ...]:
-    assert found.truth is not None  # noqa: S101 (the caller looked)
-    return tuple(score(mask, found.truth, found.scan.grid.spacing, ids, TOLERANCE, merged=False))
+def _scores(found: CaseMasks, mask: Array, truth: Array, ids: list[int]) -> tuple[ClassScore, ...]:
+    return tuple(score(mask, truth, found.scan.grid.spacing, ids, TOLERANCE, merged=False))
 
 
 def _sizes(found: CaseMasks, mask: Array, ids: list[int]) -> dict[int, float]:
