@@ -245,6 +245,22 @@ class TrainingData(_Frozen):
     """sha256 over the sorted file digests of the training cases."""
 
 
+class Tuned(_Frozen):
+    """How a model was tuned from another one, with everything that must stay true in later rounds."""
+
+    parent: str = Field(max_length=200)
+    """Name of the model that it was tuned from; its digest ends the card's ``lineage``."""
+    by: str = Field("", max_length=200)
+    """Who asked for it."""
+    settings: dict[str, str | int | float]
+    trained: tuple[str, ...]
+    """sha256 of the scans of all cases that were trained on, in this round and in those before."""
+    held_out: tuple[str, ...] = ()
+    """sha256 of the scans that judged it, in this round and in those before: never to be trained on."""
+    verdict: str = Field("", max_length=2000)
+    """One sentence."""
+
+
 class ModelCard(_Frozen):
     """``model.json``: what a model is, strict."""
 
@@ -271,6 +287,8 @@ class ModelCard(_Frozen):
     data: TrainingData
     lineage: tuple[str, ...] = ()
     """sha256 of the models that this one was tuned from, oldest first."""
+    tuned: Tuned | None = None
+    """None for a model that was trained from the beginning."""
     metrics: dict[str, float] = {}
     """Figures on validation cases, by name."""
     created: str = ""

@@ -9,8 +9,9 @@ import typer
 
 from napari_morse.cli.demo import demo
 from napari_morse.cli.evaluate import evaluate
+from napari_morse.cli.finetune import finetune
 from napari_morse.cli.info import info
-from napari_morse.cli.models import models
+from napari_morse.cli.models import models_app
 from napari_morse.cli.predict import predict
 from napari_morse.cli.project import project_app
 from napari_morse.cli.recipes import recipes
@@ -24,8 +25,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, predict, evaluate, models, recipes, info):
+for command in (demo, train, finetune, predict, evaluate, recipes, info):
     app.command()(command)
+app.add_typer(models_app, name="models")
 app.add_typer(project_app, name="project")
 
 

@@ -1,19 +1,42 @@
-"""``napari-morse models``: which models there are, and what each one is."""
+"""``napari-morse models``: which models there are, what each one is, and how they travel.
+
+``models NAME`` is short for ``models show NAME``; a model named as a subcommand needs the long form, or its path.
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from napari_morse import zoo
 from napari_morse.io.cards import model_digest
+from napari_morse.zoo import moving
 
 
+class _OrShow(TyperGroup):
+    """Words that do not begin with a subcommand are those of ``show``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help"):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+models_app = typer.Typer(
+    cls=_OrShow,
+    subcommand_metavar="[[NAME] [--json] | COMMAND ...]",
+    help="List the models that are there (no word), show one (its name), or copy one from and to elsewhere.",
+)
+
+
+@models_app.command("show")
 def models(
     name: Annotated[str | None, typer.Argument(help="A model's name or folder: show its whole card.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -31,6 +54,34 @@ def models(
         _print_json(_entry(info) | {"card": info.card.model_dump(mode="json")})
     else:
         _card(console, info)
+
+
+@models_app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A model's name or folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Copy it to DIR/NAME; DIR is made when missing.")],
+) -> None:
+    """Copy a model into a folder, to be carried elsewhere as one folder; nothing is replaced."""
+    info = zoo.find(name)
+    _say(f"The model “{info.name}” was copied to {moving.export_model(info, folder)}.")
+
+
+@models_app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model folder.")],
+    name: Annotated[str | None, typer.Option(help="Of the model from now on; else the folder's.")] = None,
+) -> None:
+    """Copy a model folder into your own models, once it has been checked; nothing is replaced."""
+    there = moving.present(folder)
+    info = moving.import_model(folder, name)
+    if there is None:
+        _say(f"The model “{info.name}” was imported into {info.folder.parent}.")
+    else:
+        _say(f"This model is there already as “{info.name}”; nothing was copied.")
+
+
+def _say(sentence: str) -> None:
+    Console(markup=False, highlight=False).print(_printable(sentence), soft_wrap=True)
 
 
 def _print_json(content: dict[str, Any]) -> None:

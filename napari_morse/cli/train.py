@@ -52,7 +52,7 @@ def train(
 
     chosen = _precise(recipe, tuple(change or ()), precision)
     _check_backbone_of(backbone_of, chosen, tuple(change or ()))
-    _check_out(out)
+    check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
     if slice_axis not in ("R", "A", "S"):
@@ -121,7 +121,7 @@ def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Reci
     return chosen
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse before training what could not be written after it."""
     from napari_morse.config import NAME
 

@@ -99,7 +99,7 @@ class Augmenter:
         ]
 
     def __call__(
-        self, image: NDArray[np.float32], labels: NDArray[np.uint8], seed: tuple[int, ...]
+        self, image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], seed: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
         """(*space) or (channels, *space) image, (*space) classes → (channels, *window) float32, (*window) int64."""
         rng = np.random.default_rng(seed)
@@ -117,7 +117,7 @@ class Augmenter:
     def _reach(self) -> tuple[int, ...]:
         return tuple(int(MARGIN * n) for n in self.window)
 
-    def _centre(self, labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, ...]:
+    def _centre(self, labels: NDArray[np.unsignedinteger], rng: np.random.Generator) -> tuple[int, ...]:
         """The middle of scans that fit the window; else a labelled voxel two times in three, any voxel otherwise."""
         fits = all(n <= w * MARGIN for n, w in zip(labels.shape, self.window, strict=True))
         if fits:
@@ -128,8 +128,8 @@ class Augmenter:
 
 
 def crop_around(
-    image: NDArray[np.float32], labels: NDArray[np.uint8], centre: tuple[int, ...], reach: tuple[int, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], centre: tuple[int, ...], reach: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger]]:
     """A box of at most ``reach`` voxels around ``centre``, cut where the scan ends."""
     starts = [max(0, min(c - r // 2, n - r)) for c, r, n in zip(centre, reach, labels.shape, strict=True)]
     box = tuple(slice(s, s + r) for s, r in zip(starts, reach, strict=True))

@@ -1,0 +1,6 @@
+"""Rounds of fine-tuning in a project: which cases, the run beside the window, and what became of the model."""
+
+from napari_morse.session.learn.gather import Candidate, Choice, candidates, prepare
+from napari_morse.session.learn.round import Round, rounds
+
+__all__ = ["Candidate", "Choice", "Round", "candidates", "prepare", "rounds"]

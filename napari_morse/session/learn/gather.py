@@ -1,0 +1,219 @@
+"""Which cases of a project a model can learn from, and their masks as they are now, kept with the round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_morse import zoo
+from napari_morse.config import NAME, ModelCard
+from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.io import save_mask
+from napari_morse.io.mask_store import pixel_digest
+from napari_morse.session.learn.round import Round, rounds
+from napari_morse.session.predicted import kept_prediction
+from napari_morse.session.project import Case, Project
+from napari_morse.session.report.masks import load_masks
+from napari_morse.training.tuning.plan import Plan, check_apart
+from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import UNREVIEWED, Source, digests
+from napari_morse.types import Array, Mask, Roi, Scan
+
+LEARNED_FROM = ("accepted", "corrected")
+"""Statuses of cases whose whole mask a person stands for."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A case that could be trained on, or that judges.
+
+    Parameters
+    ----------
+    id, name, patient
+        Of the case.
+    held_out
+        Whether it judges.
+    flattering
+        It judges with a truth that was corrected from a model's own mask.
+    sizes
+        ml by structure, as the last run said; for a first look only.
+    missing
+        Why it can be used for neither; empty when it can.
+    """
+
+    id: str
+    name: str
+    patient: str
+    held_out: bool
+    flattering: bool
+    sizes: dict[str, float]
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a round shall do.
+
+    Parameters
+    ----------
+    model
+        Name of the base model.
+    name
+        Of the new one.
+    cases
+        Ids of the cases to train on.
+    settings
+        Of the run.
+    """
+
+    model: str
+    name: str
+    cases: tuple[str, ...]
+    settings: TuneSettings
+
+
+def candidates(project: Project) -> list[Candidate]:
+    """Every case of a project that is done, or that judges; quick, reads no mask."""
+    return [found for case in project.cases() if (found := _candidate(case)) is not None]
+
+
+def _candidate(case: Case) -> Candidate | None:
+    if not case.held_out and case.status not in LEARNED_FROM:
+        return None
+    missing = ""
+    if case.held_out and case.truth is None and (case.status not in LEARNED_FROM or not case.truth_from):
+        missing = "It is held out to judge models, and has no truth yet: draw or accept one."
+    flattering = case.held_out and case.truth is None and case.truth_from == "from_model"
+    return Candidate(case.id, case.stem, case.patient, case.held_out, flattering, dict(case.sizes), missing)
+
+
+def new_name(base: str) -> str:
+    """A name that no model has yet for one tuned from ``base``: ``base-tuned-1``, ``base-tuned-2`` and so on."""
+    stem = base.rpartition("-tuned-")[0] or base
+    taken = {info.name.casefold() for info in zoo.available()} | {info.name.casefold() for info in zoo.broken()}
+    number = 1
+    while f"{stem}-tuned-{number}".casefold() in taken:
+        number += 1
+    return f"{stem[:50]}-tuned-{number}"
+
+
+def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], bool] = lambda: False) -> Round:
+    """Copy the masks of the cases into a new round's folder and write its plan; slow, for any thread.
+
+    Parameters
+    ----------
+    folder
+        Of the project; it is opened for reading only.
+    reader
+        Who asks.
+    choice
+        What was chosen.
+    cancelled
+        Asked before every case.
+
+    Raises
+    ------
+    InputError
+        No case is left to train on, one cannot be read, holds a label that the model does not know, or would be on
+        both sides.
+    """
+    if not re.fullmatch(NAME, choice.name):
+        raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
+    card = zoo.find(choice.model).card
+    with Project.open(folder, reader=reader, read_only=True) as project:
+        made = Round.make(folder)
+        try:
+            chosen = [case for case in project.cases() if case.id in choice.cases]
+            held = [case for case in project.cases() if case.held_out and not _unusable(case)]
+            sources = [_kept(project, case, made.folder, card, cancelled) for case in chosen]
+            judges = [_kept(project, case, made.folder, card, cancelled) for case in held]
+            plan = _plan(choice, reader, sources, judges, _earlier(folder, made), card)
+            check_apart(plan, card)
+            plan.write(made.folder)
+        except BaseException:
+            made.remove()
+            raise
+    return made
+
+
+def _unusable(case: Case) -> bool:
+    found = _candidate(case)
+    return found is None or bool(found.missing)
+
+
+def _plan(
+    choice: Choice, reader: str, sources: Sequence[Source], judges: Sequence[Source], earlier: Sequence[Source],
+    card: ModelCard,
+) -> Plan:  # fmt: skip
+    """Cases that the base model was trained on already are replayed, the others are new."""
+    if not sources:
+        raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
+    known = set(card.tuned.trained) if card.tuned else set()
+    by_digest = dict(zip(digests(sources, len(card.channels)), sources, strict=True))
+    before = dict(zip(digests(earlier, len(card.channels)), earlier, strict=True))
+    new = [source for digest, source in by_digest.items() if digest not in known]
+    old = {d: s for d, s in {**before, **by_digest}.items() if d in known}
+    if not new:  # all were trained on before: they are learned from again
+        new, old = list(by_digest.values()), {d: s for d, s in old.items() if d not in by_digest}
+    return Plan(
+        model=choice.model, name=choice.name, by=reader, train=tuple(new), earlier=tuple(old.values()),
+        held_out=tuple(judges), settings=choice.settings,
+    )  # fmt: skip
+
+
+def _earlier(folder: Path, made: Round) -> list[Source]:
+    """Cases of kept rounds, with the masks that they had then; the last round's come last and win."""
+    found: dict[str, Source] = {}
+    for other in rounds(folder):
+        if other.folder != made.folder and other.decision == "kept":
+            plan = Plan.read(other.folder)
+            found |= {source.name: source for source in (*plan.earlier, *plan.train) if source.scan.is_file()}
+    return list(found.values())
+
+
+def _kept(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source:
+    """A case's mask, copied into the round, and what of it was reviewed."""
+    if cancelled():
+        raise CancelledError
+    masks = load_masks(project, case)
+    data = masks.truth if case.held_out else (masks.final[1] if masks.final is not None else None)
+    if data is None:
+        raise InputError(f"{case.stem} has no mask to learn from.", "Open it and correct or accept its mask.")
+    known = {0, *(entry.id for entry in card.labels)}
+    stray = sorted(set(np.unique(data).tolist()) - known)
+    if stray:
+        raise InputError(
+            f"{case.stem} holds the label {stray[0]}, which the model {card.name!r} does not know.",
+            "Train a new model from your labels, or leave the case out.",
+        )
+    labels = folder / "labels" / f"{case.id}.nii.gz"
+    labels.parent.mkdir(parents=True, exist_ok=True)
+    save_mask(Mask(data, masks.scan.grid, ()), labels)
+    codes = None if case.held_out else _codes(project, case, masks.scan, folder)
+    return Source(
+        name=case.id, scan=project.scan_of(case.id), labels=labels, patient=case.patient or case.id, codes=codes
+    )
+
+
+def _codes(project: Project, case: Case, scan: Scan, folder: Path) -> Path | None:
+    """Where a run read a region only, nobody looked outside of it."""
+    try:
+        found = kept_prediction(scan, pixel_digest(scan.data), project.folder_of(case.id))
+    except MorseError:
+        return None
+    if found is None or found.roi is None:
+        return None
+    path = folder / "reviewed" / f"{case.id}.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_mask(Mask(_outside(scan.grid.shape, found.roi), scan.grid, ()), path)
+    return path
+
+
+def _outside(shape: tuple[int, ...], roi: Roi) -> Array:
+    codes = np.full(shape, UNREVIEWED, np.uint8)
+    codes[roi.slices] = 0
+    return codes

@@ -1,0 +1,254 @@
+"""One round of fine-tuning: a folder in the project, a process beside the window, and what became of the model."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_morse import zoo
+from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
+from napari_morse.training.tuning import process
+from napari_morse.training.tuning.plan import PLAN, Plan
+from napari_morse.training.tuning.verdict import FILE, Verdict
+from napari_morse.zoo.moving import import_model
+
+FOLDER, DECISION = "learn", "decision.json"
+PATIENCE = 1.5
+"""s that a run has for ending by itself after it was cancelled."""
+
+State = Literal["ready", "running", "paused", "stopped", "done", "cancelled", "failed"]
+"""``stopped``: its process is gone without having come to an end; it can go on."""
+Decision = Literal["", "kept", "discarded", "rolled_back"]
+
+
+def rounds(project: Path) -> list[Round]:
+    """The rounds of a project, oldest first."""
+    place = project / FOLDER
+    found = sorted(place.glob("round-*")) if place.is_dir() else []
+    return [Round(folder) for folder in found if (folder / PLAN).is_file()]
+
+
+class Round:
+    """A round, whether this window began it or another.
+
+    Parameters
+    ----------
+    folder
+        Of the round.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._cancelled_at: float | None = None
+        self.last: dict[str, Any] = {}
+        """The last event that was read."""
+
+    @classmethod
+    def make(cls, project: Path) -> Round:
+        """A new round's folder, numbered."""
+        place = project / FOLDER
+        place.mkdir(parents=True, exist_ok=True)
+        numbers = [int(p.name[6:]) for p in place.glob("round-*") if p.name[6:].isdigit()]
+        folder = place / f"round-{max(numbers, default=0) + 1:03d}"
+        folder.mkdir()
+        return cls(folder)
+
+    @property
+    def number(self) -> int:
+        """Of the round, from 1."""
+        return int(self.folder.name[6:])
+
+    @property
+    def plan(self) -> Plan:
+        """What it does; raises InputError where that is damaged."""
+        return Plan.read(self.folder)
+
+    # The process
+
+    def start(self, resume: bool = False) -> None:
+        """Begin, or go on from the last checkpoint; the process outlives this window.
+
+        Raises
+        ------
+        InputError
+            It runs already, or no process can be started.
+        """
+        if self.alive:
+            raise InputError("This round is running already.", "Wait for it, or cancel it.")
+        process.want(self.folder, "go")
+        self._cancelled_at = None
+        words = [sys.executable, "-m", "napari_morse.training.tuning.process", str(self.folder.resolve())]
+        try:
+            with (self.folder / "errors.txt").open("ab") as errors:
+                self._process = subprocess.Popen(  # noqa: S603 (our own program)
+                    [*words, *(["--resume"] if resume else [])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                    stderr=errors, start_new_session=True, cwd=self.folder,
+                )  # fmt: skip
+        except OSError as error:
+            raise InputError(
+                f"The training could not be started: {error.strerror}.", "Close other programs."
+            ) from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        if self._process is not None:
+            return self._process.poll() is None
+        try:
+            pid = int(json.loads((self.folder / process.PID).read_text())["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return _runs(pid, self.folder)
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        self.poll()
+        kind = self.last.get("event")
+        ended = next((end for end in process.ENDS if end == kind), None)
+        if ended is not None and not self._begun_again:
+            return ended
+        if self.alive:
+            return "paused" if kind == "paused" else "running"
+        return "stopped" if self.last else "ready"
+
+    @property
+    def _begun_again(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def poll(self) -> list[dict[str, Any]]:
+        """Events since the last look; also ends a cancelled run that does not end by itself."""
+        self._enforce()
+        try:
+            with (self.folder / process.EVENTS).open("rb") as file:
+                file.seek(self._read)
+                content = file.read()
+        except OSError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._read += len(whole)
+        events = [event for line in whole.splitlines() if (event := _event(line)) is not None]
+        if events:
+            self.last = events[-1]
+        return events
+
+    def history(self) -> list[dict[str, Any]]:
+        """All events from the beginning."""
+        self._read = 0
+        return self.poll()
+
+    def pause(self) -> None:
+        """Let it wait before its next step."""
+        process.want(self.folder, "pause")
+
+    def go(self) -> None:
+        """Let it go on."""
+        process.want(self.folder, "go")
+
+    def cancel(self) -> None:
+        """End it before its next step; `poll` kills it when it takes longer than `PATIENCE`."""
+        process.want(self.folder, "cancel")
+        self._cancelled_at = time.monotonic()
+
+    def _enforce(self) -> None:
+        if self._cancelled_at is None or time.monotonic() - self._cancelled_at < PATIENCE:
+            return
+        self._cancelled_at = None
+        if self.alive:
+            self._kill()
+            _append(self.folder, {"event": "cancelled"})
+
+    def _kill(self) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            os.kill(int(json.loads((self.folder / process.PID).read_text())["pid"]), signal.SIGTERM)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    # What became of the model
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the new model is worth; None before the end."""
+        return Verdict.read(self.folder) if (self.folder / FILE).is_file() else None
+
+    @property
+    def decision(self) -> Decision:
+        """What a person decided; empty before."""
+        try:
+            said: Decision = json.loads((self.folder / DECISION).read_text())["decision"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return said
+
+    def keep(self, by: str) -> zoo.ModelInfo:
+        """Copy the new model into the user's library, under its name.
+
+        Raises
+        ------
+        InputError, WeightsError
+            There is no finished model, its name is taken, or it cannot be written.
+        """
+        if self.verdict is None:
+            raise InputError("This round has not come to its end.", "Wait for the verdict.")
+        kept = import_model(self.folder / "model", self.plan.name)
+        self._decide("kept", by)
+        return kept
+
+    def discard(self, by: str) -> None:
+        """Remove the new model; the verdict stays."""
+        self._decide("discarded", by)
+        shutil.rmtree(self.folder / "model", ignore_errors=True)
+
+    def roll_back(self, by: str) -> str:
+        """Note that the model that was tuned from is used again; its name. The kept version stays in the library."""
+        self._decide("rolled_back", by)
+        return self.plan.model
+
+    def _decide(self, what: Decision, by: str) -> None:
+        said = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+        write_text(self.folder / DECISION, json.dumps(said, ensure_ascii=False))
+
+    def remove(self) -> None:
+        """Delete the folder of a round that came to nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and "event" in said else None
+
+
+def _append(folder: Path, event: dict[str, Any]) -> None:
+    with (folder / process.EVENTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event | {"at": round(time.time(), 2)}) + "\n")
+
+
+def _runs(pid: int, folder: Path) -> bool:
+    """Whether a process runs and is the one of this folder, as far as the system tells."""
+    words = Path(f"/proc/{pid}/cmdline")
+    if words.parent.parent.is_dir() and Path("/proc/self").exists():
+        try:
+            return str(folder.resolve()).encode() in words.read_bytes()
+        except OSError:
+            return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

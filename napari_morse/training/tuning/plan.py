@@ -1,0 +1,90 @@
+"""What a run is to do, as a file in its folder; who finds the folder can go on with it, in any process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_morse.config import NAME, ModelCard
+from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
+from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import Source, digests
+
+PLAN = "plan.json"
+NEEDED = 1
+"""Cases that a run needs to learn from."""
+
+
+class Plan(BaseModel):
+    """One round of fine-tuning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """Name or folder of the base model."""
+    name: str = Field(pattern=f"^{NAME}$")
+    """Of the new model."""
+    by: str = ""
+    train: tuple[Source, ...] = Field(min_length=NEEDED)
+    earlier: tuple[Source, ...] = ()
+    """Cases of earlier rounds, replayed."""
+    held_out: tuple[Source, ...] = ()
+    settings: TuneSettings = TuneSettings()
+
+    def write(self, folder: Path) -> None:
+        """Keep the plan in a run's folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / PLAN, self.model_dump_json(indent=1) + "\n")
+
+    @staticmethod
+    def read(folder: Path) -> Plan:
+        """The plan of a run.
+
+        Raises
+        ------
+        InputError
+            There is none, or it is damaged.
+        """
+        try:
+            return Plan.model_validate_json((folder / PLAN).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{folder} holds no tuning run.", "Begin a new one.") from error
+
+
+def check_apart(plan: Plan, card: ModelCard) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Digests of what is trained on and of what judges, after looking that nothing and nobody is on both sides.
+
+    Also of earlier rounds: a case that once judged never trains, and one that trained never judges.
+
+    Raises
+    ------
+    InputError
+        A scan or a patient is on both sides; the message names the case.
+    """
+    channels = len(card.channels)
+    seen = (*plan.train, *plan.earlier)
+    trained, held = digests(seen, channels), digests(plan.held_out, channels)
+    before = card.tuned
+    never_train = {*held, *(before.held_out if before else ())}
+    never_judge = {*trained, *(before.trained if before else ())}
+    _refuse(seen, trained, never_train, "judges the model, now or in an earlier round, and cannot be trained on")
+    _refuse(plan.held_out, held, never_judge, "was trained on, now or in an earlier round, and cannot judge")
+    patients = {source.patient for source in seen if source.patient}
+    for source in plan.held_out:
+        if source.patient in patients:
+            raise InputError(
+                f"The patient of the held-out case {source.name} is also trained on.",
+                "Keep all cases of a patient on one side.",
+            )
+    return (
+        tuple(dict.fromkeys((*(before.trained if before else ()), *trained))),
+        tuple(dict.fromkeys((*(before.held_out if before else ()), *held))),
+    )
+
+
+def _refuse(sources: tuple[Source, ...], found: tuple[str, ...], never: set[str], why: str) -> None:
+    for source, digest in zip(sources, found, strict=True):
+        if digest in never:
+            raise InputError(f"The case {source.name} {why}.", "Leave it out.")

@@ -1,0 +1,111 @@
+"""A tuning run as a process of its own: ``python -m napari_morse.training.tuning.process FOLDER [--resume]``.
+
+What happens is appended to ``events.jsonl`` in the run's folder, a JSON object a line, and printed; what is wanted is
+read from ``wanted.txt`` there (``go``, ``pause``, ``cancel``) before every step. Both are files, so that a window can
+close, and another find the run again. ``pid.json`` says which process it is.
+
+Events, by ``event``: ``begun`` (pid), ``log`` (text), ``prepared`` (steps, resumed), ``check`` (step, dice, hd95 in mm,
+of held-out cases; step 0 is the base model), ``step`` (step, loss, left in s), ``paused``, ``going``, and one of
+``done`` (sentence, model), ``cancelled``, ``failed`` (text) at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.io.atomic import write_text
+from napari_morse.training.tuning.plan import Plan
+
+EVENTS, WANTED, PID = "events.jsonl", "wanted.txt", "pid.json"
+ENDS: tuple[Literal["done", "cancelled", "failed"], ...] = ("done", "cancelled", "failed")
+NICE = 5
+"""How far the run stands back behind other programs."""
+POLL = 0.2
+"""s between two looks at what is wanted while a run is paused."""
+
+
+def want(folder: Path, what: str) -> None:
+    """Ask the run in a folder to ``go``, ``pause`` or ``cancel``."""
+    write_text(folder / WANTED, what)
+
+
+def wanted(folder: Path) -> str:
+    """What the run in a folder was asked to do last."""
+    try:
+        return (folder / WANTED).read_text().strip() or "go"
+    except OSError:
+        return "go"
+
+
+class Reporter:
+    """Writes events and obeys what is wanted.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = (folder / EVENTS).open("a", encoding="utf-8")
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Append an event; it is in the file when this returns."""
+        line = json.dumps({**event, "at": round(time.time(), 2)}, ensure_ascii=False)
+        self._file.write(line + "\n")
+        self._file.flush()
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def stop(self) -> bool:
+        """Whether to end; waits here while the run shall pause."""
+        said = wanted(self.folder)
+        if said == "pause":
+            self.tell({"event": "paused"})
+            while (said := wanted(self.folder)) == "pause":
+                time.sleep(POLL)
+            self.tell({"event": "going"})
+        return said == "cancel"
+
+
+def _give_way() -> None:
+    """Let the window have the processor first."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the plan in a folder; 0 done, 130 cancelled, 2 failed."""
+    from napari_morse.training.tuning.run import TuningRun
+
+    folder, resume = Path(arguments[0]), "--resume" in arguments
+    report = Reporter(folder)
+    write_text(folder / PID, json.dumps({"pid": os.getpid(), "begun": time.time()}))
+    report.tell({"event": "begun", "pid": os.getpid()})
+    _give_way()
+    try:
+        TuningRun(Plan.read(folder), folder, report.tell, report.stop).run(resume)
+    except CancelledError:
+        report.tell({"event": "cancelled"})
+        return 130
+    except MorseError as error:
+        report.tell({"event": "failed", "text": str(error)})
+        return 2
+    except MemoryError:
+        report.tell({"event": "failed", "text": "There is not enough memory. Close other programs, or tune the head."})
+        return 2
+    except Exception as error:
+        report.tell({"event": "failed", "text": f"Something went wrong in the program: {type(error).__name__}."})
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

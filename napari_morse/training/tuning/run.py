@@ -1,0 +1,257 @@
+"""One round from its plan to a model and a verdict, whoever asks: the command line, a window, another process."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from napari_morse import zoo
+from napari_morse.config import ModelCard, TrainingData, Tuned
+from napari_morse.errors import CancelledError
+from napari_morse.io.weights import save_model
+from napari_morse.metrics import MERGED, score
+from napari_morse.model.morse import Morse
+from napari_morse.training.cases import Case, files_digest
+from napari_morse.training.judge import from_stack, run_case
+from napari_morse.training.tuning.bounds import widened
+from napari_morse.training.tuning.changes import sample_changes
+from napari_morse.training.tuning.examples import Example, load_example, marked
+from napari_morse.training.tuning.judging import judged, predict_all
+from napari_morse.training.tuning.plan import Plan, check_apart
+from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import Source
+from napari_morse.training.tuning.tuner import Tuner
+from napari_morse.training.tuning.verdict import FIGURES, STAGES, Verdict, sentence, tested
+from napari_morse.zoo import LoadedModel
+
+MODEL = "model"
+"""The new model, in the run's folder, until it is kept."""
+TRIED = 3
+"""Steps that are timed."""
+LEAST = 10
+"""Steps that a run has, however short its time."""
+
+Teller = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class TuningRun:
+    """One round.
+
+    Parameters
+    ----------
+    plan
+        What is to be done.
+    folder
+        Where the run keeps itself; the model and the verdict are written there.
+    tell
+        Told what happens, as `process` writes it.
+    stop
+        Asked before every step and every case; True ends the run with CancelledError.
+    """
+
+    plan: Plan
+    folder: Path
+    tell: Teller = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+    base: LoadedModel = field(init=False)
+
+    def run(self, resume: bool = False) -> Verdict:
+        """Tune, write the model, judge it.
+
+        Raises
+        ------
+        InputError
+            Cases cannot be used, or lie on both sides.
+        WeightsError
+            The base model cannot be used, or the run cannot be resumed as it was.
+        CancelledError
+            ``stop`` said so.
+        """
+        begun = time.monotonic()
+        self.base = zoo.load(self.plan.model)
+        self.known = check_apart(self.plan, self.base.card)
+        train = self._examples(self.plan.train, False) + self._examples(self.plan.earlier, True)
+        self.checked = self._some_held()
+        best = _Best(self.checked, self.base, self.tell)
+        best.look(0, self.base.net)
+        settings = self._settings(train, time.monotonic() - begun, best.seconds, resume)
+        tuner = self._tuner(train, settings)
+        if resume and tuner.state.kept:
+            tuner.resume()
+            best.restore(tuner.state.notes)
+        clock = _Clock(settings.steps, tuner.state.step)
+        net = tuner.run(
+            lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
+            self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
+        )  # fmt: skip
+        card = self._write(best.of(net), train, settings)
+        verdict = self._verdict(card)
+        tuner.state.clear()
+        self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
+        return verdict
+
+    def _examples(self, sources: Sequence[Source], replay: bool) -> list[Example]:
+        found = []
+        for source in sources:
+            if self.stop():
+                raise CancelledError
+            example = load_example(source, self.base.card, replay)
+            card = self.base.card
+            stack = run_case(self.base.net, example.case, card.spacing, card.slice_axis).rendered
+            found.append(marked(example, from_stack(stack, card.slice_axis).astype(np.uint8)))
+            self.tell({"event": "log", "text": f"{source.name}: read"})
+        return found
+
+    def _some_held(self) -> list[Case]:
+        """Held-out cases that are looked at while training: evenly from all of them."""
+        held, most = self.plan.held_out, self.plan.settings.check_cases
+        places = sorted({round(p) for p in np.linspace(0, len(held) - 1, min(most, len(held)))}) if held else []
+        return [load_example(held[p], self.base.card).case for p in places]
+
+    def _settings(self, train: list[Example], spent: float, check: float, resume: bool) -> TuneSettings:
+        """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
+        settings = self.plan.settings
+        if settings.steps == 0:
+            seconds = self._step_seconds(train)
+            left = settings.minutes * 60 - spent - settings.checks * check - (TRIED + 1) * seconds
+            settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
+            self.plan = self.plan.model_copy(update={"settings": settings})
+            self.plan.write(self.folder)
+        self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
+        return settings
+
+    def _step_seconds(self, train: list[Example]) -> float:
+        trial = self.plan.settings.model_copy(update={"steps": 10**6})
+        tuner = Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
+        seconds = []
+        for step in range(TRIED + 1):
+            begun = time.monotonic()
+            tuner.step(step, tuner.prepared(step))
+            seconds.append(time.monotonic() - begun)
+        return float(np.median(seconds[1:]))
+
+    def _tuner(self, train: list[Example], settings: TuneSettings) -> Tuner:
+        about = {
+            "model": self.base.digest, "trained": list(self.known[0]), "held_out": list(self.known[1]),
+            "labels": files_digest([(s.scan, s.labels) for s in self.plan.train], len(self.base.card.channels)),
+        }  # fmt: skip
+        return Tuner(self.base.net, train, self.base.card.slice_axis, settings, self.folder, about)
+
+    def _write(self, net: Morse, train: list[Example], settings: TuneSettings) -> ModelCard:
+        """The new model, in the run's folder; it becomes the user's only when it is kept."""
+        card, recipe = self.base.card, net.recipe
+        if settings.what == "head":
+            recipe = widened(recipe, self.base.net, [e.case for e in train], card)
+        fields = card.model_dump() | {
+            "name": self.plan.name, "version": card.version + 1, "recipe": recipe, "metrics": {},
+            "lineage": (*card.lineage, self.base.digest), "created": dt.datetime.now(dt.UTC).date().isoformat(),
+            "data": _data(card, self.plan), "tuned": self._lineage(settings),
+        }  # fmt: skip
+        written = save_model(self.folder / MODEL, fields, net.tensors(), overwrite=True)
+        self.tell({"event": "log", "text": "The new model is written; now it is judged."})
+        return written
+
+    def _lineage(self, settings: TuneSettings) -> Tuned:
+        told = {k: v for k, v in settings.model_dump().items() if isinstance(v, str | int | float)}
+        return Tuned(
+            parent=self.base.info.name, by=self.plan.by, settings=told, trained=self.known[0], held_out=self.known[1],
+        )  # fmt: skip
+
+    def _verdict(self, card: ModelCard) -> Verdict:
+        new = zoo.load(self.folder / MODEL)
+        for model, when in ((self.base, "before"), (new, "after")):
+            predict_all(
+                model, self.plan.held_out, when, self.folder, self.stop,  # type: ignore[arg-type]
+                lambda text: self.tell({"event": "log", "text": text}),
+            )  # fmt: skip
+        names = [(source.name, source.labels) for source in self.plan.held_out]
+        cases = judged(self.folder, names, [entry.id for entry in card.labels])
+        p = tested(cases)
+        said = sentence(cases, p)
+        fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
+        fields["metrics"] = {f"held_out_{k}": v for k, v in _means(cases).items()}
+        save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
+        final = zoo.load(self.folder / MODEL)
+        verdict = Verdict(
+            model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
+            cases=cases, p=p, samples=sample_changes(self.base, final, self.stop), sentence=said,
+        )  # fmt: skip
+        verdict.write(self.folder)
+        return verdict
+
+
+def _means(cases: Sequence[Any]) -> dict[str, float]:
+    """Figures of the new model for its card."""
+    return {
+        f"{stage}_{figure}": round(float(np.mean([getattr(c.figures[f"after {stage}"], figure) for c in cases])), 4)
+        for stage in STAGES for figure in FIGURES if cases
+    }  # fmt: skip
+
+
+def _data(card: ModelCard, plan: Plan) -> TrainingData:
+    """The base model's data and licence bind the new one too."""
+    count = len(plan.train) + len(plan.earlier)
+    return card.data.model_copy(update={"name": f"{card.data.name}; tuned on {count} cases"[:500]})
+
+
+class _Best:
+    """The best of the moments at which held-out cases were looked at."""
+
+    def __init__(self, cases: list[Case], base: LoadedModel, tell: Teller) -> None:
+        self._cases, self._card, self._tell = cases, base.card, tell
+        self._dice = -1.0
+        self._weights: dict[str, Tensor] | None = None
+        self.seconds = 0.0
+
+    def look(self, step: int, net: Morse) -> dict[str, Any]:
+        """Judge a network; remember it when it is the best since the start (the base itself does not count)."""
+        begun = time.monotonic()
+        if not self._cases:
+            return {}
+        net.eval()
+        figures = np.array([_looked(net, case, self._card) for case in self._cases]).mean(axis=0)
+        self._tell({"event": "check", "step": step, "dice": float(figures[0]), "hd95": float(figures[1])})
+        if step and figures[0] > self._dice:
+            self._dice = float(figures[0])
+            self._weights = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
+        self.seconds = time.monotonic() - begun
+        return {"dice": self._dice, "weights": self._weights}
+
+    def restore(self, notes: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        if notes:
+            self._dice, self._weights = notes["dice"], notes["weights"]
+
+    def of(self, net: Morse) -> Morse:
+        """The network with the best weights, or as it is when nothing was looked at."""
+        if self._weights is not None:
+            net.load_state_dict(self._weights)
+        return net
+
+
+def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float]:
+    """Mean Dice over structures and HD95 (mm) of the union, rendered."""
+    mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
+    rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=True)
+    dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None]
+    merged = next(row for row in rows if row.id == MERGED)
+    return float(np.mean(dice)) if dice else 1.0, float(merged.hd95_or_diagonal or 0.0)
+
+
+class _Clock:
+    """Seconds left, from how fast the last steps went."""
+
+    def __init__(self, steps: int, done: int) -> None:
+        self._steps, self._done, self._begun = steps, done, time.monotonic()
+
+    def left(self, step: int) -> float:
+        each = (time.monotonic() - self._begun) / max(1, step - self._done)
+        return round((self._steps - step) * each, 1)

@@ -1,0 +1,300 @@
+"""The tuning loop: a copy of the base model, a few cases, a fixed number of steps; the same on every run on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from napari_morse.config import Recipe
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.model.backbones import CoarseMaps
+from napari_morse.model.morse import Morse, NativeImage
+from napari_morse.model.points import nearest_labels, sample, training_points
+from napari_morse.training.boxes import Boxes, draw_box, whole_image
+from napari_morse.training.tuning.cache import MapsCache
+from napari_morse.training.tuning.examples import Example
+from napari_morse.training.tuning.objective import staying, weighted_loss, weights_of
+from napari_morse.training.tuning.parts import only, trained
+from napari_morse.training.tuning.samples import Drawer, Samples
+from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import UNREVIEWED
+from napari_morse.training.tuning.state import State
+
+SKIPS = 3
+"""Losses in a row that are no numbers, after which the run goes back to its last checkpoint, at half the rate."""
+BACKS = 2
+"""How often it does; then it ends."""
+WARM = 10
+"""Steps over which the learning rate rises."""
+MISSED = 0.25
+"""Share of the points that are drawn where the coarse mask is wrong."""
+DISTIL_EVERY = 2
+"""Steps between two looks at what the base model says: it costs a third of a step."""
+
+
+class Tuner:
+    """Tunes a copy of a network; the network that is given stays as it is.
+
+    Parameters
+    ----------
+    base
+        The model's network.
+    examples
+        What it learns from, at the model's spacing.
+    slice_axis
+        For 2-D models, the patient axis across slices.
+    settings
+        With ``steps`` above 0.
+    folder
+        Where checkpoints lie.
+    about
+        What else must be the same for a run to be resumed: digests of the model and the cases.
+    """
+
+    def __init__(
+        self, base: Morse, examples: list[Example], slice_axis: str | None, settings: TuneSettings, folder: Path,
+        about: Mapping[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.base = copy.deepcopy(base).to(self.device).eval()
+        only(self.base, [])
+        self.net = copy.deepcopy(self.base)
+        renderer, backbone = trained(self.net, settings.what)
+        only(self.net, [*renderer, *backbone])
+        self.average = copy.deepcopy(self.base)
+        self._anchors = self._anchored()
+        groups = [{"params": renderer}, {"params": backbone}] if backbone else [{"params": renderer}]
+        self.optimizer = torch.optim.AdamW(groups, settings.rate, weight_decay=0.0)
+        self.samples = Drawer(examples, base.recipe, settings, slice_axis)
+        self.cache = MapsCache(self.base, self.samples) if settings.what == "head" else None
+        self.state = State(folder, {"settings": settings.model_dump(mode="json"), **(about or {})})
+        self._not_finite = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the model."""
+        return self.net.recipe
+
+    def _anchored(self) -> list[tuple[Tensor, Tensor]]:
+        kept = dict(self.base.named_parameters())
+        return [(p, kept[name]) for name, p in self.net.named_parameters() if p.requires_grad]
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint; raises WeightsError where there is none that fits."""
+        self.state.load(self.net, self.average, self.optimizer)
+
+    def run(
+        self,
+        told: Callable[[int, float], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        check: Callable[[int, Morse], None] | None = None,
+    ) -> Morse:
+        """Train from where the run stands to its last step.
+
+        Parameters
+        ----------
+        told
+            Given the number of steps done and the loss, after every step.
+        stop
+            Asked before every step; True ends the run with CancelledError, after which it can be resumed from its last
+            checkpoint.
+        check
+            Given the averaged network at each of the ``checks`` moments, the last step among them.
+
+        Returns
+        -------
+        Morse
+            The averaged network, on the CPU.
+        """
+        total, every = self.settings.steps, self.state.every
+        while self.state.step < total:
+            try:
+                self._until(total, every, told, stop, check)
+            except _Diverged:
+                self._back()
+        return copy.deepcopy(self.average).cpu().eval()
+
+    def _until(
+        self, total: int, every: int, told: Callable[[int, float], None] | None, stop: Callable[[], bool] | None,
+        check: Callable[[int, Morse], None] | None,
+    ) -> None:  # fmt: skip
+        if self.state.step == 0 and not self.state.kept:
+            self.state.save(self.net, self.average, self.optimizer)
+        moments = self.moments()
+        for step, samples in self._stream(total):
+            if stop is not None and stop():
+                raise CancelledError
+            loss = self.step(step, samples)
+            self.state.step = step + 1
+            if told is not None:
+                told(step + 1, loss)
+            if check is not None and step + 1 in moments:
+                check(step + 1, self.average)
+            if (step + 1) % every == 0 or step + 1 in moments:
+                self.state.save(self.net, self.average, self.optimizer)
+
+    def _stream(self, total: int) -> Iterator[tuple[int, Samples]]:
+        source = self.samples if self.cache is None else self.cache
+        return source.stream(self.state.step, total)
+
+    def prepared(self, step: int) -> Samples:
+        """The samples of one step."""
+        return self.samples.batch(step) if self.cache is None else self.cache.batch(step)
+
+    def moments(self) -> set[int]:
+        """Steps after which held-out cases are looked at."""
+        total, checks = self.settings.steps, min(self.settings.checks, self.settings.steps)
+        return {round(total * (n + 1) / checks) for n in range(checks)}
+
+    def _back(self) -> None:
+        self.state.backs += 1
+        if self.state.backs > BACKS:
+            raise MorseError("The training diverged: its loss is no longer a number.",
+                             "Check the cases for damaged scans, or train less of the model.")  # fmt: skip
+        self._not_finite = 0
+        backs = self.state.backs
+        self.state.load(self.net, self.average, self.optimizer)
+        self.state.backs = backs
+
+    # One step
+
+    def step(self, step: int, samples: Samples) -> float:
+        """One update; returns the loss."""
+        # Seeding by number makes a resumed run draw what the uninterrupted one would have drawn.
+        torch.manual_seed((self.settings.seed * 1_000_003 + step) % 2**63)
+        self.net.train()
+        self._rates(step)
+        loss = self._loss(step, samples.to(self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        if not torch.isfinite(loss):
+            self._not_finite += 1
+            if self._not_finite >= SKIPS:
+                raise _Diverged
+            return float(loss.detach())
+        self._not_finite = 0
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
+        self.optimizer.step()
+        self._draw_back()
+        self._average(step)
+        return float(loss.detach())
+
+    def _loss(self, step: int, samples: Samples) -> Tensor:
+        tuned = self.settings.what != "head"
+        weights = weights_of(samples.codes, self.settings.corrected)
+        if tuned:
+            maps = self.net.coarse(samples.images)
+        else:
+            maps = getattr(samples, "maps", None) or self._still(samples.images)
+        loss = samples.images.new_zeros(())
+        full = maps.full_logits()
+        if tuned:
+            loss = loss + weighted_loss(full, samples.labels, weights, 0.5)
+        stays = self.settings.distil > 0 and step % DISTIL_EVERY == 0
+        before = (self._still(samples.images) if tuned else maps) if stays else None
+        if before is not None and tuned:
+            share = self.settings.distil * DISTIL_EVERY
+            loss = loss + share * staying(full, before.full_logits(), samples.labels, samples.codes)
+        return loss + self._points(samples, maps, full.detach(), weights, before)
+
+    @torch.no_grad()
+    def _still(self, images: Tensor) -> CoarseMaps:
+        maps: CoarseMaps = self.base.coarse(images)
+        return maps
+
+    def _points(
+        self, samples: Samples, maps: CoarseMaps, full: Tensor, weights: Tensor, before: CoarseMaps | None
+    ) -> Tensor:
+        """Loss of the renderer at points: the doubtful ones, and those that the coarse mask has wrong."""
+        rough = _roughened(maps.detached(), samples)
+        image, voxel = self._places(rough, full, samples)
+        truth = nearest_labels(samples.labels, image, voxel)
+        weight = weights[(image, *voxel.round().long().T)]
+        logits = self._rendered(self.net, rough, samples.images, image, voxel)
+        loss = weighted_loss(logits, truth, weight, self.recipe.train.point_dice)
+        if before is not None:
+            with torch.no_grad():
+                same = _roughened(before, samples)
+                said = self._rendered(self.base, same, samples.images, image, voxel)
+            codes = samples.codes[(image, *voxel.round().long().T)]
+            loss = loss + self.settings.distil * DISTIL_EVERY * staying(logits, said, truth, codes)
+        return loss
+
+    def _places(self, maps: CoarseMaps, full: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
+        config = self.recipe.render
+        box = whole_image(maps) if self.net.stem is None else draw_box(maps, config.stem_window, self.net.stem.reach)
+        self._box = box
+        wrong = int(MISSED * config.points)
+        image, voxel = training_points(
+            maps.logits, maps.logit_stride, box.inner_size, config.points - wrong, config.oversample,
+            config.importance, voxel_centres=True, start=box.inner_start,
+        )  # fmt: skip
+        shown = maps.logits if maps.logit_stride == 1 and maps.logits.shape == full.shape else full
+        missed = (shown.argmax(dim=1) != samples.labels) & (samples.codes != UNREVIEWED)
+        more = self._among(missed, box, wrong)
+        return torch.cat([image, more[:, 0]]), torch.cat([voxel, more[:, 1:].to(voxel.dtype)])
+
+    @staticmethod
+    def _among(missed: Tensor, box: Boxes, count: int) -> Tensor:
+        """(n, 1 + d) of the missed voxels inside the boxes, at most ``count`` an image, drawn at random."""
+        found = []
+        for item, start in enumerate(box.inner_start.tolist()):
+            part = missed[item][tuple(slice(s, s + n) for s, n in zip(start, box.inner_size, strict=True))]
+            places = part.nonzero() + torch.tensor(start, device=part.device)
+            chosen = places[torch.randperm(len(places))[:count].to(places.device)]
+            found.append(torch.cat([chosen.new_full((len(chosen), 1), item), chosen], dim=1))
+        return torch.cat(found)
+
+    def _rendered(self, net: Morse, maps: CoarseMaps, images: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
+        native = NativeImage(images, torch.ones(len(maps.size), device=images.device))
+        stem = None
+        if net.stem is not None:
+            said = net.stem(self._box.of(images), self._box.of(maps.full_logits()))
+            stem = sample(said, image, voxel - self._box.start[image])
+        logits, _ = net.render(maps, image, voxel, native, voxel, stem=stem)
+        return logits
+
+    # Rates, anchor, average
+
+    def _rates(self, step: int) -> None:
+        total = max(self.settings.steps, 1)
+        share = min(1.0, (step + 1) / WARM) * 0.5 * (1 + math.cos(math.pi * step / total)) * 0.5**self.state.backs
+        for group, times in zip(self.optimizer.param_groups, (1.0, self.settings.backbone_rate), strict=False):
+            group["lr"] = self.settings.rate * times * share
+
+    @torch.no_grad()
+    def _draw_back(self) -> None:
+        """A step towards the base model's weights (L2-SP, Li et al., 2018), apart from the optimizer's own scale."""
+        share = self.settings.anchor * self.optimizer.param_groups[0]["lr"] / self.settings.rate
+        if share > 0:
+            for now, before in self._anchors:
+                now.lerp_(before, share)
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        decay = min(self.settings.ema, (1 + step) / (10 + step))
+        for kept, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+
+def _roughened(maps: CoarseMaps, samples: Samples) -> CoarseMaps:
+    """Some samples with a damaged truth for coarse logits, as often as the base model met them."""
+    if not samples.damaged.any():
+        return maps
+    logits = maps.full_logits().clone()
+    logits[samples.damaged] = samples.rough
+    return replace(maps, logits=logits, logit_stride=1)
+
+
+class _Diverged(Exception):  # noqa: N818
+    """Three losses in a row were no numbers."""

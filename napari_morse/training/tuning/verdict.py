@@ -1,0 +1,132 @@
+"""Before and after on held-out cases, from masks that are kept, so that anybody can work it out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_morse.errors import InputError
+from napari_morse.io.atomic import write_text
+
+FILE, MASKS = "verdict.json", "predictions"
+FEWEST = 6
+"""Cases below which Wilcoxon's signed rank test cannot reach p < 0.05, whatever they show."""
+SURE = 0.05
+
+When = Literal["before", "after"]
+Stage = Literal["coarse", "rendered"]
+WHENS: tuple[When, ...] = ("before", "after")
+STAGES: tuple[Stage, ...] = ("rendered", "coarse")
+FIGURES = ("dice", "hd95", "asd", "nsd")
+
+
+class Figures(BaseModel):
+    """Means over the model's structures that the case or its mask holds; a missed one counts the image's diagonal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dice: float
+    hd95: float
+    """mm."""
+    asd: float
+    """mm."""
+    nsd: float
+    """At 1 mm."""
+
+
+class CaseVerdict(BaseModel):
+    """One held-out case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: str
+    truth: str
+    """File of its labels."""
+    figures: dict[str, Figures]
+    """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``."""
+
+    def gain(self, figure: str = "dice", stage: Stage = "rendered") -> float:
+        """After minus before."""
+        before, after = (getattr(self.figures[f"{when} {stage}"], figure) for when in WHENS)
+        return float(after - before)
+
+
+class Verdict(BaseModel):
+    """What a round was worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    digest: str
+    parent: str
+    parent_digest: str
+    cases: tuple[CaseVerdict, ...]
+    p: dict[str, float | None]
+    """Wilcoxon's signed rank test over the cases, by ``figure stage``; None where it cannot tell."""
+    samples: dict[str, float] = {}
+    """Dice between the two models' rendered masks of the shipped sample scans: 1 where nothing changed."""
+    sentence: str
+    left_out: bool = False
+    """Each case was judged by a model that was tuned without it (leave-one-out)."""
+
+    def mean(self, when: When, stage: Stage, figure: str) -> float:
+        """Over the cases; NaN without any."""
+        values = [getattr(case.figures[f"{when} {stage}"], figure) for case in self.cases]
+        return float(np.mean(values)) if values else float("nan")
+
+    def worst(self) -> tuple[CaseVerdict, ...]:
+        """Cases by what they gained in rendered Dice, the greatest loss first."""
+        return tuple(sorted(self.cases, key=CaseVerdict.gain))
+
+    def write(self, folder: Path) -> None:
+        """Keep it as ``verdict.json``."""
+        write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
+
+    @staticmethod
+    def read(folder: Path) -> Verdict:
+        """The verdict in a run's folder; raises InputError where there is none."""
+        try:
+            return Verdict.model_validate_json((folder / FILE).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{folder} holds no verdict.", "Give the folder that a tuning run wrote.") from error
+
+
+def mask_file(folder: Path, case: str, when: When, stage: Stage) -> Path:
+    """Where a held-out case's mask lies."""
+    return folder / MASKS / f"{case}_{when}_{stage}.nii.gz"
+
+
+def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
+    """Two-sided p of Wilcoxon's signed rank test for every figure and stage."""
+    from scipy import stats
+
+    found: dict[str, float | None] = {}
+    for stage in STAGES:
+        for figure in FIGURES:
+            gains = np.array([case.gain(figure, stage) for case in cases])
+            able = len(gains) >= FEWEST and bool(np.any(gains))
+            found[f"{figure} {stage}"] = round(float(stats.wilcoxon(gains).pvalue), 6) if able else None
+    return found
+
+
+def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None]) -> str:
+    """Whether the new model is better, in one sentence."""
+    if not cases:
+        return "No case was held out, so nothing can be said about whether the new model is better."
+    gain, mm = (float(np.mean([case.gain(figure) for case in cases])) for figure in ("dice", "asd"))
+    told = f"rendered Dice {gain:+.3f}, ASD {mm:+.2f} mm on {len(cases)} held-out case{'s' * (len(cases) > 1)}"
+    if len(cases) < FEWEST:
+        seems = "seems better" if gain > 0 else "is not better"
+        return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance."
+    chance = p["dice rendered"]
+    if chance is None or chance >= SURE:
+        return f"The new model is not shown to be better: {told}, which may be chance (p {chance or 1:.2g})."
+    if gain <= 0:
+        return f"The new model is worse: {told} (p {chance:.2g})."
+    if mm > 0 and (p["asd rendered"] or 1) < SURE:
+        return f"The new model covers more but lies further off: {told} (p {chance:.2g} and {p['asd rendered']:.2g})."
+    return f"The new model is better: {told} (p {chance:.2g})."
