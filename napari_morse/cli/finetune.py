@@ -26,7 +26,7 @@ def finetune(
         Path | None, typer.Option(help="Text file with the names of cases that only judge, a line each; else 1 in 5.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="Time for training; judging comes after it.")] = 2.0,
-    what: Annotated[str, typer.Option(help="What is trained: head, decoder or all.")] = "all",
+    what: Annotated[str, typer.Option(help="What is trained: head, decoder or all.")] = "decoder",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     steps: Annotated[int, typer.Option(help="Steps instead of minutes: the same on every run on a CPU.", min=0)] = 0,
     by: Annotated[str, typer.Option(help="Who asks for it, for the card.")] = "",
@@ -166,7 +166,7 @@ def show(verdict: Verdict) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("case", "mask", "Dice", "HD95 mm", "ASD mm", "NSD"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")
     for case in verdict.cases:
         for stage in ("rendered", "coarse"):
             before, after = case.figures[f"before {stage}"], case.figures[f"after {stage}"]

@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from napari_morse import zoo
+from napari_morse.errors import InputError
 from napari_morse.io.cards import model_digest
 from napari_morse.zoo import moving
 
@@ -183,3 +184,23 @@ def _printable(text: str) -> str:
 
 def _millimetres(spacing: tuple[float, ...]) -> str:
     return " × ".join(f"{s:g}" for s in spacing) + " mm"
+
+
+@models_app.command()
+def compare(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a tuning run: NAME.run, or round-001 of a project.")
+    ],
+) -> None:
+    """Work a tuning run's verdict out again, from the masks that it saved, and say whether it is the one it gave."""
+    from napari_morse.cli.finetune import show
+    from napari_morse.training.tuning.again import rederived
+    from napari_morse.training.tuning.verdict import Verdict
+
+    said, found = Verdict.read(run), rederived(run)
+    show(found)
+    if found != said:
+        raise InputError(
+            f"The verdict in {run} is another one: {said.sentence}", "Masks, labels or the verdict were changed since."
+        )
+    _say("This is the verdict that the run gave.")

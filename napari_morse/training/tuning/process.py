@@ -64,6 +64,10 @@ class Reporter:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
     def stop(self) -> bool:
         """Whether to end; waits here while the run shall pause."""
         said = wanted(self.folder)
@@ -83,13 +87,19 @@ def _give_way() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the plan in a folder; 0 done, 130 cancelled, 2 failed."""
-    from napari_morse.training.tuning.run import TuningRun
-
     folder, resume = Path(arguments[0]), "--resume" in arguments
     report = Reporter(folder)
     write_text(folder / PID, json.dumps({"pid": os.getpid(), "begun": time.time()}))
     report.tell({"event": "begun", "pid": os.getpid()})
-    _give_way()
+    try:
+        return _run(folder, resume, report)
+    finally:
+        report.close()
+
+
+def _run(folder: Path, resume: bool, report: Reporter) -> int:
+    from napari_morse.training.tuning.run import TuningRun
+
     try:
         TuningRun(Plan.read(folder), folder, report.tell, report.stop).run(resume)
     except CancelledError:
@@ -108,4 +118,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _give_way()
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # all is written; taking torch down would take as long again

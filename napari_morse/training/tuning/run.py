@@ -24,6 +24,7 @@ from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.changes import sample_changes
 from napari_morse.training.tuning.examples import Example, load_example, marked
 from napari_morse.training.tuning.judging import judged, predict_all
+from napari_morse.training.tuning.looks import looks_needed
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
@@ -123,6 +124,8 @@ class TuningRun:
             seconds = self._step_seconds(train)
             left = settings.minutes * 60 - spent - settings.checks * check - (TRIED + 1) * seconds
             settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
+            looks = looks_needed(self.base.net, [e.case for e in train if not e.replay], self.base.card)
+            settings = settings.model_copy(update={"looks": max(settings.looks, looks)})
             self.plan = self.plan.model_copy(update={"settings": settings})
             self.plan.write(self.folder)
         self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
@@ -173,7 +176,8 @@ class TuningRun:
                 lambda text: self.tell({"event": "log", "text": text}),
             )  # fmt: skip
         names = [(source.name, source.labels) for source in self.plan.held_out]
-        cases = judged(self.folder, names, [entry.id for entry in card.labels])
+        ids = tuple(entry.id for entry in card.labels)
+        cases = judged(self.folder, names, ids)
         p = tested(cases)
         said = sentence(cases, p)
         fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
@@ -182,7 +186,7 @@ class TuningRun:
         final = zoo.load(self.folder / MODEL)
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
-            cases=cases, p=p, samples=sample_changes(self.base, final, self.stop), sentence=said,
+            ids=ids, cases=cases, p=p, samples=sample_changes(self.base, final, self.stop), sentence=said,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from napari_morse.errors import InputError
 from napari_morse.io.channels import channel_files
 
 PLAIN, UNREVIEWED, CORRECTED = 0, 1, 2
@@ -30,12 +31,21 @@ class Source(BaseModel):
 
 
 def digests(sources: Iterable[Source], channels: int = 1) -> tuple[str, ...]:
-    """sha256 of each case's scan files, in order: how a case is known again, whatever it is called."""
+    """sha256 of each case's scan files, in order: how a case is known again, whatever it is called.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    """
     return tuple(_digest(channel_files(source.scan, channels)) for source in sources)
 
 
 def _digest(files: Sequence[Path]) -> str:
     found = hashlib.sha256()
     for path in files:
-        found.update(path.read_bytes())
+        try:
+            found.update(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"The scan {path} can't be read: {error.strerror}.", "Bring it back.") from error
     return found.hexdigest()

@@ -16,14 +16,13 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
-from napari_morse.training.boxes import Boxes, draw_box, whole_image
+from napari_morse.training.boxes import draw_box, whole_image
 from napari_morse.training.tuning.cache import MapsCache
 from napari_morse.training.tuning.examples import Example
 from napari_morse.training.tuning.objective import staying, weighted_loss, weights_of
 from napari_morse.training.tuning.parts import only, trained
 from napari_morse.training.tuning.samples import Drawer, Samples
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import UNREVIEWED
 from napari_morse.training.tuning.state import State
 
 SKIPS = 3
@@ -32,8 +31,6 @@ BACKS = 2
 """How often it does; then it ends."""
 WARM = 10
 """Steps over which the learning rate rises."""
-MISSED = 0.25
-"""Share of the points that are drawn where the coarse mask is wrong."""
 DISTIL_EVERY = 2
 """Steps between two looks at what the base model says: it costs a third of a step."""
 
@@ -202,19 +199,17 @@ class Tuner:
         if before is not None and tuned:
             share = self.settings.distil * DISTIL_EVERY
             loss = loss + share * staying(full, before.full_logits(), samples.labels, samples.codes)
-        return loss + self._points(samples, maps, full.detach(), weights, before)
+        return loss + self._points(samples, maps, weights, before)
 
     @torch.no_grad()
     def _still(self, images: Tensor) -> CoarseMaps:
         maps: CoarseMaps = self.base.coarse(images)
         return maps
 
-    def _points(
-        self, samples: Samples, maps: CoarseMaps, full: Tensor, weights: Tensor, before: CoarseMaps | None
-    ) -> Tensor:
-        """Loss of the renderer at points: the doubtful ones, and those that the coarse mask has wrong."""
+    def _points(self, samples: Samples, maps: CoarseMaps, weights: Tensor, before: CoarseMaps | None) -> Tensor:
+        """Loss of the renderer at points drawn as in training; more where the mask is wrong made it overshoot."""
         rough = _roughened(maps.detached(), samples)
-        image, voxel = self._places(rough, full, samples)
+        image, voxel = self._places(rough)
         truth = nearest_labels(samples.labels, image, voxel)
         weight = weights[(image, *voxel.round().long().T)]
         logits = self._rendered(self.net, rough, samples.images, image, voxel)
@@ -227,30 +222,14 @@ class Tuner:
             loss = loss + self.settings.distil * DISTIL_EVERY * staying(logits, said, truth, codes)
         return loss
 
-    def _places(self, maps: CoarseMaps, full: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
+    def _places(self, maps: CoarseMaps) -> tuple[Tensor, Tensor]:
         config = self.recipe.render
         box = whole_image(maps) if self.net.stem is None else draw_box(maps, config.stem_window, self.net.stem.reach)
         self._box = box
-        wrong = int(MISSED * config.points)
-        image, voxel = training_points(
-            maps.logits, maps.logit_stride, box.inner_size, config.points - wrong, config.oversample,
-            config.importance, voxel_centres=True, start=box.inner_start,
+        return training_points(
+            maps.logits, maps.logit_stride, box.inner_size, config.points, config.oversample, config.importance,
+            voxel_centres=True, start=box.inner_start,
         )  # fmt: skip
-        shown = maps.logits if maps.logit_stride == 1 and maps.logits.shape == full.shape else full
-        missed = (shown.argmax(dim=1) != samples.labels) & (samples.codes != UNREVIEWED)
-        more = self._among(missed, box, wrong)
-        return torch.cat([image, more[:, 0]]), torch.cat([voxel, more[:, 1:].to(voxel.dtype)])
-
-    @staticmethod
-    def _among(missed: Tensor, box: Boxes, count: int) -> Tensor:
-        """(n, 1 + d) of the missed voxels inside the boxes, at most ``count`` an image, drawn at random."""
-        found = []
-        for item, start in enumerate(box.inner_start.tolist()):
-            part = missed[item][tuple(slice(s, s + n) for s, n in zip(start, box.inner_size, strict=True))]
-            places = part.nonzero() + torch.tensor(start, device=part.device)
-            chosen = places[torch.randperm(len(places))[:count].to(places.device)]
-            found.append(torch.cat([chosen.new_full((len(chosen), 1), item), chosen], dim=1))
-        return torch.cat(found)
 
     def _rendered(self, net: Morse, maps: CoarseMaps, images: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
         native = NativeImage(images, torch.ones(len(maps.size), device=images.device))

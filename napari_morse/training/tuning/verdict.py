@@ -64,6 +64,8 @@ class Verdict(BaseModel):
     digest: str
     parent: str
     parent_digest: str
+    ids: tuple[int, ...]
+    """Labels that are judged."""
     cases: tuple[CaseVerdict, ...]
     p: dict[str, float | None]
     """Wilcoxon's signed rank test over the cases, by ``figure stage``; None where it cannot tell."""
