@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ import pytest
 import torch
 
 from napari_morse import zoo
-from napari_morse.config import Tuned
+from napari_morse.config import LabelEntry, Tuned
 from napari_morse.errors import CancelledError, InputError, MorseError, WeightsError
-from napari_morse.io import cards
+from napari_morse.inference import Predictor
+from napari_morse.io import cards, open_mask, open_scan, save_mask
 from napari_morse.training.tuning import process, tuner
 from napari_morse.training.tuning.again import rederived
 from napari_morse.training.tuning.examples import load_example
+from napari_morse.training.tuning.grown import grown
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.run import TuningRun
 from napari_morse.training.tuning.settings import TuneSettings
@@ -250,7 +253,6 @@ def test_no_file_of_a_held_out_case_is_read_before_a_model_is_judged(tmp_path: P
 
 
 def test_what_a_person_changed_is_marked_and_regions_nobody_saw_are_not(tmp_path: Path):
-    from napari_morse.io import save_mask
     from napari_morse.training.tuning.examples import marked
     from napari_morse.types import Grid, Mask
 
@@ -265,6 +267,35 @@ def test_what_a_person_changed_is_marked_and_regions_nobody_saw_are_not(tmp_path
     again = marked(found, base)
     assert (again.codes[:, :5] == UNREVIEWED).all()
     np.testing.assert_array_equal(again.codes[:, 5:] == CORRECTED, base[:, 5:] != found.case.labels[:, 5:])
+
+
+def test_a_new_label_is_learned_and_at_first_changes_nothing(tmp_path: Path):
+    plan = plan_of(tmp_path)
+    base = zoo.load(plan.model)
+    entry = LabelEntry(id=9, name="new", color="#009e73")
+    more = grown(base, [entry])
+    scan = open_scan(plan.train[0].scan)
+    masks = []
+    for model in (base, more):
+        predictor = Predictor(model, "cpu")
+        predictor.set_scan(scan)
+        masks.append(predictor.predict())
+    for stage in ("coarse", "rendered"):
+        np.testing.assert_array_equal(getattr(masks[0], stage).data, getattr(masks[1], stage).data)
+    for source in (*plan.train, *plan.held_out):
+        mask = open_mask(source.labels)
+        save_mask(replace(mask, data=np.where(mask.data == 2, 9, mask.data).astype(np.uint8)), source.labels)
+    told = plan.settings.model_copy(update={"steps": 250, "rate": 5e-3, "distil": 0, "anchor": 0, "checks": 1})
+    verdict, _ = run(plan.model_copy(update={"new_labels": (entry,), "settings": told}), tmp_path / "run")
+    new = zoo.load(tmp_path / "run" / "model")
+    assert [e.id for e in new.card.labels] == [1, 2, 9] and verdict.ids == (1, 2, 9)
+    predictor = Predictor(new, "cpu")
+    predictor.set_scan(scan)
+    found = predictor.predict().rendered.data
+    truth = open_mask(plan.train[0].labels).data
+    assert ((found == 9) & (truth == 9)).sum() > 0.5 * (truth == 9).sum()
+    with pytest.raises(InputError, match="there already"):
+        grown(base, [LabelEntry(id=2, name="b", color="#009e73")])
 
 
 # The process

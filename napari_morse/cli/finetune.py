@@ -27,6 +27,9 @@ def finetune(
     ] = None,
     minutes: Annotated[float, typer.Option(help="Time for training; judging comes after it.")] = 2.0,
     what: Annotated[str, typer.Option(help="What is trained: head, decoder or all.")] = "decoder",
+    new_label: Annotated[
+        list[str] | None, typer.Option("--new-label", help="A structure that the model does not know: 3=lesion.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     steps: Annotated[int, typer.Option(help="Steps instead of minutes: the same on every run on a CPU.", min=0)] = 0,
     by: Annotated[str, typer.Option(help="Who asks for it, for the card.")] = "",
@@ -42,6 +45,7 @@ def finetune(
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
     folder = out.with_name(f"{out.name}.run")
     plan = _plan(model, images, labels, holdout, out.name, by, what, minutes, seed, steps)  # type: ignore[arg-type]
+    plan = _with_new(plan, new_label or [])
     _keep(plan, folder, resume)
     verdict = _watched(folder, resume)
     _publish(folder, out)
@@ -69,6 +73,27 @@ def _plan(
         model=model, name=name, by=by, train=train, held_out=tuple(s for s in sources if s.name in held),
         settings=settings,
     )  # fmt: skip
+
+
+def _with_new(plan: Plan, said: list[str]) -> Plan:
+    """The plan with further labels, coloured apart from those of the model."""
+    from napari_morse import zoo
+    from napari_morse.config import LabelEntry
+    from napari_morse.training.finish import PALETTE
+
+    if not said:
+        return plan
+    if plan.settings.what == "head":
+        raise InputError("A head alone cannot learn a new structure.", "Say --what decoder or --what all.")
+    taken = {entry.color for entry in zoo.find(plan.model).card.labels}
+    free = [color for color in PALETTE if color not in taken] or list(PALETTE)
+    new = []
+    for place, text in enumerate(said):
+        number, equals, name = text.partition("=")
+        if not equals or not number.strip().isdecimal() or not 0 < int(number) <= 65535 or not name.strip():
+            raise InputError(f"{text!r} is no new label.", "Write its number and name: 3=lesion.")
+        new.append(LabelEntry(id=int(number), name=name.strip(), color=free[place % len(free)]))
+    return plan.model_copy(update={"new_labels": tuple(new)})
 
 
 def _sources(images: Path, labels: Path, channels: int, kind: type[Source]) -> list[Source]:

@@ -1,4 +1,4 @@
-"""Review, Correct and Planes in docks of their own, over the MORSE dock, which is opened where it is not."""
+"""Review, Correct, Learn and Planes in docks of their own, over the MORSE dock, which is opened where it is not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.dock import MorseDock
 from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.learn import LearnTab
 from napari_morse.widgets.parts.text import Note
 from napari_morse.widgets.planes import Planes
 from napari_morse.widgets.review import ReviewTab
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+Part = ReviewTab | CorrectTab | LearnTab | Planes
 
 CLOSED = "The MORSE dock was closed. Open this again to go on."
 
@@ -33,7 +36,7 @@ class Alone(EndingWidget):
         super().__init__()
         self._viewer = plain(napari_viewer)
         self._dock: MorseDock | None = None
-        self.part: ReviewTab | CorrectTab | Planes | None = None
+        self.part: Part | None = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self.note = Note("The MORSE dock is being opened.", self)
@@ -41,7 +44,7 @@ class Alone(EndingWidget):
         self.watch_the_end(())
         QTimer.singleShot(0, self._fill)  # once this one is in its dock
 
-    def make(self, dock: MorseDock) -> ReviewTab | CorrectTab | Planes:
+    def make(self, dock: MorseDock) -> Part:
         """The part, over the dock's work."""
         raise NotImplementedError
 
@@ -95,6 +98,14 @@ class CorrectAlone(Alone):
         tab = CorrectTab(dock.desk, dock.sharpener, self)
         tab.add_wire(dock.wire)
         return tab
+
+
+class LearnAlone(Alone):
+    """Fine-tuning on what was corrected."""
+
+    def make(self, dock: MorseDock) -> LearnTab:
+        """Over the dock's round."""
+        return LearnTab(dock.learner, self)
 
 
 class PlanesAlone(Alone):

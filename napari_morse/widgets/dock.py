@@ -19,6 +19,8 @@ from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.desk import Desk
 from napari_morse.widgets.ending import EndingWidget, plain
 from napari_morse.widgets.layer_keys import LayerKeys
+from napari_morse.widgets.learn import LearnTab
+from napari_morse.widgets.learner import Learner
 from napari_morse.widgets.letters import Letters
 from napari_morse.widgets.live_wire import LiveWire
 from napari_morse.widgets.measure_box import MeasureBox
@@ -85,6 +87,7 @@ class MorseDock(EndingWidget):
         self._add_tab(self.segment, "Segment", "What runs on what, and the result in numbers.")
         self._add_tab(self.review, "Review", "Walk along the doubtful boundary.")
         self._add_tab(self.correct, "Correct", "Draw, and let strokes be sharpened.")
+        self._add_tab(self.learn, "Learn", "Train the model on your corrections, and see what it was worth.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.case_bar)
@@ -102,6 +105,7 @@ class MorseDock(EndingWidget):
         runners = (
             self.host.loader, self.ahead.runner, self.case_bar.acts.runner,
             self.sharpener.runner, self.walker.runner, self.surfaces.runner, self.truth.runner,
+            *self.learner.runners,
         )  # fmt: skip
         self.watch_the_end(
             (
@@ -132,6 +136,8 @@ class MorseDock(EndingWidget):
         self.truth, self.measures = TruthBox(self.desk, self), MeasureBox(self.desk, self)
         self.review.add(self.truth)
         self.review.add(self.measures)
+        self.learner = Learner(viewer, self.host, self.segment, self)
+        self.learn = LearnTab(self.learner, self)
         self.brush = BrushLine(self.desk, self)
         self.surfaces = SurfaceView(self.desk, self.comparison, self)
         self.view_bar = ViewBar(self.comparison, self.surfaces, self.show_planes, self)
@@ -213,6 +219,7 @@ class MorseDock(EndingWidget):
     def stop_work(self) -> None:
         """Cancel whatever runs, and leave the project in order."""
         self.segment.stop_work()
+        self.learner.stop_work()
         self.sharpener.cancel()
         self.walker.stop_work()
         self.desk.stop_work()
@@ -238,6 +245,8 @@ class MorseDock(EndingWidget):
             self.wire,
             self.review,
             self.correct,
+            self.learn,
+            self.learner,
             self.walker,
             self.sharpener,
             self.desk,

@@ -136,7 +136,13 @@ class SegmentTab(EndingWidget):
 
     # What can be chosen
 
-    def _list_models(self) -> None:
+    def choose(self, model: str) -> bool:
+        """List the models anew, and choose one as if by hand; whether it is there."""
+        self._chosen_by_hand = True
+        self._list_models(model)
+        return model in self._models
+
+    def _list_models(self, chosen: str = "") -> None:
         try:
             found = list(self._session.engine.models())
         except MorseError as error:
@@ -146,6 +152,7 @@ class SegmentTab(EndingWidget):
         with QSignalBlocker(self.model):
             self.model.clear()
             self.model.addItems(list(self._models))
+            self.model.setCurrentText(chosen)
         self._on_model(self.model.currentText())
 
     def shown(self) -> None:

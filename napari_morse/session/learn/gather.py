@@ -85,7 +85,7 @@ def _candidate(case: Case) -> Candidate | None:
     if not case.held_out and case.status not in LEARNED_FROM:
         return None
     missing = ""
-    if case.held_out and case.truth is None and (case.status not in LEARNED_FROM or not case.truth_from):
+    if case.held_out and case.truth is None and (case.status != "accepted" or not case.truth_from):
         missing = "It is held out to judge models, and has no truth yet: draw or accept one."
     flattering = case.held_out and case.truth is None and case.truth_from == "from_model"
     return Candidate(case.id, case.stem, case.patient, case.held_out, flattering, dict(case.sizes), missing)

@@ -26,6 +26,9 @@ FOLDER, DECISION = "learn", "decision.json"
 PATIENCE = 1.5
 """s that a run has for ending by itself after it was cancelled."""
 
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Ends a process that hangs, too."""
+
 State = Literal["ready", "running", "paused", "stopped", "done", "cancelled", "failed"]
 """``stopped``: its process is gone without having come to an end; it can go on."""
 Decision = Literal["", "kept", "discarded", "rolled_back"]
@@ -50,6 +53,7 @@ class Round:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._read = 0
+        self._unread: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled_at: float | None = None
         self.last: dict[str, Any] = {}
@@ -114,8 +118,8 @@ class Round:
 
     @property
     def state(self) -> State:
-        """Where it stands."""
-        self.poll()
+        """Where it stands; events that are found meanwhile are given by the next `poll`."""
+        self._look()
         kind = self.last.get("event")
         ended = next((end for end in process.ENDS if end == kind), None)
         if ended is not None and not self._begun_again:
@@ -130,23 +134,28 @@ class Round:
 
     def poll(self) -> list[dict[str, Any]]:
         """Events since the last look; also ends a cancelled run that does not end by itself."""
+        self._look()
+        events, self._unread = self._unread, []
+        return events
+
+    def _look(self) -> None:
         self._enforce()
         try:
             with (self.folder / process.EVENTS).open("rb") as file:
                 file.seek(self._read)
                 content = file.read()
         except OSError:
-            return []
+            return
         whole = content[: content.rfind(b"\n") + 1]
         self._read += len(whole)
         events = [event for line in whole.splitlines() if (event := _event(line)) is not None]
         if events:
             self.last = events[-1]
-        return events
+        self._unread += events
 
     def history(self) -> list[dict[str, Any]]:
         """All events from the beginning."""
-        self._read = 0
+        self._read, self._unread = 0, []
         return self.poll()
 
     def pause(self) -> None:
@@ -172,7 +181,7 @@ class Round:
 
     def _kill(self) -> None:
         with suppress(OSError, ValueError, KeyError):
-            os.kill(int(json.loads((self.folder / process.PID).read_text())["pid"]), signal.SIGTERM)
+            os.kill(int(json.loads((self.folder / process.PID).read_text())["pid"]), _KILL)
         if self._process is not None:
             self._process.kill()
             self._process.wait()

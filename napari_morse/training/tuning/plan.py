@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_morse.config import NAME, ModelCard
+from napari_morse.config import NAME, LabelEntry, ModelCard
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.training.tuning.settings import TuneSettings
@@ -31,6 +31,8 @@ class Plan(BaseModel):
     earlier: tuple[Source, ...] = ()
     """Cases of earlier rounds, replayed."""
     held_out: tuple[Source, ...] = ()
+    new_labels: tuple[LabelEntry, ...] = ()
+    """Structures that the base model does not know."""
     settings: TuneSettings = TuneSettings()
 
     def write(self, folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_morse import zoo
@@ -23,6 +24,7 @@ from napari_morse.training.judge import from_stack, run_case
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.changes import sample_changes
 from napari_morse.training.tuning.examples import Example, load_example, marked
+from napari_morse.training.tuning.grown import grown
 from napari_morse.training.tuning.judging import judged, predict_all
 from napari_morse.training.tuning.looks import looks_needed
 from napari_morse.training.tuning.plan import Plan, check_apart
@@ -30,6 +32,7 @@ from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
 from napari_morse.training.tuning.tuner import Tuner
 from napari_morse.training.tuning.verdict import FIGURES, STAGES, Verdict, sentence, tested
+from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
 MODEL = "model"
@@ -62,7 +65,9 @@ class TuningRun:
     folder: Path
     tell: Teller = lambda _: None
     stop: Callable[[], bool] = lambda: False
+    parent: LoadedModel = field(init=False)
     base: LoadedModel = field(init=False)
+    """The parent, with the new labels that it is to learn."""
 
     def run(self, resume: bool = False) -> Verdict:
         """Tune, write the model, judge it.
@@ -77,9 +82,13 @@ class TuningRun:
             ``stop`` said so.
         """
         begun = time.monotonic()
-        self.base = zoo.load(self.plan.model)
-        self.known = check_apart(self.plan, self.base.card)
+        self.parent = zoo.load(self.plan.model)
+        self.known = check_apart(self.plan, self.parent.card)
+        self.base = grown(self.parent, self.plan.new_labels) if self.plan.new_labels else self.parent
+        self._votes = np.zeros((len(self.base.card.labels) + 1,) * 2, np.int64)
         train = self._examples(self.plan.train, False) + self._examples(self.plan.earlier, True)
+        if self.plan.new_labels:
+            self.base = grown(self.parent, self.plan.new_labels, self._taken_for())
         self.checked = self._some_held()
         best = _Best(self.checked, self.base, self.tell)
         best.look(0, self.base.net)
@@ -107,9 +116,16 @@ class TuningRun:
             example = load_example(source, self.base.card, replay)
             card = self.base.card
             stack = run_case(self.base.net, example.case, card.spacing, card.slice_axis).rendered
-            found.append(marked(example, from_stack(stack, card.slice_axis).astype(np.uint8)))
+            mask = from_stack(stack, card.slice_axis).astype(np.uint8)
+            self._votes += _crossed(example.case.labels, mask, len(card.labels) + 1)
+            found.append(marked(example, mask))
             self.tell({"event": "log", "text": f"{source.name}: read"})
         return found
+
+    def _taken_for(self) -> list[int]:
+        """What the base model takes each new structure for, most often."""
+        known = len(self.parent.card.labels) + 1
+        return [int(self._votes[known + n, :known].argmax()) for n in range(len(self.plan.new_labels))]
 
     def _some_held(self) -> list[Case]:
         """Held-out cases that are looked at while training: evenly from all of them."""
@@ -170,7 +186,7 @@ class TuningRun:
 
     def _verdict(self, card: ModelCard) -> Verdict:
         new = zoo.load(self.folder / MODEL)
-        for model, when in ((self.base, "before"), (new, "after")):
+        for model, when in ((self.parent, "before"), (new, "after")):
             predict_all(
                 model, self.plan.held_out, when, self.folder, self.stop,  # type: ignore[arg-type]
                 lambda text: self.tell({"event": "log", "text": text}),
@@ -186,10 +202,16 @@ class TuningRun:
         final = zoo.load(self.folder / MODEL)
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
-            ids=ids, cases=cases, p=p, samples=sample_changes(self.base, final, self.stop), sentence=said,
+            ids=ids, cases=cases, p=p, samples=sample_changes(self.parent, final, self.stop), sentence=said,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
+
+
+def _crossed(labels: Array, mask: Array, classes: int) -> NDArray[np.int64]:
+    """(classes, classes) voxels by true class and by class of the mask."""
+    flat = labels.astype(np.int64).ravel() * classes + mask.ravel()
+    return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
 
 def _means(cases: Sequence[Any]) -> dict[str, float]:

@@ -1,0 +1,128 @@
+"""The cases of a project that a model can be tuned on, and those that judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_morse.session.learn import Candidate
+
+ROWS = 5
+"""Rows seen before the list scrolls."""
+FLATTERING = "Its truth was corrected from a model's own mask, which flatters that model."
+
+
+class LearnCases(QTableWidget):
+    """A row a case: ticked ones are trained on; what judges cannot be ticked. Hidden when there is none."""
+
+    changed = Signal()
+    """Another case was ticked or not."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 2, parent)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setAccessibleName("Cases to train on, and cases that judge")
+        self.setToolTip("Ticked cases are trained on. Held-out cases judge the model and are never trained on.")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setStyleSheet("QTableWidget::item { padding: 1px 2px; }")
+        header, numbers = QHeaderView(Qt.Orientation.Horizontal, self), QHeaderView(Qt.Orientation.Vertical, self)
+        self.setHorizontalHeader(header)
+        self.setVerticalHeader(numbers)
+        header.hide()
+        numbers.hide()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        numbers.setMinimumSectionSize(10)
+        self._numbers = numbers
+        self._found: tuple[Candidate, ...] = ()
+        self._left_out: set[str] = set()
+        self.itemChanged.connect(self._on_item)
+        self.hide()
+
+    @property
+    def ticked(self) -> tuple[str, ...]:
+        """Ids of the cases to train on."""
+        return tuple(c.id for c in self._found if not (c.held_out or c.missing or c.id in self._left_out))
+
+    def fill(self, found: Sequence[Candidate], status: dict[str, str]) -> None:
+        """List cases with what is said of each; what was not ticked stays so."""
+        if tuple(found) == self._found and self.rowCount() == len(found):
+            return
+        self._found = tuple(found)
+        with QSignalBlocker(self):
+            self.setRowCount(len(found))
+            for row, case in enumerate(found):
+                self._set(row, case, status.get(case.id, ""))
+        self._fit()
+        self.setVisible(bool(found))
+
+    def _fit(self) -> None:
+        self.ensurePolished()  # in the viewer's font from here on
+        rows, tall = self.rowCount(), self.fontMetrics().height() + 6
+        texts = [item.text() for row in range(rows) if (item := self.item(row, 1)) is not None]
+        self.setColumnWidth(1, max((self.fontMetrics().horizontalAdvance(text) for text in texts), default=0) + 14)
+        self._numbers.setDefaultSectionSize(tall)
+        self.setFixedHeight(tall * min(rows, ROWS) + 2 * self.frameWidth())
+
+    def forget(self) -> None:
+        """Another project: all are ticked."""
+        self._left_out.clear()
+        self._found = ()
+
+    def _set(self, row: int, case: Candidate, status: str) -> None:
+        name, said = QTableWidgetItem(case.name), QTableWidgetItem(_said(case, status))
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        if not case.held_out:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+            on = case.id not in self._left_out
+            name.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        for column, item in enumerate((name, said)):
+            item.setFlags(flags)
+            item.setData(Qt.ItemDataRole.UserRole, case.id)
+            item.setToolTip(_tip(case))
+            self.setItem(row, column, item)
+
+    def _on_item(self, item: QTableWidgetItem) -> None:
+        if item.column() != 0:
+            return
+        case = str(item.data(Qt.ItemDataRole.UserRole))
+        if item.checkState() == Qt.CheckState.Checked:
+            self._left_out.discard(case)
+        else:
+            self._left_out.add(case)
+        self.changed.emit()
+
+
+def _said(case: Candidate, status: str) -> str:
+    if case.missing:
+        return "no truth yet"
+    if case.held_out:
+        return "judges only ⚠" if case.flattering else "judges only"
+    return status
+
+
+def _tip(case: Candidate) -> str:
+    sizes = ", ".join(f"{name} {size:.2f} ml" for name, size in case.sizes.items())
+    held = (
+        "It is held out: it judges the model and is never trained on." if case.held_out else "Tick it to train on it."
+    )
+    told = (f"{case.name}, patient {case.patient}" if case.patient else case.name, case.missing or held)
+    return "\n".join((*told, *((FLATTERING,) if case.flattering else ()), *((sizes,) if sizes else ())))
+
+
+def counted(found: Sequence[Candidate]) -> tuple[str, str]:
+    """In how many of the cases each structure occurs, in a line, and how large it is there, for the tooltip."""
+    names = list(dict.fromkeys(name for case in found for name in case.sizes))
+    sizes = {name: [c.sizes[name] for c in found if c.sizes.get(name, 0) > 0] for name in names}
+    known = sum(bool(case.sizes) for case in found)
+    if not known:
+        return "", ""
+    line = ", ".join(f"{name} in {len(there)}" for name, there in sizes.items())
+    more = [f"{name}: {sum(there):.2f} ml in {len(there)} of {known} cases" for name, there in sizes.items()]
+    if known < len(found):
+        more.append(f"Of {len(found) - known} cases no model has said what is in them.")
+    return f"{line} of {known}", "\n".join(("As the last run of a model found them.", *more))

@@ -1,0 +1,194 @@
+"""Rounds of a project: which cases, a process that outlives the window, and what becomes of the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_morse import zoo
+from napari_morse.errors import InputError
+from napari_morse.io import open_mask
+from napari_morse.io.mask_store import StoredMask, save_store
+from napari_morse.session.learn import Choice, Round, candidates, prepare, rounds
+from napari_morse.session.learn.gather import new_name
+from napari_morse.session.project import Project, from_folders, with_patients
+from napari_morse.training.tuning import process
+from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import digests
+from tests.project_cases import SHAPE, box, nifti
+from tests.tuning_cases import save_small_model
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight cases of four patients, a quarter held out, all accepted with a mask of their own."""
+    monkeypatch.setenv("NAPARI_MORSE_MODELS", str(tmp_path / "library"))
+    save_small_model(tmp_path / "library" / "small")
+    rng = np.random.default_rng(0)
+    for patient in range(4):
+        for case in range(2):
+            image = 100.0 * box(2 + case) + rng.normal(0, 9, SHAPE)
+            nifti(tmp_path / "in" / f"p{patient}_{case}.nii.gz", image.astype(np.int16))
+            nifti(tmp_path / "truth" / f"p{patient}_{case}.nii.gz", box(2 + case))
+    found = with_patients(from_folders(tmp_path / "in", truths=tmp_path / "truth"), r"(p\d)_")
+    with Project.create(tmp_path / "study", found, name="s", reader="AB", holdout_share=0.25) as project:
+        for case in project.cases():
+            save_store(StoredMask(box(3), b"", {}), project.folder_of(case.id) / "corrected.zarr.zip")
+            if not case.held_out:
+                project.set_status([case.id], "in_review")
+                project.set_status([case.id], "accepted")
+    return tmp_path / "study"
+
+
+def choice(study: Path, **changes: object) -> Choice:
+    with Project.open(study, read_only=True) as project:
+        ids = tuple(found.id for found in candidates(project) if not found.held_out)
+    settings = TuneSettings.model_validate({"steps": 4, "what": "head", **changes})
+    return Choice("small", "small-tuned-1", ids, settings)
+
+
+def wait(found: Round, *states: str, seconds: float = 120) -> str:
+    limit = time.monotonic() + seconds
+    while found.state not in states and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert found.state in states, (found.state, (found.folder / "errors.txt").read_text()[-2000:])
+    return found.state
+
+
+def test_the_plan_has_the_masks_as_they_are_and_no_held_out_patient(study: Path):
+    made = prepare(study, "AB", choice(study))
+    plan = made.plan
+    with Project.open(study, read_only=True) as project:
+        held = {case.id for case in project.cases() if case.held_out}
+    assert len(held) == 2 and {s.name for s in plan.held_out} == held
+    assert not held & {s.name for s in plan.train} and len(plan.train) == 6 and plan.by == "AB"
+    assert not {s.patient for s in plan.train} & {s.patient for s in plan.held_out}
+    np.testing.assert_array_equal(open_mask(plan.train[0].labels).data, box(3))  # what a person accepted
+    truth = open_mask(plan.held_out[0].labels).data
+    assert any(np.array_equal(truth, box(start)) for start in (2, 3))
+
+
+def test_a_held_out_case_that_is_asked_for_is_not_trained_on(study: Path):
+    with Project.open(study, read_only=True) as project:
+        ids = tuple(case.id for case in project.cases())
+    wanted = choice(study)
+    with pytest.raises(InputError, match=r"on one side|judges the model"):
+        prepare(study, "AB", Choice(wanted.model, wanted.name, ids, wanted.settings))
+    assert not list((study / "learn").iterdir())
+
+
+def test_labels_that_the_model_does_not_know_and_no_case_are_sentences_and_leave_nothing(study: Path):
+    wanted = choice(study)
+    with pytest.raises(InputError, match="no case to train on"):
+        prepare(study, "AB", Choice(wanted.model, wanted.name, (), wanted.settings))
+    save_store(StoredMask(box(3, label=7), b"", {}), study / "cases" / wanted.cases[0] / "corrected.zarr.zip")
+    with pytest.raises(InputError, match="label 7"):
+        prepare(study, "AB", wanted)
+    assert not list((study / "learn").iterdir())
+
+
+def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(study: Path):
+    before = zoo.load("small").digest
+    made = prepare(study, "AB", choice(study))
+    made.start()
+    with pytest.raises(InputError, match="running already"):
+        made.start()
+    other = rounds(study)[-1]  # another window finds it
+    wait(made, "done")
+    assert other.state == "done" and next(e["event"] for e in other.history()) == "begun"
+    assert made.verdict is not None and len(made.verdict.cases) == 2
+    kept = made.keep("AB")
+    assert kept.name == "small-tuned-1" and rounds(study)[-1].decision == "kept"
+    card = zoo.load("small-tuned-1").card
+    assert card.tuned is not None and card.tuned.parent == "small" and card.lineage == (before,)
+    assert zoo.load("small").digest == before and new_name("small") == "small-tuned-2"
+    assert new_name("small-tuned-1") == "small-tuned-2"
+    assert made.roll_back("AB") == "small" and rounds(study)[-1].decision == "rolled_back"
+    assert zoo.find("small-tuned-1")  # nothing is lost
+
+
+def test_the_next_round_replays_what_was_learned_from_and_judges_by_the_same_patients(study: Path):
+    wanted = choice(study)
+    first = prepare(study, "AB", Choice("small", "one", wanted.cases[:4], wanted.settings))
+    first.start()
+    wait(first, "done")
+    first.keep("AB")
+    second = prepare(study, "AB", Choice("one", "two", wanted.cases, wanted.settings)).plan
+    assert {s.name for s in second.earlier} == set(wanted.cases[:4])
+    assert {s.name for s in second.train} == set(wanted.cases[4:])
+    assert digests(second.held_out) == digests(first.plan.held_out)
+
+
+def test_a_killed_round_is_found_again_and_goes_on(study: Path):
+    made = prepare(study, "AB", choice(study, steps=60, checks=1))
+    made.start()
+    limit = time.monotonic() + 120
+    while not any(e.get("step", 0) >= 12 for e in made.history()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    os.kill(json.loads((made.folder / process.PID).read_text())["pid"], signal.SIGKILL)
+    wait(made, "stopped")
+    again = rounds(study)[-1]
+    assert again.state == "stopped"
+    again.start(resume=True)
+    wait(again, "done")
+    resumed = [e for e in again.history() if e["event"] == "prepared"]
+    assert [e["resumed"] for e in resumed] == [False, True]
+
+
+@pytest.mark.alone
+def test_pause_go_and_cancel(study: Path):
+    made = prepare(study, "AB", choice(study, steps=100_000, what="all"))
+    made.start()
+    limit = time.monotonic() + 120
+    while not any(e["event"] == "step" for e in made.history()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    made.pause()
+    wait(made, "paused")
+    made.go()
+    wait(made, "running")
+    asked = time.monotonic()
+    made.cancel()
+    assert wait(made, "cancelled") and time.monotonic() - asked < 2.0
+    assert not made.alive and made.verdict is None
+    with pytest.raises(InputError, match="not come to its end"):
+        made.keep("AB")
+
+
+@pytest.mark.alone
+def test_a_run_that_does_not_answer_is_ended_within_two_seconds(study: Path):
+    made = prepare(study, "AB", choice(study, steps=100_000))
+    made.start()
+    limit = time.monotonic() + 120
+    while not made.poll() and time.monotonic() < limit:
+        time.sleep(0.02)
+    pid = json.loads((made.folder / process.PID).read_text())["pid"]
+    os.kill(pid, signal.SIGSTOP)  # hangs
+    asked = time.monotonic()
+    made.cancel()
+    assert wait(made, "cancelled") and time.monotonic() - asked < 2.0 and not made.alive
+
+
+def test_discarding_removes_the_model_and_leaves_the_verdict(study: Path):
+    made = prepare(study, "AB", choice(study))
+    made.start()
+    wait(made, "done")
+    made.discard("AB")
+    assert made.decision == "discarded" and made.verdict is not None and not (made.folder / "model").exists()
+    assert [info.name for info in zoo.available() if not info.shipped] == ["small"]
+
+
+def test_damaged_lines_of_the_protocol_are_skipped(tmp_path: Path):
+    (tmp_path / process.EVENTS).write_text(
+        '{"event": "begun"}\nnonsense\n[1]\n{"event": "step", "step": 1}\n{"event": "st'
+    )
+    found = Round(tmp_path)
+    assert [e["event"] for e in found.poll()] == ["begun", "step"] and found.poll() == []
+    with (tmp_path / process.EVENTS).open("a") as file:
+        file.write('ep", "step": 2}\n')
+    assert [e["step"] for e in found.poll()] == [2]
