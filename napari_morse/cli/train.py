@@ -14,6 +14,7 @@ from napari_morse.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from napari_morse.config import Recipe
+    from napari_morse.training.fitted import Fitted
     from napari_morse.training.loop import Report, Trainer
     from napari_morse.training.run import TrainingRun
     from napari_morse.zoo import LoadedModel
@@ -24,7 +25,9 @@ def train(
     labels: Annotated[Path, typer.Option(help="Folder of masks, named as the scans, or CASE.")],
     out: Annotated[Path, typer.Option(help="Model folder to make; its name is the model's name.")],
     splits: Annotated[Path | None, typer.Option(help="JSON lists train and val; else 1 in 5 is held out.")] = None,
-    recipe: Annotated[str, typer.Option(help="Name (see `napari-morse recipes`) or JSON file.")] = "default-3d",
+    recipe: Annotated[
+        str, typer.Option(help="Name (see `napari-morse recipes`), JSON file, or auto: one that fits the scans.")
+    ] = "default-3d",
     change: Annotated[list[str] | None, typer.Option("--set", help="Change a knob: part.knob=value.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock budget instead of iterations.")] = None,
@@ -50,7 +53,8 @@ def train(
     from napari_morse.training.finish import Purpose
     from napari_morse.training.run import TrainingRun
 
-    chosen = _precise(recipe, tuple(change or ()), precision)
+    fit = _fitted(images, labels, tuple(change or ())) if recipe == "auto" else None
+    chosen = _precise(recipe, tuple(change or ()), precision, None if fit is None else fit.recipe)
     _check_backbone_of(backbone_of, chosen, tuple(change or ()))
     check_out(out)
     if minutes is not None and not 0 < minutes < math.inf:
@@ -63,8 +67,8 @@ def train(
         recipe=chosen,
         seed=seed,
         minutes=minutes,
-        spacing=_numbers(spacing, chosen),
-        slice_axis=slice_axis if chosen.backbone.spatial_dims == 2 else None,
+        spacing=_numbers(spacing, chosen) or (None if fit is None else fit.spacing),
+        slice_axis=(slice_axis if fit is None else fit.slice_axis) if chosen.backbone.spatial_dims == 2 else None,
         names=names,
         purpose=Purpose(
             out.name, summary, data_name, licence, attribution, _words(channels), largest_component, minimum_volume
@@ -104,7 +108,25 @@ def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
 
 
-def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Recipe:
+def _fitted(images: Path, labels: Path, changes: tuple[str, ...]) -> Fitted:
+    """The recipe for ``auto``; what it is, is said."""
+    from napari_morse.geometry.orientation import RAS, axes_to, oriented
+    from napari_morse.inference.devices import resolve_device
+    from napari_morse.io import open_mask
+    from napari_morse.training.cases import pair_files
+    from napari_morse.training.fitted import fitted
+
+    channels = next((int(c.partition("=")[2]) for c in changes if c.startswith("backbone.in_channels=")), 1)
+    grids = [open_mask(truth).grid for _, truth in pair_files(images, labels, channels).values()]
+    found = fitted(
+        [oriented(grid, axes_to(grid, RAS)) for grid in grids],
+        "cuda" if resolve_device("auto").startswith("cuda") else "cpu",
+    )
+    typer.echo(f"Fitted to {len(grids)} cases: {found.why}.")
+    return found
+
+
+def _precise(name: str, changes: tuple[str, ...], precision: str | None, own: Recipe | None = None) -> Recipe:
     """The recipe in a precision that this machine has."""
     from napari_morse.inference.devices import has_bfloat16, resolve_device
     from napari_morse.training.recipes import recipe_named
@@ -113,7 +135,7 @@ def _precise(name: str, changes: tuple[str, ...], precision: str | None) -> Reci
     device = here if here.startswith("cuda") else "cpu"
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16(device) else "float32"
-    chosen = recipe_named(name, (*changes, *([f"train.precision={precision}"] if precision else [])))
+    chosen = recipe_named(name, (*changes, *([f"train.precision={precision}"] if precision else [])), own)
     if chosen.train.precision == "bfloat16" and not has_bfloat16(device):
         raise InputError(
             "This processor has no bfloat16; training would take many times longer.", "Say --precision auto."

@@ -102,16 +102,18 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe_named(name: str, changes: tuple[str, ...] = ()) -> Recipe:
-    """A recipe by name, or from a JSON file, with ``part.knob=value`` changes applied.
+def recipe_named(name: str, changes: tuple[str, ...] = (), own: Recipe | None = None) -> Recipe:
+    """A recipe by name, or from a JSON file, or the ``own`` one, with ``part.knob=value`` changes applied.
 
     Raises
     ------
     InputError
         For an unknown name, file or knob, or a value that does not fit.
     """
-    if name in RECIPES:
-        fields: dict[str, Any] = RECIPES[name].model_dump()
+    if own is not None:
+        fields: dict[str, Any] = own.model_dump()
+    elif name in RECIPES:
+        fields = RECIPES[name].model_dump()
     elif name.lower().endswith(".json"):
         fields = load_recipe(Path(name)).model_dump()
     else:
