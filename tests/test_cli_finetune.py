@@ -9,6 +9,8 @@ import pytest
 
 from napari_morse import zoo
 from napari_morse.cli.main import main
+from napari_morse.training.tuning.plan import Plan
+from napari_morse.training.tuning.source import digests
 from tests.tuning_cases import save_case, save_small_model
 
 
@@ -98,3 +100,34 @@ def test_a_list_that_names_nobody_or_everybody_is_refused(given, monkeypatch, ca
     (given / "hold.txt").write_text("".join(f"case{n}\n" for n in range(5)))
     code, said = call(monkeypatch, capsys, *words(given))
     assert code == 2 and "All cases are held out" in said
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_steps_that_it_had(given, monkeypatch, capsys):
+    from napari_morse.training.tuning.tuner import Tuner
+
+    real = Tuner.step
+
+    def step(self, number, samples):
+        if self.settings.steps < 10**6 and number == 6:  # the trial steps have a million
+            raise KeyboardInterrupt
+        return real(self, number, samples)
+
+    monkeypatch.setattr(Tuner, "step", step)
+    timed = words(given, **{"--steps": None, "--minutes": 0.02})
+    assert call(monkeypatch, capsys, *timed)[0] == 130 and not (given / "new").exists()
+    monkeypatch.setattr(Tuner, "step", real)
+    steps = Plan.read(given / "new.run").settings.steps
+    assert steps >= 10
+    code, _ = call(monkeypatch, capsys, *timed, "--resume")
+    assert code == 0 and zoo.find(given / "new").card.tuned.settings["steps"] == steps
+
+
+def test_each_case_is_judged_by_a_model_that_never_saw_it(given, monkeypatch, capsys):
+    code, said = call(monkeypatch, capsys, *words(given), "--leave-one-out")
+    assert code == 0 and "3 cases, each left out in turn" in said and "case0" in said
+    for name in ("case0", "case1", "case2"):
+        card = zoo.find(given / "new.run" / "left-out" / name / "model").card
+        plan = Plan.read(given / "new.run")
+        (own,) = digests([source for source in plan.train if source.name == name])
+        assert own not in card.tuned.trained and len(card.tuned.trained) == 2
+    assert call(monkeypatch, capsys, "models", "compare", given / "new.run")[0] == 0

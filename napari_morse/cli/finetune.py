@@ -32,6 +32,9 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0, max=2**63 - 1)] = 0,
     steps: Annotated[int, typer.Option(help="Steps instead of minutes: the same on every run on a CPU.", min=0)] = 0,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="Judge by the training cases, each left out in turn: takes longer.")
+    ] = False,
     by: Annotated[str, typer.Option(help="Who asks for it, for the card.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was begun for this model.")] = False,
 ) -> None:  # fmt: skip
@@ -45,7 +48,7 @@ def finetune(
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
     folder = out.with_name(f"{out.name}.run")
     plan = _plan(model, images, labels, holdout, out.name, by, what, minutes, seed, steps)  # type: ignore[arg-type]
-    plan = _with_new(plan, new_label or [])
+    plan = _with_new(plan, new_label or []).model_copy(update={"leave_one_out": leave_one_out})
     _keep(plan, folder, resume)
     verdict = _watched(folder, resume)
     _publish(folder, out)
@@ -139,7 +142,8 @@ def _keep(plan: Plan, folder: Path, resume: bool) -> None:
     there = (folder / PLAN).exists()
     if resume:
         kept = Kept.read(folder)
-        same = kept.model_copy(update={"settings": kept.settings.model_copy(update={"steps": plan.settings.steps})})
+        measured = {"steps": plan.settings.steps, "looks": plan.settings.looks}  # the run found these out itself
+        same = kept.model_copy(update={"settings": kept.settings.model_copy(update=measured)})
         if same != plan:
             raise WeightsError(f"The run in {folder} was begun with other settings or cases.", "Resume it as it was.")
         return

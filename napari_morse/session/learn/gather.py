@@ -68,12 +68,15 @@ class Choice:
         Ids of the cases to train on.
     settings
         Of the run.
+    leave_one_out
+        Judge by the training cases, each by a model that was tuned without it.
     """
 
     model: str
     name: str
     cases: tuple[str, ...]
     settings: TuneSettings
+    leave_one_out: bool = False
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -161,7 +164,7 @@ def _plan(
         new, old = list(by_digest.values()), {d: s for d, s in old.items() if d not in by_digest}
     return Plan(
         model=choice.model, name=choice.name, by=reader, train=tuple(new), earlier=tuple(old.values()),
-        held_out=tuple(judges), settings=choice.settings,
+        held_out=tuple(judges), settings=choice.settings, leave_one_out=choice.leave_one_out,
     )  # fmt: skip
 
 

@@ -18,6 +18,6 @@ def rederived(folder: Path) -> Verdict:
         It holds no verdict, or a mask or a truth is missing or damaged.
     """
     said = Verdict.read(folder)
-    cases = judged(folder, [(source.name, source.labels) for source in Plan.read(folder).held_out], said.ids)
+    cases = judged(folder, [(source.name, source.labels) for source in Plan.read(folder).judges], said.ids)
     p = tested(cases)
-    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p)})
+    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out)})

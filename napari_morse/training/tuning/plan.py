@@ -33,7 +33,14 @@ class Plan(BaseModel):
     held_out: tuple[Source, ...] = ()
     new_labels: tuple[LabelEntry, ...] = ()
     """Structures that the base model does not know."""
+    leave_one_out: bool = False
+    """Judge by the training cases: each by a model that was tuned without it. Takes as many times as long."""
     settings: TuneSettings = TuneSettings()
+
+    @property
+    def judges(self) -> tuple[Source, ...]:
+        """Cases that the verdict is about."""
+        return self.train if self.leave_one_out else self.held_out
 
     def write(self, folder: Path) -> None:
         """Keep the plan in a run's folder."""

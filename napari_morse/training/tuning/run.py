@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
-from napari_morse.errors import CancelledError
+from napari_morse.errors import CancelledError, InputError
 from napari_morse.io.weights import save_model
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
@@ -30,11 +30,14 @@ from napari_morse.training.tuning.looks import looks_needed
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
+from napari_morse.training.tuning.state import State
 from napari_morse.training.tuning.tuner import Tuner
-from napari_morse.training.tuning.verdict import FIGURES, STAGES, Verdict, sentence, tested
+from napari_morse.training.tuning.verdict import FIGURES, STAGES, WHENS, Verdict, When, sentence, tested
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
+LEFT_OUT = "left-out"
+"""Folder of the models that judge a round by leaving each of its cases out."""
 MODEL = "model"
 """The new model, in the run's folder, until it is kept."""
 TRIED = 3
@@ -81,6 +84,16 @@ class TuningRun:
         CancelledError
             ``stop`` said so.
         """
+        card = self.train(resume)
+        if self.plan.leave_one_out:
+            self._leave_out(card)
+        verdict = self._verdict(card)
+        State(self.folder, {}).clear()
+        self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
+        return verdict
+
+    def train(self, resume: bool = False) -> ModelCard:
+        """Tune and write the model, without judging it; errors as `run`."""
         begun = time.monotonic()
         self.parent = zoo.load(self.plan.model)
         self.known = check_apart(self.plan, self.parent.card)
@@ -102,11 +115,24 @@ class TuningRun:
             lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
             self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
         )  # fmt: skip
-        card = self._write(best.of(net), train, settings)
-        verdict = self._verdict(card)
-        tuner.state.clear()
-        self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
-        return verdict
+        return self._write(best.of(net), train, settings)
+
+    def _leave_out(self, card: ModelCard) -> None:
+        """Predict every training case by a model that was tuned without it, for as many steps, looking at no case."""
+        for source in self.plan.train:
+            place = self.folder / LEFT_OUT / source.name
+            others = tuple(other for other in self.plan.train if _apart(other, source))
+            if not others:
+                raise InputError(f"Without {source.name} there is no case to train on.", "Add cases of other patients.")
+            told = {"train": others, "held_out": (), "leave_one_out": False, "name": card.name}
+            sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
+            sub.train(resume=State(place, {}).kept)
+            self._predicted(zoo.load(place / MODEL), "after", (source,))
+
+    def _predicted(self, model: LoadedModel, when: When, sources: Sequence[Source]) -> None:
+        predict_all(
+            model, sources, when, self.folder, self.stop, lambda text: self.tell({"event": "log", "text": text})
+        )
 
     def _examples(self, sources: Sequence[Source], replay: bool) -> list[Example]:
         found = []
@@ -186,16 +212,13 @@ class TuningRun:
 
     def _verdict(self, card: ModelCard) -> Verdict:
         new = zoo.load(self.folder / MODEL)
-        for model, when in ((self.parent, "before"), (new, "after")):
-            predict_all(
-                model, self.plan.held_out, when, self.folder, self.stop,  # type: ignore[arg-type]
-                lambda text: self.tell({"event": "log", "text": text}),
-            )  # fmt: skip
-        names = [(source.name, source.labels) for source in self.plan.held_out]
+        for model, when in ((self.parent, WHENS[0]), (new, WHENS[1])):
+            self._predicted(model, when, self.plan.judges)
+        names = [(source.name, source.labels) for source in self.plan.judges]
         ids = tuple(entry.id for entry in card.labels)
         cases = judged(self.folder, names, ids)
         p = tested(cases)
-        said = sentence(cases, p)
+        said = sentence(cases, p, self.plan.leave_one_out)
         fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
         fields["metrics"] = {f"held_out_{k}": v for k, v in _means(cases).items()}
         save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
@@ -203,9 +226,25 @@ class TuningRun:
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
             ids=ids, cases=cases, p=p, samples=sample_changes(self.parent, final, self.stop), sentence=said,
+            left_out=self.plan.leave_one_out,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
+
+
+def _apart(one: Source, other: Source) -> bool:
+    """Whether two cases are of two patients."""
+    return one.patient != other.patient if one.patient and other.patient else one.name != other.name
+
+
+def _quiet(tell: Teller, name: str) -> Teller:
+    """Of a run that leaves a case out, only how far it is."""
+
+    def told(event: dict[str, Any]) -> None:
+        if event["event"] == "prepared":
+            tell({"event": "log", "text": f"Tuning without {name}."})
+
+    return told
 
 
 def _crossed(labels: Array, mask: Array, classes: int) -> NDArray[np.int64]:

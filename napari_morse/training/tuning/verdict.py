@@ -115,15 +115,18 @@ def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
     return found
 
 
-def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None]) -> str:
+def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool = False) -> str:
     """Whether the new model is better, in one sentence."""
     if not cases:
         return "No case was held out, so nothing can be said about whether the new model is better."
     gain, mm = (float(np.mean([case.gain(figure) for case in cases])) for figure in ("dice", "asd"))
-    told = f"rendered Dice {gain:+.3f}, ASD {mm:+.2f} mm on {len(cases)} held-out case{'s' * (len(cases) > 1)}"
+    many = "s" * (len(cases) > 1)
+    which = f"{len(cases)} case{many}, each left out in turn" if left_out else f"{len(cases)} held-out case{many}"
+    told = f"rendered Dice {gain:+.3f}, ASD {mm:+.2f} mm on {which}"
     if len(cases) < FEWEST:
+        offer = "" if left_out else "; leaving each training case out in turn would tell more"
         seems = "seems better" if gain > 0 else "is not better"
-        return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance."
+        return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance{offer}."
     chance = p["dice rendered"]
     if chance is None or chance >= SURE:
         return f"The new model is not shown to be better: {told}, which may be chance (p {chance or 1:.2g})."
