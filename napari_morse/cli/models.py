@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from napari_morse import zoo
+from napari_morse.config import ModelCard
 from napari_morse.errors import InputError
 from napari_morse.io.cards import model_digest
 from napari_morse.zoo import moving
@@ -170,11 +171,21 @@ def _fields(info: zoo.ModelInfo) -> list[tuple[str, str]]:
         ("attribution", card.data.attribution),
         ("on validation", "\n".join(f"{key} {value:.4g}" for key, value in card.metrics.items())),
         ("tuned from", "\n".join(card.lineage)),
+        *_tuned(card),
         ("made", card.created),
         ("size", f"{info.size / 1e6:.1f} MB"),
         ("digest", model_digest(info.folder)),
         ("folder", str(info.folder)),
     ]
+
+
+def _tuned(card: ModelCard) -> list[tuple[str, str]]:
+    """What a tuned model says of its last round."""
+    if card.tuned is None:
+        return []
+    tuned = card.tuned
+    cases = f"{len(tuned.trained)} trained on, {len(tuned.held_out)} held out, over all rounds"
+    return [("parent", tuned.parent), ("tuned by", tuned.by), ("cases", cases), ("verdict", tuned.verdict)]
 
 
 def _printable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,14 +82,15 @@ class Choice:
 
 def candidates(project: Project) -> list[Candidate]:
     """Every case of a project that is done, or that judges; quick, reads no mask."""
-    return [found for case in project.cases() if (found := _candidate(case)) is not None]
+    blind = set(project.to_read())
+    return [found for case in project.cases() if (found := _candidate(case, blind)) is not None]
 
 
-def _candidate(case: Case) -> Candidate | None:
+def _candidate(case: Case, blind: AbstractSet[str]) -> Candidate | None:
     if not case.held_out and case.status not in LEARNED_FROM:
         return None
-    missing = ""
-    if case.held_out and case.truth is None and (case.status != "accepted" or not case.truth_from):
+    missing = "You were asked to read it blind: submit your reading first." if case.id in blind else ""
+    if not missing and case.held_out and case.truth is None and (case.status != "accepted" or not case.truth_from):
         missing = "It is held out to judge models, and has no truth yet: draw or accept one."
     flattering = case.held_out and case.truth is None and case.truth_from == "from_model"
     return Candidate(case.id, case.stem, case.patient, case.held_out, flattering, dict(case.sizes), missing)
@@ -131,7 +133,8 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
         made = Round.make(folder)
         try:
             chosen = [case for case in project.cases() if case.id in choice.cases]
-            held = [case for case in project.cases() if case.held_out and not _unusable(case)]
+            blind = set(project.to_read())
+            held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
             sources = [_kept(project, case, made.folder, card, cancelled) for case in chosen]
             judges = [_kept(project, case, made.folder, card, cancelled) for case in held]
             plan = _plan(choice, reader, sources, judges, _earlier(folder, made), card)
@@ -143,8 +146,8 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     return made
 
 
-def _unusable(case: Case) -> bool:
-    found = _candidate(case)
+def _unusable(case: Case, blind: AbstractSet[str]) -> bool:
+    found = _candidate(case, blind)
     return found is None or bool(found.missing)
 
 

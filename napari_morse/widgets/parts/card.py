@@ -26,6 +26,8 @@ def card_html(card: ModelCard) -> str:
         ("Trained on", escape(f"{card.data.name}, {card.data.cases} cases ({card.data.licence})")),
         ("Attribution", escape(card.data.attribution)),
         *((escape(name), f"{value:g}") for name, value in card.metrics.items()),
+        ("Tuned from", escape(card.tuned.parent if card.tuned else "")),
+        ("Verdict", escape(card.tuned.verdict if card.tuned else "")),
         ("Made", escape(card.created)),
         ("Digest", f"<code>{escape(card.weights_sha256[:16])}…</code>"),
     ]
