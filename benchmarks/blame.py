@@ -46,6 +46,12 @@ class Blame:
             self._sums = {"ours": 0.0, "theirs": 0.0}
             self._places.clear()
 
+    def afresh(self):
+        """The longest time since the last call and where it was spent; the watch begins anew."""
+        with self._lock:
+            found, self.worst, self.where = (self.worst, self.where), 0.0, ""
+        return found
+
     def _watch(self):
         before, last, last_place = "idle", time.perf_counter(), ""
         while not self._stop.wait(EVERY):

@@ -172,16 +172,19 @@ def _steps(
     model: LoadedModel, examples: list[Example], val: Sequence[Case], given: TuneSettings, begun: float, place: Path
 ) -> int:
     tuner = Tuner(model.net, examples, model.card.slice_axis, given.model_copy(update={"steps": 10**6}), place)
-    seconds = []
+    making, using = [], []
     for step in range(4):
         start = time.monotonic()
-        tuner.step(step, tuner.prepared(step))
-        seconds.append(time.monotonic() - start)
+        samples = tuner.prepared(step)
+        made = time.monotonic()
+        tuner.step(step, samples)
+        making.append(made - start)
+        using.append(time.monotonic() - made)
     start = time.monotonic()
     judged(model.net, val, model)
     check = time.monotonic() - start
     left = given.minutes * 60 - (time.monotonic() - begun) - given.checks * check
-    return max(10, int(left / float(np.median(seconds[1:]))))
+    return max(10, int(left / max(min(making[1:]), min(using[1:]))))
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,31 @@ def test_damaged_lines_of_the_protocol_are_skipped(tmp_path: Path):
     with (tmp_path / process.EVENTS).open("a") as file:
         file.write('ep", "step": 2}\n')
     assert [e["step"] for e in found.poll()] == [2]
+
+
+def test_a_round_that_is_left_goes_on_without_a_warning(study: Path):
+    made = prepare(study, "AB", choice(study, steps=60, checks=1))
+    made.start()
+    while not made.last:
+        made.poll()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        made.leave()
+        gc.collect()
+    assert not told and made.alive and made.state == "running"
+    made.cancel()
+    wait(made, "cancelled")
+    assert not made.alive
+
+
+def test_what_is_to_be_read_blind_neither_trains_nor_judges(study: Path):
+    with Project.open(study, reader="AB") as project:
+        held = [case.id for case in project.cases() if case.held_out]
+        project.set_status([held[0]], "in_review")
+        project.ask_second_reader(held[0], "CD")
+    with Project.open(study, reader="CD", read_only=True) as project:
+        told = {found.id: found.missing for found in candidates(project)}
+    assert "blind" in told.get(held[0], "blind") and not told[held[1]]
+    wanted = choice(study)
+    plan = prepare(study, "CD", wanted).plan
+    assert [source.name for source in plan.held_out] == [held[1]]

@@ -1,36 +1,42 @@
-"""A held-out case as two models see it: the masks before and after a round, as outlines over its scan."""
+"""A held-out case as two models see it: the masks before and after a round side by side, the truth over both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
-from napari_morse.errors import CancelledError, GeometryError
+from napari_morse.errors import CancelledError, GeometryError, InputError
 from napari_morse.io import open_mask
-from napari_morse.training.tuning.verdict import WHENS, When, mask_file
+from napari_morse.training.tuning.verdict import WHENS, Verdict, mask_file
 from napari_morse.types import Array, Label, Mask, Scan
+from napari_morse.widgets.compare import ResultLayers
 from napari_morse.widgets.layers import mask_layer_data
 from napari_morse.widgets.plane_of import go_to
 from napari_morse.widgets.project_host import ProjectHost
+from napari_morse.widgets.segment import SegmentTab
 from napari_morse.widgets.workers import JobRunner, Tell, Work
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-COLOURS: dict[When, str] = {"before": "#cc79a7", "after": "#f0e442"}
-"""Of the outlines: Okabe and Ito's purple and yellow, which structures get last."""
+TRUTH = "truth"
+COLOUR = "#f0e442"
+"""Of the truth's outline: Okabe and Ito's yellow, which structures get last."""
 LINE = 1
-"""Voxels of the outlines."""
+"""Voxels of that outline."""
+WAIT = 50
+"""Milliseconds until it is looked again whether the case's own result is in its place."""
 
 
 class BeforeAfter(QObject):
-    """Opens the case and adds the two layers; they go with the case.
+    """Opens the case and adds three layers; they go with the case, or when something else is compared.
 
     Parameters
     ----------
@@ -38,20 +44,27 @@ class BeforeAfter(QObject):
         Gets them.
     host
         Opens cases.
+    segment
+        Compares results, in the place of which the two masks come.
     parent
         Owner.
     """
 
-    def __init__(self, viewer: ViewerModel, host: ProjectHost, parent: QObject | None = None) -> None:
+    def __init__(
+        self, viewer: ViewerModel, host: ProjectHost, segment: SegmentTab, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._viewer, self._host = viewer, host
+        self._viewer, self._host, self._segment = viewer, host, segment
+        self._comparison = segment.comparison
         self._wanted: tuple[Path, str] | None = None
         self.layers: dict[str, Labels] = {}
+        """``before``, ``after`` and ``truth``."""
         self.runner = JobRunner("morse-before-after", self)
         self.runner.succeeded.connect(self._on_masks)
         self.runner.failed.connect(self._on_failed)
         host.changed.connect(self._on_host)
         host.leaving.connect(self._forget)
+        self._comparison.changed.connect(self._on_comparison)
 
     def show(self, folder: Path, case: str) -> None:
         """Show a case of the round in a folder."""
@@ -79,27 +92,44 @@ class BeforeAfter(QObject):
 
     def _on_masks(self, read: tuple[Scan, Mapping[str, Array]]) -> None:
         scan, masks = read
-        work = self._host.work
-        if work is None or work.scan is not scan:
+        work, layers = self._host.work, self._host.layers
+        if work is None or work.scan is not scan or layers is None:
             return
+        if self._segment.presenting:
+            QTimer.singleShot(WAIT, partial(self._on_masks, read))
+            return
+        self._comparison.close()
         self._take_away()
-        for when in WHENS:
-            data = masks[when]
-            ids = (int(i) for i in np.unique(data) if i)
-            labels = tuple(Label(i, f"{when}: label {i}", COLOURS[when]) for i in ids)
-            mask = Mask(data, scan.grid, labels, scan.header)
-            pixels, attributes, _ = mask_layer_data(mask, scan, f"{when} · {scan.stem}")
-            layer = self.layers[when] = Labels(pixels, **attributes)
-            layer.contour = LINE
-            self._viewer.add_layer(layer)
-            layer.editable = False
-        if self._host.layers is not None and self._host.layers.mask in self._viewer.layers:
-            self._viewer.layers.selection.active = self._host.layers.mask  # what the brush is for
+        self.layers = {name: self._add(name, data, scan) for name, data in masks.items()}
+        self.layers[TRUTH].contour = LINE
+        if layers.mask is not None and layers.mask in self._viewer.layers:
+            self._viewer.layers.selection.active = layers.mask  # what the brush is for
+        before, after = (self.layers[when] for when in WHENS)
+        self._comparison.mode = "side"
+        self._comparison.open(ResultLayers(layers.scan, None, before, after, None, ("before", "after")))
         self._go_to()
+
+    def _add(self, name: str, data: Array, scan: Scan) -> Labels:
+        """Masks in the colours of their structures, the truth in one of its own."""
+        labels = self._host.session.labels
+        if name == TRUTH:
+            labels = tuple(Label(int(i), f"{name}: label {i}", COLOUR) for i in np.unique(data) if i)
+        mask = Mask(data, scan.grid, labels, scan.header)
+        pixels, attributes, _ = mask_layer_data(mask, scan, f"{name} · {scan.stem}")
+        layer = Labels(pixels, **attributes)
+        self._viewer.add_layer(layer)
+        layer.editable = False
+        return layer
+
+    def _on_comparison(self) -> None:
+        """Another result is shown, or none: these masks would lie over it."""
+        shown = self._comparison.shown
+        if self.layers and (shown is None or shown.coarse is not self.layers[WHENS[0]]):
+            self._take_away()
 
     def _go_to(self) -> None:
         """To the slice on which the two differ most."""
-        before, after = (np.asarray(layer.data) for layer in self.layers.values())
+        before, after = (np.asarray(self.layers[when].data) for when in WHENS)
         differs = np.argwhere(before != after)
         if not len(differs) or self._viewer.dims.ndisplay != 2:
             return
@@ -112,10 +142,10 @@ class BeforeAfter(QObject):
             show_error(f"The masks before and after could not be shown: {error}")
 
     def _take_away(self) -> None:
-        for layer in self.layers.values():
+        layers, self.layers = self.layers, {}
+        for layer in layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self.layers = {}
 
     def _forget(self) -> None:
         self.layers = {}
@@ -126,13 +156,25 @@ class BeforeAfter(QObject):
         self.runner.cancel()
         self._host.changed.disconnect(self._on_host)
         self._host.leaving.disconnect(self._forget)
+        self._comparison.changed.disconnect(self._on_comparison)
 
 
 def _reading(folder: Path, case: str, scan: Scan) -> Work:
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
-        found = {when: open_mask(mask_file(folder, case, when, "rendered")) for when in WHENS}
+        judged = next((found for found in Verdict.read(folder).cases if found.case == case), None)
+        if judged is None:
+            raise InputError(f"The round did not judge {case}.", "Choose a case of its verdict.")
+        files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS}
+        files |= {TRUTH: _truth(folder, Path(judged.truth))}
+        found = {name: open_mask(path) for name, path in files.items()}
         if not all(mask.grid.same_as(scan.grid) for mask in found.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
-        return scan, {when: mask.data for when, mask in found.items()}
+        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}
 
     return work
+
+
+def _truth(folder: Path, said: Path) -> Path:
+    """The round's own copy, wherever the project lies by now."""
+    copy = folder / "labels" / said.name
+    return copy if copy.is_file() else said

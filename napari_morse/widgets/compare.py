@@ -1,7 +1,8 @@
-"""Two masks before one pair of eyes: side by side, or the coarse contour over the rendered fill.
+"""Two masks before one pair of eyes: side by side, or the first one's contour over the second one's fill.
 
 Side by side is napari's grid with two groups of equally many layers. Each group has the scan, the uncertainty, one mask
-and the points; all but the masks are shown twice (`Mirrors`). The rule for everything else in the layer list:
+and the points, as far as there are any; all but the masks are shown twice (`Mirrors`). The rule for everything else in
+the layer list:
 
 - Other images, and results on other scans, are hidden while a comparison is open: they would cover the scan. They come
   back.
@@ -23,7 +24,7 @@ from weakref import WeakSet
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.widgets.difference import LEGEND, Differences
+from napari_morse.widgets.difference import LEGEND, STAGES, Differences
 from napari_morse.widgets.layers import Colouring, carrier_of, colour_points
 from napari_morse.widgets.letters import Titles
 from napari_morse.widgets.mirror import Mirrors, is_twin
@@ -42,18 +43,19 @@ GAP = 4
 
 @dataclass(frozen=True, eq=False)
 class ResultLayers:
-    """The layers of one result."""
+    """The layers of one result, or of two other masks of a scan, which then have other ``names``."""
 
     scan: Image
-    uncertainty: Image
+    uncertainty: Image | None
     coarse: Labels
     rendered: Labels
-    points: Points
+    points: Points | None
+    names: tuple[str, str] = STAGES
 
     @property
     def made(self) -> tuple[Layer, ...]:
-        """Those that the run added."""
-        return self.uncertainty, self.coarse, self.rendered, self.points
+        """Those that were added to the scan."""
+        return tuple(x for x in (self.uncertainty, self.coarse, self.rendered, self.points) if x is not None)
 
 
 class Comparison(QObject):
@@ -142,6 +144,7 @@ class Comparison(QObject):
             if other.viewer is self.viewer:
                 other.close()
         self._shown, self._swapped = result, False
+        self.differences.names = result.names
         grid = self.viewer.canvas.grid
         self._grid_before = {name: getattr(grid, name) for name in ("stride", "shape", "spacing", "enabled")}
         events = self.viewer.layers.events
@@ -190,7 +193,7 @@ class Comparison(QObject):
 
     def show_points(self, visible: bool) -> None:
         """Show or hide the points."""
-        if self._shown is not None:
+        if self._shown is not None and self._shown.points is not None:
             self._shown.points.visible = visible
 
     @property
@@ -207,9 +210,9 @@ class Comparison(QObject):
         self._mirrors.redraw(layer)
 
     def _point_layers(self) -> list[Points]:
-        if self._shown is None:
+        points = None if self._shown is None else self._shown.points
+        if points is None:
             return []
-        points = self._shown.points
         return [points, self._mirrors.twin(points)] if points in self._mirrors else [points]
 
     # What happens in the layer list
@@ -337,7 +340,7 @@ class Comparison(QObject):
         over = result.rendered if self._swapped else result.coarse
         for mask in (result.coarse, result.rendered):
             mask.contour = 1 if mode == "contour" and mask is over else 0
-        first, second = ("rendered", "coarse") if self._swapped else ("coarse", "rendered")
+        first, second = result.names[::-1] if self._swapped else result.names
         if mode == "side":
             self.titles.show(first, second)
         elif mode == "contour":
@@ -353,7 +356,8 @@ class Comparison(QObject):
         others = [x for x in self.viewer.layers if x not in ours and not is_twin(x) and x.visible]
         images = [layer for layer in others if isinstance(layer, Image)]
         drawn = [layer for layer in others if not isinstance(layer, Image)]
-        return [result.scan, *images, result.uncertainty], [*drawn, result.points]
+        doubt, points = ([] if x is None else [x] for x in (result.uncertainty, result.points))
+        return [result.scan, *images, *doubt], [*drawn, *points]
 
     def _twice(self, result: ResultLayers) -> list[Layer]:
         below, above = self._groups(result)

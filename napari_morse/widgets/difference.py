@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ADDED, REMOVED, OTHER = 1, 2, 3
 COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
+STAGES: tuple[str, str] = ("coarse", "rendered")
+"""What the two masks of a model's result are called."""
 LEGEND = "blue: added, orange: removed"
 
 
@@ -103,17 +105,20 @@ class Differences:
         self._viewer = viewer
         self.final: Labels | None = None
         """The mask that the difference leads to, from the rendered one; None: to the rendered from the coarse one."""
+        self.names = STAGES
+        """Of the two masks; the difference of others than a model's leads to no third one."""
         self.shown: DifferenceLayer | None = None
         self._unseen: list[Labels] = []
 
     def title(self, swapped: bool) -> str:
         """What is compared."""
-        names = ("coarse", "rendered") if self._last is None else ("rendered", "corrected")
+        names = self.names if self._last is None else ("rendered", "corrected")
         return " to ".join(names[::-1] if swapped else names)
 
     @property
     def _last(self) -> Labels | None:
-        return self.final if self.final is not None and self.final in self._viewer.layers else None
+        there = self.final is not None and self.final in self._viewer.layers
+        return self.final if there and self.names == STAGES else None
 
     def show(self, coarse: Labels, rendered: Labels, swapped: bool) -> None:
         """Show it, unless it is shown already."""

@@ -46,7 +46,7 @@ def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
             comparison.mode = MODES[(MODES.index(comparison.mode) + 1) % len(MODES)]
 
     def points(_: Any) -> None:
-        if comparison.shown is not None:
+        if comparison.shown is not None and comparison.shown.points is not None:
             comparison.show_points(not comparison.shown.points.visible)
 
     keys = {SWAP: swap, MODE: mode, POINTS: points}

@@ -104,9 +104,8 @@ class LearnTab(QWidget):
         """Begin a round with what is chosen."""
         if not self._blocked:
             choice = self.choice
-            self.learner.start(
-                Choice(choice.base.currentText(), choice.name.text().strip(), self.cases.ticked, choice.settings)
-            )
+            base, name = choice.base.currentText(), choice.name.text().strip()
+            self.learner.start(Choice(base, name, self.cases.ticked, choice.settings, choice.leave_one_out))
 
     # What is so now
 

@@ -76,7 +76,7 @@ class Learner(QObject):
     ) -> None:
         super().__init__(parent)
         self.host, self.segment = host, segment
-        self.before_after = BeforeAfter(viewer, host, self)
+        self.before_after = BeforeAfter(viewer, host, segment, self)
         self.finder, self.runner = JobRunner("morse-rounds", self), JobRunner("morse-learn", self)
         self.now: Followed | None = None
         self.doing: Doing = ""
@@ -293,7 +293,8 @@ class Learner(QObject):
             return
         self._place = place
         self._timer.stop()
-        self.now, self.asked, self._waiting = None, "", None
+        self._leave()
+        self.asked, self._waiting = "", None
         if place is None:
             self.finder.cancel()
         else:
@@ -338,7 +339,14 @@ class Learner(QObject):
         self.host.changed.disconnect(self._on_host)
         self.host.saver.changed.disconnect(self._when_saved)
         self.before_after.close_down()
-        self._place = self.now = None
+        self._leave()
+        self._place = None
+
+    def _leave(self) -> None:
+        """Forget the round; its process goes on."""
+        now, self.now = self.now, None
+        if now is not None:
+            now.round.leave()
 
 
 def _beginning(folder: Path, reader: str, choice: Choice) -> Work:

@@ -134,6 +134,16 @@ class SegmentTab(EndingWidget):
         self._asker.succeeded.connect(self._on_devices)
         self._asker.failed.connect(self._on_devices_failed)
 
+    @property
+    def comparison(self) -> Comparison:
+        """What the masks are compared in."""
+        return self._comparison
+
+    @property
+    def presenting(self) -> bool:
+        """Whether the layers of a result are on their way."""
+        return self._shown.presenter.busy
+
     # What can be chosen
 
     def choose(self, model: str) -> bool:

@@ -87,7 +87,7 @@ class ShownResult:
         if prediction is None or scan is None:
             return None
         carrier = carrier_of(shown.rendered) if shown is not None else None
-        if shown is not None and carrier is not None and carrier.scan is scan:
+        if shown is not None and carrier is not None and carrier.scan is scan and carrier.role == "rendered":
             try:
                 coarse, rendered = mask_of(shown.coarse, scan=scan), mask_of(shown.rendered, scan=scan)
             except MorseError as error:

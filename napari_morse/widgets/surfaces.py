@@ -16,6 +16,7 @@ from napari_morse.errors import CancelledError
 from napari_morse.metrics.surfaces import Mesh, apart, mesh
 from napari_morse.types import Array, Scan
 from napari_morse.widgets.compare import Comparison, Mode
+from napari_morse.widgets.difference import STAGES
 from napari_morse.widgets.keys import SWAP
 from napari_morse.widgets.layers import KEY, Carrier, display_axes, placement
 from napari_morse.widgets.workers import JobRunner, Work
@@ -82,7 +83,8 @@ class SurfaceView(QObject):
         desk, prediction, scan = self._desk, self._desk.prediction, self._desk.scan
         if self.active:
             return
-        if prediction is None or scan is None or self._comparison.shown is None:
+        shown = self._comparison.shown
+        if prediction is None or scan is None or shown is None or shown.names != STAGES:
             self.said.emit(NOT_NOW)
             self.changed.emit()
             return

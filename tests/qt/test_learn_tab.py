@@ -123,7 +123,7 @@ def test_the_model_of_the_segment_tab_is_tuned_under_a_free_name(dock, qtbot):
     choice = dock.learn.choice
     assert choice.base.currentText() == dock.segment.model.currentText() == hands.BASE
     assert choice.name.text() == f"{hands.BASE}-tuned-1"
-    assert (choice.settings.what, choice.settings.minutes) == ("all", 2.0)
+    assert (choice.settings.what, choice.settings.minutes) == ("decoder", 2.0)
     dock.segment.model.setCurrentText("hippocampus-2d")
     dock.learn.refresh()
     assert choice.base.currentText() == "hippocampus-2d" and choice.name.text() == "hippocampus-2d-tuned-1"
@@ -144,11 +144,12 @@ def test_start_writes_a_plan_with_the_ticked_cases_and_none_that_judges(dock, qt
     hands.check(dock.learn.cases, left_out, False)
     dock.learn.choice.what.setCurrentIndex(0)
     dock.learn.choice.minutes.setCurrentIndex(3)
+    dock.learn.choice.judges.setCurrentIndex(1)
     made = begin(qtbot, dock)
     plan = made.plan
     assert {s.name for s in plan.train} == set(usable(dock)) - {left_out}
     assert {s.name for s in plan.held_out} == set(held(dock)) and not plan.earlier
-    assert (plan.settings.what, plan.settings.minutes, plan.by) == ("head", 10.0, "AB")
+    assert (plan.settings.what, plan.settings.minutes, plan.by) == ("head", 10.0, "AB") and plan.leave_one_out
     assert plan.name == f"{hands.BASE}-tuned-1" and runs.begun[0][1] is False
     bar = dock.learn.bar
     assert not bar.start.isEnabled() and bar.pause.isEnabled() and bar.cancel.isEnabled()
@@ -347,27 +348,6 @@ def test_discarded_the_verdict_stays(viewer, qtbot, tmp_path, project, runs):
     assert made.decision == "discarded" and not (made.folder / "model").exists()
     assert result.sentence.isVisible() and not result.keep.isEnabled() and not result.roll_back.isEnabled()
     assert dock.segment.model.currentText() == hands.BASE and dock.learn.bar.start.isEnabled()
-
-
-def test_a_held_out_case_is_opened_before_and_after(viewer, qtbot, tmp_path, project, runs):
-    _, verdict = hands.over(tmp_path, project, model=False)
-    dock = hands.opened(viewer, qtbot, project)
-    result, worst = dock.learn.result, verdict.worst()[0].case
-    qtbot.waitUntil(result.isVisible, timeout=10000)
-    press(qtbot, result.show_case)
-    qtbot.waitUntil(lambda: len(dock.learner.before_after.layers) == 2, timeout=20000)
-    before, after = dock.learner.before_after.layers.values()
-    assert dock.host.case.id == worst and (before.name, after.name) == (f"before · {worst}", f"after · {worst}")
-    scan = dock.host.layers.scan
-    for layer in (before, after):
-        assert layer in viewer.layers and layer.data.shape == scan.data.shape and not layer.editable
-        np.testing.assert_allclose(layer.scale, scan.scale)
-        np.testing.assert_allclose(layer.translate, scan.translate)
-    assert (np.asarray(before.data) > 0).sum() < (np.asarray(after.data) > 0).sum()
-    other = verdict.worst()[1].case
-    result.table.itemDoubleClicked.emit(result.table.item(hands.row(result.table, other), 2))
-    qtbot.waitUntil(lambda: after not in viewer.layers and len(dock.learner.before_after.layers) == 2, timeout=20000)
-    assert dock.host.case.id == other
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

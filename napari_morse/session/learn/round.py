@@ -29,6 +29,9 @@ PATIENCE = 1.5
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """Ends a process that hangs, too."""
 
+_left: list[subprocess.Popen[bytes]] = []
+"""Processes that nobody follows: one that has ended counts as running until it is asked."""
+
 State = Literal["ready", "running", "paused", "stopped", "done", "cancelled", "failed"]
 """``stopped``: its process is gone without having come to an end; it can go on."""
 Decision = Literal["", "kept", "discarded", "rolled_back"]
@@ -110,6 +113,7 @@ class Round:
         """Whether its process runs."""
         if self._process is not None:
             return self._process.poll() is None
+        _left[:] = [left for left in _left if left.poll() is None]
         try:
             pid = int(json.loads((self.folder / process.PID).read_text())["pid"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -185,6 +189,12 @@ class Round:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def leave(self) -> None:
+        """Forget the process, which goes on; from here on its file says whether it runs."""
+        if self._process is not None:
+            _left.append(self._process)
+        self._process = None
 
     # What became of the model
 

@@ -176,12 +176,16 @@ class TuningRun:
     def _step_seconds(self, train: list[Example]) -> float:
         trial = self.plan.settings.model_copy(update={"steps": 10**6})
         tuner = Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
-        seconds = []
+        making, using = [], []
         for step in range(TRIED + 1):
             begun = time.monotonic()
-            tuner.step(step, tuner.prepared(step))
-            seconds.append(time.monotonic() - begun)
-        return float(np.median(seconds[1:]))
+            samples = tuner.prepared(step)
+            made = time.monotonic()
+            tuner.step(step, samples)
+            making.append(made - begun)
+            using.append(time.monotonic() - made)
+        # Samples are made beside the steps; the first of both is slow, and others may have been held up.
+        return max(min(making[1:]), min(using[1:]))
 
     def _tuner(self, train: list[Example], settings: TuneSettings) -> Tuner:
         about = {

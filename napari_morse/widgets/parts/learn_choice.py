@@ -15,23 +15,25 @@ from napari_morse.widgets.parts.combo import combo_box
 
 WHAT: dict[What, str] = {"head": "head only", "decoder": "head and decoder", "all": "everything"}
 MINUTES = (1, 2, 5, 10, 30, 60)
-USUAL: tuple[What, int] = ("all", 2)
+USUAL: tuple[What, int] = ("decoder", 2)
+JUDGES = ("held-out cases", "each case left out in turn")
 TIPS = (
     "The model that is tuned; it stays as it is.",
     "Name of the new model in your library, if you keep it.",
     "Head only: quickest, changes the boundary alone. Everything: learns most, and may forget most.",
     "Time for reading the cases and training; judging the new model comes after it.",
+    "Who judges. Left out in turn: every training case by a model tuned without it; takes as many times as long.",
 )
 
 
 class LearnChoice(QWidget):
-    """Four fields; ``parent`` is the owner."""
+    """Five fields; ``parent`` is the owner."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.base, self.what, self.minutes = (combo_box(self, tip) for tip in (TIPS[0], *TIPS[2:]))
+        self.base, self.what, self.minutes, self.judges = (combo_box(self, tip) for tip in (TIPS[0], *TIPS[2:]))
         self.name = QLineEdit(self)
         self.name.setToolTip(TIPS[1])
         self.name.setProperty("tip", TIPS[1])
@@ -39,13 +41,17 @@ class LearnChoice(QWidget):
             self.what.addItem(text, what)
         for minutes in MINUTES:
             self.minutes.addItem(f"{minutes} min", minutes)
+        self.judges.addItems(list(JUDGES))
         self.what.setCurrentIndex(list(WHAT).index(USUAL[0]))
         self.minutes.setCurrentIndex(MINUTES.index(USUAL[1]))
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        rows = (("Tune", self.base), ("New name", self.name), ("Train", self.what), ("Time", self.minutes))
-        for text, field in rows:
+        rows = {
+            "Tune": self.base, "New name": self.name, "Train": self.what, "Time": self.minutes,
+            "Judge by": self.judges,
+        }  # fmt: skip
+        for text, field in rows.items():
             form.addRow(text, field)
         self._models: tuple[str, ...] = ()
         self._taken: set[str] = set()
@@ -82,9 +88,14 @@ class LearnChoice(QWidget):
         """For the run."""
         return TuneSettings(what=self.what.currentData(), minutes=float(self.minutes.currentData()))
 
+    @property
+    def leave_one_out(self) -> bool:
+        """Whether the training cases judge, each left out in turn."""
+        return self.judges.currentIndex() == 1
+
     def lock(self, why: str) -> None:
         """Nothing can be changed while a round runs."""
-        for field in (self.base, self.name, self.what, self.minutes):
+        for field in (self.base, self.name, self.what, self.minutes, self.judges):
             field.setEnabled(not why)
             field.setToolTip(why or str(field.property("tip")))
 

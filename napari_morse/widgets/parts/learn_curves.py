@@ -18,8 +18,10 @@ COLOURS = {True: ("#999999", "#56b4e9", "#e69f00"), False: ("#777777", "#0072b2"
 """Loss, Dice and HD95 on dark and on light ground: Okabe and Ito's."""
 HEIGHTS = (78, 96)
 """Pixels of the two plots."""
-SIDE = 46
+SIDE = 54
 """Pixels of an axis at the side."""
+LEAST = 0.05
+"""Height of an axis at least, as a share of its values: what differs by less is no news."""
 TIP = (
     "Above: the loss at every step, thin, and smoothed. Below, of the held-out cases: Dice (circles, left) and HD95 in"
     " mm (squares, right). Dashed: the base model."
@@ -157,5 +159,6 @@ def _span(values: list[float]) -> tuple[float, float]:
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
-    room = max(high - low, 0.01 * abs(high), 0.01) * 0.15
+    least = max(LEAST * abs(high), 0.01)
+    room = max(0.15 * (high - low), (least - (high - low)) / 2)
     return low - room, high + room

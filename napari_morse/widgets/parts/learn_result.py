@@ -15,7 +15,7 @@ TIPS = {
     "keep": "Put the new model into your library, and choose it for the next segmentation.",
     "discard": "Delete the new model; the verdict stays.",
     "roll_back": "Use the model that was tuned from again; the new one stays in your library.",
-    "show": "Open the selected case, else the worst, with the outlines of both models: purple before, yellow after.",
+    "show": "Open the selected case, else the worst: before at the left, after at the right, the truth as an outline.",
 }
 DONE: dict[Decision, str] = {
     "": "",

@@ -46,7 +46,7 @@ class VerdictTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(20)
-        self.setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # what tells cases apart is mostly at the end
         self._numbers, self._row = numbers, 0
         for column, (text, tip) in enumerate(HEADS):
             head = QTableWidgetItem(text)

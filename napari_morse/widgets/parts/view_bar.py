@@ -76,7 +76,10 @@ class ViewBar(QWidget):
         self.show_points = QCheckBox("show", self)
         self.show_points.setChecked(True)
         self._tips: dict[QWidget, str] = {
-            self.side: f"Coarse mask at the left, rendered mask at the right. [{MODE}]\nHold [{SWAP}] to swap.",
+            self.side: (
+                f"Coarse mask (or before) at the left, rendered mask (or after) at the right. [{MODE}]"
+                f"\nHold [{SWAP}] to swap."
+            ),
             self.contour: f"Contour of the coarse mask over the rendered one. [{MODE}]\nHold [{SWAP}] to swap.",
             self.modes["difference"]: (
                 "What rendering added to the coarse mask and took away; with a corrected mask, what you did."
@@ -133,7 +136,7 @@ class ViewBar(QWidget):
 
     def _on_settled(self) -> None:
         shown = self._comparison.shown
-        if shown is not None and not self._surfaces.active:
+        if shown is not None and shown.points is not None and not self._surfaces.active:
             self.show_points.setChecked(bool(shown.points.visible))
         self.say_difference()
 
