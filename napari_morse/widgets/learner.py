@@ -268,13 +268,25 @@ class Learner(QObject):
         doing, self.doing = self.doing, ""
         if isinstance(made, Round):
             if self.host.project is not None and made.folder.is_relative_to(self.host.project.places.folder):
+                self._note("begun", made)
                 self._follow(Followed(made))
                 return
         elif isinstance(made, str) and not self.segment.choose(made):
             show_warning(f"The model {made} is no longer there: choose another one.")
         if self.now is not None and doing != "preparing":
             self.now.decision = self.now.round.decision
+            self._note(self.now.decision, self.now.round)
         self.changed.emit()
+
+    def _note(self, what: str, of: Round) -> None:
+        """Say in the project's audit what became of a round."""
+        project = self.host.project
+        if project is None or not what:
+            return
+        try:
+            project.record_learning(what, of.number, of.plan.name)
+        except MorseError as error:
+            show_error(str(error))
 
     def _on_failed(self, error: Exception) -> None:
         doing, self.doing = self.doing, ""

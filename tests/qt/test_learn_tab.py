@@ -336,6 +336,8 @@ def test_the_verdict_is_shown_worst_first_and_kept(viewer, qtbot, tmp_path, proj
     press(qtbot, result.roll_back)
     qtbot.waitUntil(lambda: dock.segment.model.currentText() == hands.BASE, timeout=10000)
     assert made.decision == "rolled_back" and "Rolled back" in result.done.text() and result.isVisible()
+    told = [entry.details for entry in project.audit() if entry.act == "learning"]
+    assert [(t["what"], t["round"]) for t in told] == [("kept", 1), ("rolled_back", 1)] and not project.verify()
 
 
 def test_discarded_the_verdict_stays(viewer, qtbot, tmp_path, project, runs):

@@ -193,6 +193,11 @@ class Project(SecondReaders, Looking):
             raise InputError(f"{source!r} is no way to a truth.", f"Say one of {', '.join(TRUTHS[1:])}.")
         self._note(case, "truth", {"from": source}, truth_from=source)
 
+    def record_learning(self, what: str, round_number: int, model: str) -> None:
+        """Note in the audit what became of a round of fine-tuning: ``begun``, or what a person decided."""
+        with self._act("learning", details={"what": what, "round": round_number, "model": model}):
+            pass
+
     def find_scans(self, old: Path | str, new: Path | str) -> tuple[int, int]:
         """Take scans and their masks from below another folder; returns how many were found, and are still missing."""
         before, after, details = rows.absolute(Path(old)), rows.absolute(Path(new)), {"found": 0, "missing": 0}
