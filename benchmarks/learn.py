@@ -164,7 +164,7 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
         net = Tuner(model.net, examples, card.slice_axis, settings, Path(place)).run(check=check)
     net.load_state_dict(best[1])
     if settings.what == "head":
-        net.recipe = widened(net.recipe, model.net, cases, card)
+        net.recipe = widened(net.recipe, model.net, examples, card)
     return net.eval(), time.monotonic() - begun
 
 

@@ -211,45 +211,42 @@ def test_nobody_is_on_both_sides(tmp_path: Path, side: str):
         check_apart(plan, card)
 
 
-def test_no_file_of_a_held_out_case_is_read_before_a_model_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Follows every file that the process opens, over two rounds."""
-    opened: list[tuple[str, str]] = []
-    stage = ["quiet"]
+def test_no_held_out_case_reaches_the_tuner_over_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Follows every file that is opened while cases to train on are read, and what the tuner is given."""
+    opened: list[str] = []
+    reading = [False]
 
     def watch(event: str, arguments: tuple) -> None:
-        if stage[0] != "quiet" and event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
-            opened.append((stage[0], os.fsdecode(arguments[0])))
+        if reading[0] and event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            opened.append(os.fsdecode(arguments[0]))
 
     sys.addaudithook(watch)
     plan = plan_of(tmp_path, checks=2)
-    real = Tuner.step
+    real_read, real_init = TuningRun._examples, Tuner.__init__
+    given: list[tuple[int, float]] = []
 
-    def step(self, *given):
-        stage[0] = "step"
+    def read(self, sources, replay):
+        reading[0] = True
         try:
-            return real(self, *given)
+            return real_read(self, sources, replay)
         finally:
-            stage[0] = "between"
+            reading[0] = False
 
-    monkeypatch.setattr(Tuner, "step", step)
-    examples: list[str] = []
-    real_init = Tuner.__init__
+    def init(self, base, examples, *rest, **more):
+        given.extend((e.case.labels.size, float(e.case.image.sum())) for e in examples)
+        real_init(self, base, examples, *rest, **more)
 
-    def init(self, base, given, *rest, **more):
-        examples.extend(e.case.stem for e in given)
-        real_init(self, base, given, *rest, **more)
-
+    monkeypatch.setattr(TuningRun, "_examples", read)
     monkeypatch.setattr(Tuner, "__init__", init)
     run(plan, tmp_path / "one")
     second = plan.model_copy(update={"model": str(tmp_path / "one" / "model"), "earlier": plan.train[:1],
                                      "train": plan.train[1:]})  # fmt: skip
     run(second, tmp_path / "two")
-    stage[0] = "quiet"
-    held = {source.name for source in plan.held_out}
-    assert held == {"case3", "case4"} and not held & set(examples)
-    during = [name for when, name in opened if when == "step"]
-    assert not [name for name in during if any(h in name for h in held)]
-    assert any("case3" in name for when, name in opened if when == "between")  # the hook sees what is opened
+    cases = {Path(name).name for name in opened if Path(name).name.startswith("case")}
+    assert cases == {"case0.nii.gz", "case1.nii.gz", "case2.nii.gz"}
+    card = cards.read_card(Path(plan.model))
+    held = {float(load_example(source, card).case.image.sum()) for source in plan.held_out}
+    assert given and not held & {total for _, total in given}
 
 
 def test_what_a_person_changed_is_marked_and_regions_nobody_saw_are_not(tmp_path: Path):

@@ -44,6 +44,8 @@ def finetune(
     check_out(out)
     if what not in ("head", "decoder", "all"):
         raise InputError(f"{what!r} is nothing that can be trained.", "Give head, decoder or all.")
+    if len(by) > 200:
+        raise InputError("--by is longer than 200 characters.", "Give a name or initials.")
     if not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
     folder = out.with_name(f"{out.name}.run")

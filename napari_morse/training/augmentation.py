@@ -99,11 +99,16 @@ class Augmenter:
         ]
 
     def __call__(
-        self, image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], seed: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """(*space) or (channels, *space) image, (*space) classes → (channels, *window) float32, (*window) int64."""
+        self, image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], seed: tuple[int, ...],
+        centre_on: NDArray[np.bool_] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """(*space) or (channels, *space) image, (*space) classes → (channels, *window) float32, (*window) int64.
+
+        ``centre_on`` (*space) says where crops of larger scans lie two times in three; the labelled voxels without it.
+        """
         rng = np.random.default_rng(seed)
-        image, labels = crop_around(image, labels, self._centre(labels, rng), self._reach())
+        centre = self._centre(labels if centre_on is None else centre_on, rng)
+        image, labels = crop_around(image, labels, centre, self._reach())
         channels = image.reshape(-1, *labels.shape)
         black = channels.min(axis=tuple(range(1, channels.ndim)), keepdims=True)
         transform = self.transforms[int(rng.integers(len(self.transforms)))]
@@ -117,7 +122,7 @@ class Augmenter:
     def _reach(self) -> tuple[int, ...]:
         return tuple(int(MARGIN * n) for n in self.window)
 
-    def _centre(self, labels: NDArray[np.unsignedinteger], rng: np.random.Generator) -> tuple[int, ...]:
+    def _centre(self, labels: NDArray[Any], rng: np.random.Generator) -> tuple[int, ...]:
         """The middle of scans that fit the window; else a labelled voxel two times in three, any voxel otherwise."""
         fits = all(n <= w * MARGIN for n, w in zip(labels.shape, self.window, strict=True))
         if fits:

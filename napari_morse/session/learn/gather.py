@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,8 +137,8 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
             blind = set(project.to_read())
             held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
             sources = [_kept(project, case, made.folder, card, cancelled) for case in chosen]
-            judges = [_kept(project, case, made.folder, card, cancelled) for case in held]
-            plan = _plan(choice, reader, sources, judges, _earlier(folder, made), card)
+            judges = [source for case in held if (source := _judge(project, case, made.folder, card, cancelled))]
+            plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
             check_apart(plan, card)
             plan.write(made.folder)
         except BaseException:
@@ -171,14 +172,40 @@ def _plan(
     )  # fmt: skip
 
 
-def _earlier(folder: Path, made: Round) -> list[Source]:
+def _earlier(project: Project, made: Round) -> list[Source]:
     """Cases of kept rounds, with the masks that they had then; the last round's come last and win."""
+    here = {case.id for case in project.cases()}
     found: dict[str, Source] = {}
-    for other in rounds(folder):
-        if other.folder != made.folder and other.decision == "kept":
-            plan = Plan.read(other.folder)
-            found |= {source.name: source for source in (*plan.earlier, *plan.train) if source.scan.is_file()}
+    for other in rounds(project.places.folder):
+        if other.folder == made.folder or other.decision != "kept":
+            continue
+        with suppress(InputError):  # a plan that is damaged
+            plan = other.plan
+            moved = [_moved(project, other.folder, s) for s in (*plan.earlier, *plan.train) if s.name in here]
+            found |= {source.name: source for source in moved if source.labels.is_file()}
     return list(found.values())
+
+
+def _moved(project: Project, folder: Path, source: Source) -> Source:
+    """A case of a round where its files are now: the project may have been moved, and the scans."""
+    told: dict[str, Path] = {"scan": project.scan_of(source.name)}
+    for name in ("labels", "codes"):
+        path = getattr(source, name)
+        if path is not None and not path.is_file():
+            told[name] = folder / path.parent.name / path.name
+    return source.model_copy(update=told)
+
+
+class UnknownLabelError(InputError):
+    """A mask holds a label that the model does not know."""
+
+
+def _judge(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source | None:
+    """As `_kept`; None where the truth has structures that the model does not know: it judges other models."""
+    try:
+        return _kept(project, case, folder, card, cancelled)
+    except UnknownLabelError:
+        return None
 
 
 def _kept(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source:
@@ -192,7 +219,7 @@ def _kept(project: Project, case: Case, folder: Path, card: ModelCard, cancelled
     known = {0, *(entry.id for entry in card.labels)}
     stray = sorted(set(np.unique(data).tolist()) - known)
     if stray:
-        raise InputError(
+        raise UnknownLabelError(
             f"{case.stem} holds the label {stray[0]}, which the model {card.name!r} does not know.",
             "Train a new model from your labels, or leave the case out.",
         )

@@ -95,6 +95,7 @@ class Round:
         if self.alive:
             raise InputError("This round is running already.", "Wait for it, or cancel it.")
         process.want(self.folder, "go")
+        (self.folder / process.PID).unlink(missing_ok=True)  # of a process that is gone
         self._cancelled_at = None
         words = [sys.executable, "-m", "napari_morse.training.tuning.process", str(self.folder.resolve())]
         try:
@@ -184,11 +185,12 @@ class Round:
             _append(self.folder, {"event": "cancelled"})
 
     def _kill(self) -> None:
-        with suppress(OSError, ValueError, KeyError):
-            os.kill(int(json.loads((self.folder / process.PID).read_text())["pid"]), _KILL)
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        elif self.alive:
+            with suppress(OSError, ValueError, KeyError):
+                os.kill(int(json.loads((self.folder / process.PID).read_text())["pid"]), _KILL)
 
     def leave(self) -> None:
         """Forget the process, which goes on; from here on its file says whether it runs."""
@@ -259,15 +261,19 @@ def _append(folder: Path, event: dict[str, Any]) -> None:
 
 
 def _runs(pid: int, folder: Path) -> bool:
-    """Whether a process runs and is the one of this folder, as far as the system tells."""
+    """Whether a process runs and is the one of this folder: by its command line, which only the run has."""
     words = Path(f"/proc/{pid}/cmdline")
-    if words.parent.parent.is_dir() and Path("/proc/self").exists():
-        try:
-            return str(folder.resolve()).encode() in words.read_bytes()
-        except OSError:
-            return False
     try:
-        os.kill(pid, 0)
-    except OSError:
+        if Path("/proc/self").exists():
+            said = words.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        elif os.name == "posix":
+            told = subprocess.run(  # noqa: S603
+                ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607
+                capture_output=True, text=True, timeout=2, check=False,
+            )  # fmt: skip
+            said = told.stdout
+        else:
+            return False
+    except (OSError, subprocess.SubprocessError):
         return False
-    return True
+    return str(folder.resolve()) in said

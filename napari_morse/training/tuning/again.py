@@ -6,7 +6,14 @@ from pathlib import Path
 
 from napari_morse.training.tuning.judging import judged
 from napari_morse.training.tuning.plan import Plan
+from napari_morse.training.tuning.source import Source
 from napari_morse.training.tuning.verdict import Verdict, sentence, tested
+
+
+def truth_of(folder: Path, source: Source) -> Path:
+    """A case's labels; in the folder of a project's round where that was moved."""
+    moved = folder / "labels" / source.labels.name
+    return moved if moved.is_file() and not source.labels.is_file() else source.labels
 
 
 def rederived(folder: Path) -> Verdict:
@@ -18,6 +25,9 @@ def rederived(folder: Path) -> Verdict:
         It holds no verdict, or a mask or a truth is missing or damaged.
     """
     said = Verdict.read(folder)
-    cases = judged(folder, [(source.name, source.labels) for source in Plan.read(folder).judges], said.ids)
+    places = [(source.name, truth_of(folder, source)) for source in Plan.read(folder).judges]
+    cases = judged(folder, places, said.ids)
+    known = {case.case: case.truth for case in said.cases}
+    cases = tuple(case.model_copy(update={"truth": known.get(case.case, case.truth)}) for case in cases)
     p = tested(cases)
     return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out)})

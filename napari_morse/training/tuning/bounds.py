@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from napari_morse.config import ModelCard, Recipe
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
 from napari_morse.training.judge import from_stack, run_case
+from napari_morse.training.tuning.examples import Example
+from napari_morse.training.tuning.source import UNREVIEWED
 
 MOST = 12.0
 """Largest margin of logits below which voxels are predicted again."""
@@ -16,12 +19,12 @@ COVERED = 95.0
 """Percent of the corrected voxels that shall lie within it."""
 
 
-def widened(recipe: Recipe, base: Morse, cases: list[Case], card: ModelCard) -> Recipe:
+def widened(recipe: Recipe, base: Morse, examples: Sequence[Example], card: ModelCard) -> Recipe:
     """The recipe with ``render.uncertain_below`` so large that the voxels which the coarse mask has wrong lie within.
 
     A head that is trained alone cannot reach what is never predicted again.
     """
-    margins = [_wrong(base, case, card) for case in cases]
+    margins = [_wrong(base, example, card) for example in examples]
     found = np.concatenate(margins) if margins else np.empty(0)
     bound = recipe.render.uncertain_below
     if found.size:
@@ -30,10 +33,11 @@ def widened(recipe: Recipe, base: Morse, cases: list[Case], card: ModelCard) -> 
     return recipe.model_copy(update={"render": render})
 
 
-def _wrong(base: Morse, case: Case, card: ModelCard) -> np.ndarray:
+def _wrong(base: Morse, example: Example, card: ModelCard) -> np.ndarray:
+    case = example.case
     found = run_case(base, case, card.spacing, card.slice_axis)
     two = torch.topk(found.before.cpu(), 2, dim=0).values
     margin = from_stack((two[0] - two[1]).numpy(), card.slice_axis)
     coarse = from_stack(found.coarse, card.slice_axis)
-    wrong: np.ndarray = margin[coarse != case.labels]
+    wrong: np.ndarray = margin[(coarse != case.labels) & (example.codes != UNREVIEWED)]
     return wrong

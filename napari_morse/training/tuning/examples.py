@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse.config import ModelCard
-from napari_morse.errors import GeometryError
+from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import RAS, axes_to
 from napari_morse.io import open_mask
+from napari_morse.metrics.surface import bounding_box
 from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.tuning.source import CORRECTED, PLAIN, Source
+from napari_morse.training.tuning.source import CORRECTED, PLAIN, UNREVIEWED, Source
 
+AROUND = 0.5
+"""Training windows around what was looked at that are read too."""
 CODE = 256
 """A sample's labels carry ``class + CODE · code``, so that what moves a label moves its code."""
 
@@ -53,7 +57,9 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
     """
     ids = tuple(entry.id for entry in card.labels)
     case = load_case(source.scan, source.labels, ids, card.intensity, len(card.channels))
-    codes = _codes(source, case)
+    if card.slice_axis is not None and 1 in case.labels.shape:
+        raise InputError(f"{source.name} is a single slice, and tuning reads volumes.", "Leave it out.")
+    case, codes = _seen(case, _codes(source, case), card)
     target = card.spacing
     if card.slice_axis is not None:
         axis = AXES[card.slice_axis]
@@ -61,6 +67,19 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
     joined = Case(case.stem, case.image, case.labels, case.spacing, case.skewness, case.others).resampled(target)
     marks = Case(case.stem, case.image, codes, case.spacing, case.skewness).resampled(target).labels
     return Example(joined, marks, replay)
+
+
+def _seen(case: Case, codes: NDArray[np.uint8], card: ModelCard) -> tuple[Case, NDArray[np.uint8]]:
+    """The part of a scan that somebody looked at, with what a training window sees around it."""
+    seen = codes != UNREVIEWED
+    if seen.all():
+        return case, codes
+    if not seen.any():
+        raise InputError(f"Nobody looked at any part of {case.stem}.", "Leave it out.")
+    reach = [math.ceil(AROUND * max(card.recipe.train.window) * max(card.spacing) / s) for s in case.spacing]
+    box = tuple(slice(max(0, part.start - r), part.stop + r) for part, r in zip(bounding_box(seen), reach, strict=True))
+    image, others = case.image[box].copy(), tuple(other[box].copy() for other in case.others)
+    return replace(case, image=image, labels=case.labels[box].copy(), others=others), codes[box].copy()
 
 
 def _codes(source: Source, case: Case) -> NDArray[np.uint8]:

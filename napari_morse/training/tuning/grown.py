@@ -64,6 +64,11 @@ def _card(card: ModelCard, new: Sequence[LabelEntry]) -> ModelCard:
 def _widened(name: str, old: Tensor, fresh: Tensor, rows: list[int]) -> Tensor:
     if old.shape == fresh.shape:
         return old
+    if name.startswith("backbone.") and old.shape[1:] != fresh.shape[1:]:
+        raise InputError(
+            "A label can't be added to this network: its classes are read inside the backbone.",
+            "Train a new model from your labels.",
+        )
     whole = torch.zeros_like(fresh)
     whole[tuple(slice(0, n) for n in old.shape)] = old
     if name.startswith("backbone.") and old.shape[0] < fresh.shape[0]:

@@ -26,7 +26,7 @@ class Plan(BaseModel):
     """Name or folder of the base model."""
     name: str = Field(pattern=f"^{NAME}$")
     """Of the new model."""
-    by: str = ""
+    by: str = Field("", max_length=200)
     train: tuple[Source, ...] = Field(min_length=NEEDED)
     earlier: tuple[Source, ...] = ()
     """Cases of earlier rounds, replayed."""
@@ -80,6 +80,9 @@ def check_apart(plan: Plan, card: ModelCard) -> tuple[tuple[str, ...], tuple[str
     never_judge = {*trained, *(before.trained if before else ())}
     _refuse(seen, trained, never_train, "judges the model, now or in an earlier round, and cannot be trained on")
     _refuse(plan.held_out, held, never_judge, "was trained on, now or in an earlier round, and cannot judge")
+    if plan.leave_one_out:
+        _refuse(plan.train, digests(plan.train, channels), set(before.trained if before else ()),
+                "was trained on in an earlier round, and cannot judge by being left out")  # fmt: skip
     patients = {source.patient for source in seen if source.patient}
     for source in plan.held_out:
         if source.patient in patients:

@@ -99,20 +99,25 @@ def main(arguments: list[str]) -> int:
 
 def _run(folder: Path, resume: bool, report: Reporter) -> int:
     from napari_morse.training.tuning.run import TuningRun
+    from napari_morse.training.tuning.state import State
 
     try:
         TuningRun(Plan.read(folder), folder, report.tell, report.stop).run(resume)
     except CancelledError:
+        State(folder, {}).clear()
         report.tell({"event": "cancelled"})
         return 130
     except MorseError as error:
         report.tell({"event": "failed", "text": str(error)})
         return 2
-    except MemoryError:
-        report.tell({"event": "failed", "text": "There is not enough memory. Close other programs, or tune the head."})
-        return 2
     except Exception as error:
-        report.tell({"event": "failed", "text": f"Something went wrong in the program: {type(error).__name__}."})
+        if isinstance(error, MemoryError) or "memory" in str(error):
+            report.tell(
+                {"event": "failed", "text": "There is not enough memory. Close other programs, or tune the head."}
+            )
+            return 2
+        text = f"Something went wrong in the program: {type(error).__name__}. Begin again; errors.txt says where."
+        report.tell({"event": "failed", "text": text})
         raise
     return 0
 

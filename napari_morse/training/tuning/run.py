@@ -15,11 +15,12 @@ from torch import Tensor
 
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
-from napari_morse.errors import CancelledError, InputError
+from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.io.cards import model_digest
 from napari_morse.io.weights import save_model
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case, files_digest
+from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.judge import from_stack, run_case
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.changes import sample_changes
@@ -32,7 +33,7 @@ from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
 from napari_morse.training.tuning.state import State
 from napari_morse.training.tuning.tuner import Tuner
-from napari_morse.training.tuning.verdict import FIGURES, STAGES, WHENS, Verdict, When, sentence, tested
+from napari_morse.training.tuning.verdict import FIGURES, MASKS, STAGES, WHENS, Verdict, When, sentence, tested
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
@@ -84,13 +85,34 @@ class TuningRun:
         CancelledError
             ``stop`` said so.
         """
+        over = self._over() if resume else None
+        if over is not None:
+            return self._done(over)
+        self._check_judges()
         card = self.train(resume)
         if self.plan.leave_one_out:
             self._leave_out(card)
-        verdict = self._verdict(card)
+        return self._done(self._verdict(card))
+
+    def _done(self, verdict: Verdict) -> Verdict:
         State(self.folder, {}).clear()
         self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
         return verdict
+
+    def _over(self) -> Verdict | None:
+        """The verdict of a run that had come to its end when it was stopped."""
+        try:
+            verdict = Verdict.read(self.folder)
+            return verdict if model_digest(self.folder / MODEL) == verdict.digest else None
+        except MorseError:
+            return None
+
+    def _check_judges(self) -> None:
+        """Raise before anything is trained where a case could not be judged after it."""
+        card = zoo.find(self.plan.model).card
+        ids = tuple(entry.id for entry in (*card.labels, *self.plan.new_labels))
+        for source in self.plan.held_out:
+            load_case(source.scan, source.labels, ids, card.intensity, len(card.channels))
 
     def train(self, resume: bool = False) -> ModelCard:
         """Tune and write the model, without judging it; errors as `run`."""
@@ -124,10 +146,14 @@ class TuningRun:
             others = tuple(other for other in self.plan.train if _apart(other, source))
             if not others:
                 raise InputError(f"Without {source.name} there is no case to train on.", "Add cases of other patients.")
-            told = {"train": others, "held_out": (), "leave_one_out": False, "name": card.name}
+            told = {
+                "train": others, "earlier": tuple(e for e in self.plan.earlier if _apart(e, source)), "held_out": (),
+                "leave_one_out": False, "name": card.name,
+            }  # fmt: skip
             sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
             sub.train(resume=State(place, {}).kept)
             self._predicted(zoo.load(place / MODEL), "after", (source,))
+            State(place, {}).clear()
 
     def _predicted(self, model: LoadedModel, when: When, sources: Sequence[Source]) -> None:
         predict_all(
@@ -198,12 +224,14 @@ class TuningRun:
         """The new model, in the run's folder; it becomes the user's only when it is kept."""
         card, recipe = self.base.card, net.recipe
         if settings.what == "head":
-            recipe = widened(recipe, self.base.net, [e.case for e in train], card)
+            recipe = widened(recipe, self.base.net, train, card)
         fields = card.model_dump() | {
             "name": self.plan.name, "version": card.version + 1, "recipe": recipe, "metrics": {},
             "lineage": (*card.lineage, self.base.digest), "created": dt.datetime.now(dt.UTC).date().isoformat(),
             "data": _data(card, self.plan), "tuned": self._lineage(settings),
         }  # fmt: skip
+        for left in (self.folder / MASKS).glob("*_after_*"):
+            left.unlink()  # of another model
         written = save_model(self.folder / MODEL, fields, net.tensors(), overwrite=True)
         self.tell({"event": "log", "text": "The new model is written; now it is judged."})
         return written

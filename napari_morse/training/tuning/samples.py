@@ -16,6 +16,7 @@ from napari_morse.training.batches import AHEAD, AXES, mirrored
 from napari_morse.training.rough import rough_logits
 from napari_morse.training.tuning.examples import CODE, Example
 from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.tuning.source import UNREVIEWED
 from napari_morse.types import Array
 
 SHOWN = 0.8
@@ -86,7 +87,8 @@ class Drawer:
             index = self._slice(packed, rng)
             image, packed = np.take(image, index, self._axis - 3), np.take(packed, index, self._axis)
         inverted = rng.random() < self.settings.looks
-        moved, marks = self._augment(-image if inverted else image, packed, (seed, 12, number))
+        inside = (packed % CODE > 0) & (packed // CODE != UNREVIEWED)
+        moved, marks = self._augment(-image if inverted else image, packed, (seed, 12, number), inside)
         return moved, marks % CODE, (marks // CODE).to(torch.uint8)
 
     def _example(self, number: int, rng: np.random.Generator) -> Example:

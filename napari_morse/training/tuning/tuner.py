@@ -134,7 +134,7 @@ class Tuner:
                 told(step + 1, loss)
             if check is not None and step + 1 in moments:
                 check(step + 1, self.average)
-            if (step + 1) % every == 0 or step + 1 in moments:
+            if self._not_finite == 0 and ((step + 1) % every == 0 or step + 1 in moments):
                 self.state.save(self.net, self.average, self.optimizer)
 
     def _stream(self, total: int) -> Iterator[tuple[int, Samples]]:
@@ -166,22 +166,36 @@ class Tuner:
         """One update; returns the loss."""
         # Seeding by number makes a resumed run draw what the uninterrupted one would have drawn.
         torch.manual_seed((self.settings.seed * 1_000_003 + step) % 2**63)
-        self.net.train()
+        self._learning()
         self._rates(step)
         loss = self._loss(step, samples.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
-        if not torch.isfinite(loss):
+        if not self._sound(loss):
             self._not_finite += 1
             if self._not_finite >= SKIPS:
                 raise _Diverged
             return float(loss.detach())
         self._not_finite = 0
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
         self.optimizer.step()
         self._draw_back()
         self._average(step)
         return float(loss.detach())
+
+    def _sound(self, loss: Tensor) -> bool:
+        """Work the gradients out; whether they and the loss are numbers."""
+        if not torch.isfinite(loss):
+            return False
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
+        return bool(torch.isfinite(norm))
+
+    def _learning(self) -> None:
+        """What is trained in training mode; what is not keeps its running statistics."""
+        self.net.train()
+        for module in self.net.backbone.modules():
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if own and not any(p.requires_grad for p in own):
+                module.training = False  # not its children's
 
     def _loss(self, step: int, samples: Samples) -> Tensor:
         tuned = self.settings.what != "head"

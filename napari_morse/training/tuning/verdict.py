@@ -111,7 +111,7 @@ def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
         for figure in FIGURES:
             gains = np.array([case.gain(figure, stage) for case in cases])
             able = len(gains) >= FEWEST and bool(np.any(gains))
-            found[f"{figure} {stage}"] = round(float(stats.wilcoxon(gains).pvalue), 6) if able else None
+            found[f"{figure} {stage}"] = float(f"{stats.wilcoxon(gains).pvalue:.4g}") if able else None
     return found
 
 
@@ -129,9 +129,11 @@ def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out:
         return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance{offer}."
     chance = p["dice rendered"]
     if chance is None or chance >= SURE:
-        return f"The new model is not shown to be better: {told}, which may be chance (p {chance or 1:.2g})."
+        said = 1.0 if chance is None else chance
+        return f"The new model is not shown to be better: {told}, which may be chance (p {said:.2g})."
     if gain <= 0:
         return f"The new model is worse: {told} (p {chance:.2g})."
-    if mm > 0 and (p["asd rendered"] or 1) < SURE:
-        return f"The new model covers more but lies further off: {told} (p {chance:.2g} and {p['asd rendered']:.2g})."
+    off = p["asd rendered"]
+    if mm > 0 and off is not None and off < SURE:
+        return f"The new model covers more but lies further off: {told} (p {chance:.2g} and {off:.2g})."
     return f"The new model is better: {told} (p {chance:.2g})."
