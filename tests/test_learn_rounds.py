@@ -208,6 +208,9 @@ def test_a_round_that_is_left_goes_on_without_a_warning(study: Path):
     assert not told and made.alive and made.state == "running"
     made.cancel()
     wait(made, "cancelled")
+    limit = time.monotonic() + 10
+    while made.alive and time.monotonic() < limit:
+        time.sleep(0.05)
     assert not made.alive
 
 
