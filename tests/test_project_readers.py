@@ -57,6 +57,7 @@ def test_every_public_method_shows_a_blind_reader_nothing(asked):
         "submit_reading": lambda p: p.submit_reading("p0_0", "agrees"),
         "final_reader": lambda p: p.final_reader("p0_0"),
         "find_scans": lambda p: p.find_scans("/nowhere", "/elsewhere"),
+        "record_learning": lambda p: p.record_learning("begun", 1, "m"),
         "add_cases": lambda p: p.add_cases([]),
     }
     public = {name for name, _ in inspect.getmembers(Project, inspect.isfunction) if not name.startswith("_")}
