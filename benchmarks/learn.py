@@ -171,20 +171,13 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
 def _steps(
     model: LoadedModel, examples: list[Example], val: Sequence[Case], given: TuneSettings, begun: float, place: Path
 ) -> int:
-    tuner = Tuner(model.net, examples, model.card.slice_axis, given.model_copy(update={"steps": 10**6}), place)
-    making, using = [], []
-    for step in range(4):
-        start = time.monotonic()
-        samples = tuner.prepared(step)
-        made = time.monotonic()
-        tuner.step(step, samples)
-        making.append(made - start)
-        using.append(time.monotonic() - made)
+    trial = given.model_copy(update={"steps": 10**6})
+    seconds = Tuner(model.net, examples, model.card.slice_axis, trial, place).timed()
     start = time.monotonic()
     judged(model.net, val, model)
     check = time.monotonic() - start
     left = given.minutes * 60 - (time.monotonic() - begun) - given.checks * check
-    return max(10, int(left / max(min(making[1:]), min(using[1:]))))
+    return max(10, int(left / seconds))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -67,12 +68,26 @@ def _publish(part: Path, final: Path) -> None:
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(final)
-    if os.name != "nt":  # Windows cannot open a folder to flush it
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    flush_folder(final.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have what was renamed in a folder on the disk."""
+    if os.name == "nt":  # Windows cannot open a folder to flush it
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def part_folder(target: Path) -> Path:
+    """A name beside a folder that is to be made, for making it; what a killed writer left a day ago goes."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.part-????????"):
+        if time.time() - left.lstat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    return target.with_name(f".{target.name}.part-{secrets.token_hex(4)}")
 
 
 def write_bytes(target: Path | str, content: bytes) -> Path:

@@ -5,12 +5,9 @@ Nothing here unpickles, follows a link or unpacks an archive.
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from napari_morse.config import ModelCard
 from napari_morse.errors import InputError, WeightsError
-from napari_morse.io.atomic import write_bytes
+from napari_morse.io.atomic import flush_folder, part_folder, write_bytes
 from napari_morse.io.cards import (
     CARD,
     COPY_AGAIN,
@@ -38,7 +35,6 @@ from napari_morse.io.cards import (
 
 Module = TypeVar("Module", bound=nn.Module)
 
-_STALE_SECONDS = 24 * 3600.0
 _OTHER = "The model was made by another version, or its card belongs to other weights; copy the folder again."
 
 
@@ -77,8 +73,7 @@ def save_model(
     text = (written.model_dump_json(indent=2) + "\n").encode()
     parse_card(text, folder.name)
     _check_replaceable(folder, overwrite)
-    _sweep(folder)
-    part = folder.with_name(f".{folder.name}.part-{secrets.token_hex(4)}")
+    part = part_folder(folder)
     try:
         part.mkdir()
         write_bytes(part / WEIGHTS, content)
@@ -242,23 +237,6 @@ def _publish(part: Path, folder: Path) -> None:
         if previous is not None:
             previous.rename(folder)
         raise
-    _flush(folder.parent)
+    flush_folder(folder.parent)
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a writer of this model that was killed more than a day ago left behind."""
-    for left in folder.parent.glob(f".{glob.escape(folder.name)}.part-????????"):
-        if time.time() - left.lstat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder to flush it
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

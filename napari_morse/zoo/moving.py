@@ -5,13 +5,10 @@ Only the card and the weights are copied, byte by byte and never over anything.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import re
-import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,11 +17,10 @@ from napari_morse import zoo
 from napari_morse.config import NAME
 from napari_morse.errors import InputError, WeightsError
 from napari_morse.io import cards
-from napari_morse.io.atomic import write_bytes
+from napari_morse.io.atomic import flush_folder, part_folder, write_bytes
 
 __all__ = ["copy_model", "export_model", "import_model", "present"]
 
-_STALE_SECONDS = 24 * 3600.0
 _FILES = {cards.WEIGHTS: cards.WEIGHTS_LIMIT, cards.CARD: cards.CARD_LIMIT}
 
 
@@ -173,7 +169,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
             "Nothing of it was left there. Choose a folder with space that you may write to.",
         ) from error
     with suppress(OSError):  # the copy is whole; some folders may be written to and not opened
-        _flush(target.parent)
+        flush_folder(target.parent)
 
 
 @contextmanager
@@ -193,8 +189,7 @@ def _made(place: Path) -> Iterator[None]:
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
     """A new folder beside the target that no listing shows; whatever is still there at the end goes."""
-    _sweep(target)
-    part = target.with_name(f".{target.name}.part-{secrets.token_hex(4)}")
+    part = part_folder(target)
     try:
         part.mkdir()
         yield part
@@ -209,20 +204,3 @@ def _check_copy(part: Path, name: str, digest: str) -> None:
             f"The copy of the model “{name}” is not the same as the original and was removed.",
             "Check the disk, and that nothing else writes to the model, then copy again.",
         )
-
-
-def _sweep(target: Path) -> None:
-    """Remove what a copy to this place that was killed more than a day ago left behind."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.part-????????"):
-        if time.time() - left.lstat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder to flush it
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -32,7 +32,7 @@ from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
 from napari_morse.training.tuning.state import State
-from napari_morse.training.tuning.tuner import Tuner
+from napari_morse.training.tuning.tuner import TRIED, Tuner
 from napari_morse.training.tuning.verdict import FIGURES, MASKS, STAGES, WHENS, Verdict, When, sentence, tested
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
@@ -41,8 +41,6 @@ LEFT_OUT = "left-out"
 """Folder of the models that judge a round by leaving each of its cases out."""
 MODEL = "model"
 """The new model, in the run's folder, until it is kept."""
-TRIED = 3
-"""Steps that are timed."""
 LEAST = 10
 """Steps that a run has, however short its time."""
 
@@ -201,17 +199,7 @@ class TuningRun:
 
     def _step_seconds(self, train: list[Example]) -> float:
         trial = self.plan.settings.model_copy(update={"steps": 10**6})
-        tuner = Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
-        making, using = [], []
-        for step in range(TRIED + 1):
-            begun = time.monotonic()
-            samples = tuner.prepared(step)
-            made = time.monotonic()
-            tuner.step(step, samples)
-            making.append(made - begun)
-            using.append(time.monotonic() - made)
-        # Samples are made beside the steps; the first of both is slow, and others may have been held up.
-        return max(min(making[1:]), min(using[1:]))
+        return Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder).timed()
 
     def _tuner(self, train: list[Example], settings: TuneSettings) -> Tuner:
         about = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ SKIPS = 3
 """Losses in a row that are no numbers, after which the run goes back to its last checkpoint, at half the rate."""
 BACKS = 2
 """How often it does; then it ends."""
+TRIED = 3
+"""Steps that are timed."""
 WARM = 10
 """Steps over which the learning rate rises."""
 DISTIL_EVERY = 2
@@ -144,6 +147,19 @@ class Tuner:
     def prepared(self, step: int) -> Samples:
         """The samples of one step."""
         return self.samples.batch(step) if self.cache is None else self.cache.batch(step)
+
+    def timed(self) -> float:
+        """Seconds of a step, from some that are done on the spot: for a tuner that is thrown away."""
+        making, using = [], []
+        for step in range(TRIED + 1):
+            begun = time.monotonic()
+            samples = self.prepared(step)
+            made = time.monotonic()
+            self.step(step, samples)
+            making.append(made - begun)
+            using.append(time.monotonic() - made)
+        # Samples are made beside the steps; the first of both is slow, and others may have been held up.
+        return max(min(making[1:]), min(using[1:]))
 
     def moments(self) -> set[int]:
         """Steps after which held-out cases are looked at."""
