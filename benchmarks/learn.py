@@ -41,7 +41,7 @@ from napari_morse.training.cases import Case, load_case
 from napari_morse.training.judge import from_stack, run_case
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.examples import Example, marked
-from napari_morse.training.tuning.looks import looks_needed
+from napari_morse.training.tuning.looks import inverted_share
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.tuner import Tuner
 from napari_morse.types import Array
@@ -148,7 +148,7 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
         blank = Example(case, np.zeros(case.labels.shape, np.uint8))
         mask = from_stack(run_case(model.net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
         examples.append(marked(blank, mask.astype(np.uint8)))
-    given = given.model_copy(update={"looks": looks_needed(model.net, cases, card)})
+    given = given.model_copy(update={"inverted": inverted_share(model.net, cases, card)})
     with tempfile.TemporaryDirectory() as place:
         settings = given if given.steps else given.model_copy(
             update={"steps": _steps(model, examples, val, given, begun, Path(place))}

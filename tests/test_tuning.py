@@ -304,7 +304,7 @@ def begin(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for_step(folder: Path, step: int, running: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 300
     while time.monotonic() < limit and running.poll() is None:
         events = folder / process.EVENTS
         if events.exists() and f'"step": {step},' in events.read_text():
@@ -314,17 +314,17 @@ def wait_for_step(folder: Path, step: int, running: subprocess.Popen[bytes]) -> 
 
 
 @pytest.mark.slow
-def test_killed_at_random_steps_and_resumed_it_equals_the_uninterrupted_run(tmp_path: Path):
+def test_killed_at_ten_random_steps_and_resumed_it_equals_the_uninterrupted_run(tmp_path: Path):
     plan = plan_of(tmp_path, steps=40, checks=2)
     plan.write(tmp_path / "whole")
-    assert begin(tmp_path / "whole").wait(240) == 0
+    assert begin(tmp_path / "whole").wait(600) == 0
     plan.write(tmp_path / "part")
-    for step in sorted(np.random.default_rng(5).choice(np.arange(2, 38), 3, replace=False).tolist()):
+    for step in sorted(np.random.default_rng(5).choice(np.arange(2, 38), 10, replace=False).tolist()):
         running = begin(tmp_path / "part")
         wait_for_step(tmp_path / "part", step, running)
         running.send_signal(signal.SIGKILL)
         running.wait()
-    assert begin(tmp_path / "part").wait(240) == 0
+    assert begin(tmp_path / "part").wait(600) == 0
     first, second = (Verdict.read(tmp_path / n) for n in ("whole", "part"))
     assert first.digest == second.digest and first.cases == second.cases
 

@@ -144,8 +144,9 @@ def _keep(plan: Plan, folder: Path, resume: bool) -> None:
     there = (folder / PLAN).exists()
     if resume:
         kept = Kept.read(folder)
-        measured = {"steps": plan.settings.steps, "looks": plan.settings.looks}  # the run found these out itself
-        same = kept.model_copy(update={"settings": kept.settings.model_copy(update=measured)})
+        measured = {"steps": plan.settings.steps, "inverted": plan.settings.inverted}  # the run found these out itself
+        settings = kept.settings.model_copy(update=measured)
+        same = kept.model_copy(update={"settings": settings, "created": plan.created})
         if same != plan:
             raise WeightsError(f"The run in {folder} was begun with other settings or cases.", "Resume it as it was.")
         return

@@ -18,7 +18,7 @@ GOOD = 0.75
 """Dice, of all structures together, from which on the base model plainly knows such scans."""
 
 
-def looks_needed(base: Morse, cases: Sequence[Case], card: ModelCard) -> float:
+def inverted_share(base: Morse, cases: Sequence[Case], card: ModelCard) -> float:
     """Share of the samples to show with inverted grey levels: none, unless the base model reads most cases better so.
 
     Without it a model tuned on inverted scans forgets the others: nobody has the base model's data to replay.

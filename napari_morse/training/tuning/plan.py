@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +28,8 @@ class Plan(BaseModel):
     name: str = Field(pattern=f"^{NAME}$")
     """Of the new model."""
     by: str = Field("", max_length=200)
+    created: str = Field(default_factory=lambda: dt.datetime.now(dt.UTC).date().isoformat())
+    """Day, on the new model's card: a run that goes on after midnight ends as it would have."""
     train: tuple[Source, ...] = Field(min_length=NEEDED)
     earlier: tuple[Source, ...] = ()
     """Cases of earlier rounds, replayed."""

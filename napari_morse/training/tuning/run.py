@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from napari_morse.training.tuning.changes import sample_changes
 from napari_morse.training.tuning.examples import Example, load_example, marked
 from napari_morse.training.tuning.grown import grown
 from napari_morse.training.tuning.judging import judged, predict_all
-from napari_morse.training.tuning.looks import looks_needed
+from napari_morse.training.tuning.looks import inverted_share
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
@@ -125,7 +124,7 @@ class TuningRun:
         self.checked = self._some_held()
         best = _Best(self.checked, self.base, self.tell)
         best.look(0, self.base.net)
-        settings = self._settings(train, time.monotonic() - begun, best.seconds, resume)
+        settings = self._settings(train, begun, best.seconds, resume)
         tuner = self._tuner(train, settings)
         if resume and tuner.state.kept:
             tuner.resume()
@@ -183,17 +182,23 @@ class TuningRun:
         places = sorted({round(p) for p in np.linspace(0, len(held) - 1, min(most, len(held)))}) if held else []
         return [load_example(held[p], self.base.card).case for p in places]
 
-    def _settings(self, train: list[Example], spent: float, check: float, resume: bool) -> TuneSettings:
+    def _settings(self, train: list[Example], begun: float, check: float, resume: bool) -> TuneSettings:
         """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
         settings = self.plan.settings
+        if settings.steps and settings.inverted is not None:
+            return self._prepared(settings, resume)
+        if settings.inverted is None:
+            share = inverted_share(self.base.net, [e.case for e in train if not e.replay], self.base.card)
+            settings = settings.model_copy(update={"inverted": share})
         if settings.steps == 0:
             seconds = self._step_seconds(train)
-            left = settings.minutes * 60 - spent - settings.checks * check - (TRIED + 1) * seconds
+            left = settings.minutes * 60 - (time.monotonic() - begun) - settings.checks * check - (TRIED + 1) * seconds
             settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
-            looks = looks_needed(self.base.net, [e.case for e in train if not e.replay], self.base.card)
-            settings = settings.model_copy(update={"looks": max(settings.looks, looks)})
-            self.plan = self.plan.model_copy(update={"settings": settings})
-            self.plan.write(self.folder)
+        self.plan = self.plan.model_copy(update={"settings": settings})
+        self.plan.write(self.folder)
+        return self._prepared(settings, resume)
+
+    def _prepared(self, settings: TuneSettings, resume: bool) -> TuneSettings:
         self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
         return settings
 
@@ -215,7 +220,7 @@ class TuningRun:
             recipe = widened(recipe, self.base.net, train, card)
         fields = card.model_dump() | {
             "name": self.plan.name, "version": card.version + 1, "recipe": recipe, "metrics": {},
-            "lineage": (*card.lineage, self.base.digest), "created": dt.datetime.now(dt.UTC).date().isoformat(),
+            "lineage": (*card.lineage, self.base.digest), "created": self.plan.created,
             "data": _data(card, self.plan), "tuned": self._lineage(settings),
         }  # fmt: skip
         for left in (self.folder / MASKS).glob("*_after_*"):
