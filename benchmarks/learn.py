@@ -1,13 +1,15 @@
 """Learning from a few corrected cases: what tuning is worth on held-out patients, in a few minutes on this machine.
 
     python -m benchmarks.learn --data DIR/hippocampus [--site wider bias noise coarse inverted same] [--cases 5 …]
-        [--seeds 0 1 2] [--minutes 2] [--what decoder] [--held 20] [--reference 50] [--json FILE]
+        [--seeds 0 1 2] [--minutes 2 | --steps N] [--what decoder] [--held 20] [--reference 50] [--json FILE]
 
 An annotator of a site corrects cases in the order of the worklist (a random one, by seed, from the split ``train``)
 and tunes the shipped model on the first ``--cases`` of them. Judged on the first ``--held`` cases of the split ``test``
 as that site sees them, and on the same cases as the base data have them (``base``). Four cases of ``val`` choose the
 moment that is kept, as a user's held-out cases do. The reference is the same model tuned on ``--reference`` cases in
-four times the time.
+three times the time. At the site *wider* the base model's masks grown by that very rule show what is left when all of
+the rule is known. ``verdict`` is what a user is told whose held-out cases are those of ``val``. With ``--json`` a run
+that was stopped goes on where it was.
 
 Sites:
 
@@ -26,7 +28,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +43,22 @@ from napari_morse.training.cases import Case, load_case
 from napari_morse.training.judge import from_stack, run_case
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.examples import Example, marked
+from napari_morse.training.tuning.judging import figures_of
 from napari_morse.training.tuning.looks import inverted_share
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.tuner import Tuner
+from napari_morse.training.tuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
 SITES = ("wider", "bias", "noise", "coarse", "inverted", "same")
-LONGER = 4
-"""Times the minutes that the reference has."""
+LONGER = 3
+"""Times the minutes, or steps, that the reference has."""
 SLICES = 1
 """Axis across coronal slices."""
 FIGURES = ("dice", "hd95", "asd", "work")
+CHOOSE = 4
+"""Cases of `val` that choose the moment."""
 
 
 def wider(labels: Array) -> Array:
@@ -105,14 +111,16 @@ def seen(case: Case, site: str, model: LoadedModel, number: int) -> Case:
     return replace(case, image=again.pixels, skewness=again.skewness)
 
 
-def judged(net: Morse, cases: Sequence[Case], model: LoadedModel) -> np.ndarray:
-    """(cases, figures) of the rendered masks."""
-    return np.array([_row(net, case, model) for case in cases])
+def judged(
+    net: Morse, cases: Sequence[Case], model: LoadedModel, then: Callable[[Array], Array] = lambda mask: mask
+) -> np.ndarray:
+    """(cases, figures) of the rendered masks, after ``then``."""
+    return np.array([_row(net, case, model, then) for case in cases])
 
 
-def _row(net: Morse, case: Case, model: LoadedModel) -> list[float]:
+def _row(net: Morse, case: Case, model: LoadedModel, then: Callable[[Array], Array]) -> list[float]:
     card = model.card
-    mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
+    mask = then(from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis))
     rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=False)
     mean = [np.mean([getattr(r, f) for r in rows]) for f in ("dice", "hd95_or_diagonal", "asd_or_diagonal")]
     return [*map(float, mean), work_left(mask, case.labels, case.spacing)]
@@ -139,8 +147,8 @@ def _edge(region: Array, axes: Sequence[int]) -> Array:
     return region & ~inner
 
 
-def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given: TuneSettings) -> tuple[Morse, float]:
-    """The model tuned as a user's is: timed steps, the best of the moments looked at; and the seconds it took."""
+def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given: TuneSettings) -> tuple[Morse, int]:
+    """The model tuned as a user's is: timed steps, the best of the moments looked at; and the number of steps."""
     begun = time.monotonic()
     card = model.card
     examples = []
@@ -165,7 +173,7 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
     net.load_state_dict(best[1])
     if settings.what == "head":
         net.recipe = widened(net.recipe, model.net, examples, card)
-    return net.eval(), time.monotonic() - begun
+    return net.eval(), settings.steps
 
 
 def _steps(
@@ -188,49 +196,119 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", type=int, default=[5])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--what", default="decoder")
     parser.add_argument("--held", type=int, default=20)
     parser.add_argument("--reference", type=int, default=50)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    model = zoo.load(given.model)
-    report = {site: measured(model, site, given) for site in given.site}
-    if given.json:
-        given.json.write_text(json.dumps({"model": model.digest, **report}, indent=1) + "\n")
+    report = Report(given.json)
+    for site in given.site:
+        Site(zoo.load(given.model), site, given, report).measured()
 
 
-def measured(model: LoadedModel, site: str, given: argparse.Namespace) -> list[dict[str, object]]:
-    splits = json.loads((given.data / "splits.json").read_text())
-    held, plain = (_cases(model, splits["test"][: given.held], given.data, s) for s in (site, "same"))
-    val = _cases(model, splits["val"][:4], given.data, site)
-    rows: list[dict[str, object]] = []
+class Report:
+    """Rows, kept in a file after each one; a run that was stopped goes on with what is missing."""
 
-    def tell(name: str, net: Morse, **more: object) -> None:
-        figures = judged(net, held, model).mean(axis=0)
-        row = {"site": site, "model": name, **dict(zip(FIGURES, map(float, figures), strict=True)), **more}
-        row["base"] = float(judged(net, plain, model)[:, 0].mean()) if site != "wider" else None
-        rows.append(row)
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.rows: list[dict[str, object]] = json.loads(file.read_text()) if file and file.exists() else []
+
+    def has(self, **key: object) -> bool:
+        """Whether a row of that site, model, seed and so on is there."""
+        return any(all(row.get(k) == v for k, v in key.items()) for row in self.rows)
+
+    def add(self, row: dict[str, object]) -> None:
+        """One more."""
+        self.rows.append(row)
         print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
-
-    tell("base", model.net)
-    for seed in given.seeds:
-        order = np.random.default_rng((3, seed)).permutation(splits["train"]).tolist()
-        for count in given.cases:
-            settings = TuneSettings(what=given.what, minutes=given.minutes, seed=seed)
-            net, seconds = tuned(model, _cases(model, order[:count], given.data, site), val, settings)
-            tell(f"{count} cases", net, seed=seed, seconds=seconds)
-    if given.reference:
-        order = np.random.default_rng((3, given.seeds[0])).permutation(splits["train"]).tolist()
-        settings = TuneSettings(what="all", minutes=given.minutes * LONGER, seed=given.seeds[0])
-        net, seconds = tuned(model, _cases(model, order[: given.reference], given.data, site), val, settings)
-        tell(f"{given.reference} cases", net, seconds=seconds)
-    return rows
+        if self._file:
+            self._file.write_text(json.dumps(self.rows, indent=1) + "\n")
 
 
-def _cases(model: LoadedModel, files: Sequence[str], data: Path, site: str) -> list[Case]:
-    ids = tuple(entry.id for entry in model.card.labels)
-    read = [load_case(data / "images" / f, data / "labels" / f, ids, model.card.intensity) for f in files]
-    return [seen(case, site, model, n) for n, case in enumerate(read)]
+@dataclass
+class Site:
+    """What is measured at one site."""
+
+    model: LoadedModel
+    site: str
+    given: argparse.Namespace
+    report: Report
+
+    def measured(self) -> None:
+        """The base model, the tuned ones, the one of many cases; at *wider* the base grown by the rule itself."""
+        given, data = self.given, self.given.data
+        self.splits = json.loads((data / "splits.json").read_text())
+        self.held, self.plain = (self._cases(self.splits["test"][: given.held], s) for s in (self.site, "same"))
+        self.val = self._cases(self.splits["val"], self.site)
+        self.before = _said_of(self.model.net, self.val, self.model)
+        self._tell({"model": "base"}, lambda: (self.model.net, {}))
+        if self.site == "wider":
+            self._tell({"model": "base, grown by the rule"}, lambda: (self.model.net, {}), wider)
+        for seed in given.seeds:
+            for count in given.cases:
+                settings = TuneSettings(what=given.what, minutes=given.minutes, steps=given.steps, seed=seed)
+                self._tuned(count, settings, {"seed": seed, "what": given.what})
+        if given.reference:
+            more = {"minutes": given.minutes * LONGER, "steps": given.steps * LONGER, "seed": given.seeds[0]}
+            self._tuned(given.reference, TuneSettings.model_validate({"what": "all", **more}), {"what": "all"})
+
+    def _tuned(self, count: int, settings: TuneSettings, key: dict[str, object]) -> None:
+        order = np.random.default_rng((3, settings.seed)).permutation(self.splits["train"]).tolist()
+
+        def make() -> tuple[Morse, dict[str, object]]:
+            begun = time.monotonic()
+            net, steps = tuned(self.model, self._cases(order[:count], self.site), self.val[:CHOOSE], settings)
+            seconds = time.monotonic() - begun
+            after = _said_of(net, self.val, self.model)
+            return net, {"seconds": seconds, "steps": steps, "verdict": _verdict(self.val, self.before, after)}
+
+        self._tell({"model": f"{count} cases", **key}, make)
+
+    def _tell(
+        self, key: dict[str, object], make: Callable[[], tuple[Morse, dict[str, object]]],
+        then: Callable[[Array], Array] = lambda mask: mask,
+    ) -> None:  # fmt: skip
+        if self.report.has(site=self.site, **key):
+            return
+        net, more = make()
+        figures = judged(net, self.held, self.model, then).mean(axis=0)
+        others = self.site not in ("wider", "same")
+        plain = float(judged(net, self.plain, self.model)[:, 0].mean()) if others else None
+        named = dict(zip(FIGURES, map(float, figures), strict=True))
+        self.report.add({"site": self.site, **key, **named, "base data": plain, **more})
+
+    def _cases(self, files: Sequence[str], site: str) -> list[Case]:
+        card, data = self.model.card, self.given.data
+        ids = tuple(entry.id for entry in card.labels)
+        read = [load_case(data / "images" / f, data / "labels" / f, ids, card.intensity) for f in files]
+        return [seen(case, site, self.model, n) for n, case in enumerate(read)]
+
+
+def _said_of(net: Morse, cases: Sequence[Case], model: LoadedModel) -> list[dict[str, Figures]]:
+    """Figures of both masks of every case."""
+    card, ids = model.card, range(1, len(model.card.labels) + 1)
+    found = [run_case(net, case, card.spacing, card.slice_axis) for case in cases]
+    return [
+        {
+            stage: figures_of(from_stack(getattr(run, stage), card.slice_axis), case.labels, case.spacing, tuple(ids))
+            for stage in STAGES
+        }
+        for run, case in zip(found, cases, strict=True)
+    ]
+
+
+def _verdict(cases: Sequence[Case], *moments: list[dict[str, Figures]]) -> str:
+    """What a user would be told, whose held-out cases these are."""
+    told = tuple(
+        CaseVerdict(
+            case=case.stem, truth="",
+            figures={f"{when} {stage}": moment[n][stage] for when, moment in zip(WHENS, moments, strict=True)
+                     for stage in STAGES},
+        )
+        for n, case in enumerate(cases)
+    )  # fmt: skip
+    return sentence(told, tested(told))
 
 
 if __name__ == "__main__":

@@ -60,11 +60,12 @@ def _judged(folder: Path, name: str, truth_file: Path, ids: Sequence[int]) -> Ca
     for when in WHENS:
         for stage in STAGES:
             mask = open_mask(mask_file(folder, name, when, stage))
-            figures[f"{when} {stage}"] = _figures(mask.data, truth.data, truth.grid.spacing, ids)
+            figures[f"{when} {stage}"] = figures_of(mask.data, truth.data, truth.grid.spacing, ids)
     return CaseVerdict(case=name, truth=str(truth_file), figures=figures)
 
 
-def _figures(mask: Array, truth: Array, spacing: Sequence[float], ids: Sequence[int]) -> Figures:
+def figures_of(mask: Array, truth: Array, spacing: Sequence[float], ids: Sequence[int]) -> Figures:
+    """Means over the structures ``ids`` of masks of one shape, ``spacing`` in mm."""
     rows = [row for row in score(mask, truth, spacing, ids, TOLERANCE, merged=False) if row.dice is not None]
     if not rows:
         return Figures(dice=1.0, hd95=0.0, asd=0.0, nsd=1.0)
