@@ -40,11 +40,11 @@ from napari_morse.inference.normalise import normalise
 from napari_morse.metrics import score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.judge import from_stack, run_case
+from napari_morse.training.judge import from_stack, run_case, upright
 from napari_morse.training.tuning.bounds import widened
+from napari_morse.training.tuning.contrast import either_contrast
 from napari_morse.training.tuning.examples import Example, marked
 from napari_morse.training.tuning.judging import figures_of
-from napari_morse.training.tuning.looks import inverted_share
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.tuner import Tuner
 from napari_morse.training.tuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
@@ -150,13 +150,14 @@ def _edge(region: Array, axes: Sequence[int]) -> Array:
 def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given: TuneSettings) -> tuple[Morse, int]:
     """The model tuned as a user's is: timed steps, the best of the moments looked at; and the number of steps."""
     begun = time.monotonic()
+    model = either_contrast(model, cases)
     card = model.card
     examples = []
-    for case in cases:
+    for read in cases:
+        case = upright(model.net, read, card.spacing, card.slice_axis)
         blank = Example(case, np.zeros(case.labels.shape, np.uint8))
         mask = from_stack(run_case(model.net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
         examples.append(marked(blank, mask.astype(np.uint8)))
-    given = given.model_copy(update={"inverted": inverted_share(model.net, cases, card)})
     with tempfile.TemporaryDirectory() as place:
         settings = given if given.steps else given.model_copy(
             update={"steps": _steps(model, examples, val, given, begun, Path(place))}

@@ -210,6 +210,8 @@ class Recipe(_Frozen):
     backbone: BackboneConfig = BackboneConfig()
     render: RenderConfig = RenderConfig()
     train: TrainConfig = TrainConfig()
+    contrast: Literal["as_is", "either"] = "as_is"
+    """``either``: a scan is read as it is and with inverted grey levels, and taken as the network is surer of it."""
 
 
 class LabelEntry(_Frozen):

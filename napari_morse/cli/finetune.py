@@ -144,7 +144,7 @@ def _keep(plan: Plan, folder: Path, resume: bool) -> None:
     there = (folder / PLAN).exists()
     if resume:
         kept = Kept.read(folder)
-        measured = {"steps": plan.settings.steps, "inverted": plan.settings.inverted}  # the run found these out itself
+        measured = {"steps": plan.settings.steps}  # the run found that out itself
         settings = kept.settings.model_copy(update=measured)
         same = kept.model_copy(update={"settings": settings, "created": plan.created})
         if same != plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_morse.inference.devices import available_devices, resolve_device
 from napari_morse.inference.export import save_prediction
-from napari_morse.inference.predictor import Predictor, Progress
+from napari_morse.inference.predictor import Predictor
+from napari_morse.inference.progress import Progress
 
 __all__ = ["Predictor", "Progress", "available_devices", "resolve_device", "save_prediction"]

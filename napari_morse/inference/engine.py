@@ -57,7 +57,7 @@ def coarse_bytes(net: Morse, frame: WorkFrame, images: int, given: bool = False)
     """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself and dense experts.
 
     With the logits on the scan's own grid, and those of a mask that is ``given``. A further look holds its own beside
-    those of the first.
+    those of the first, and so does the inverse of a scan.
     """
     backbone, dims = net.backbone, len(frame.shape)
     per_voxel = net.recipe.backbone.in_channels + net.recipe.backbone.classes / backbone.logit_stride**dims
@@ -65,7 +65,8 @@ def coarse_bytes(net: Morse, frame: WorkFrame, images: int, given: bool = False)
     per_voxel = images * per_voxel + dense_floats(net.recipe.render, len(net.read_strides), images)
     classes = net.recipe.backbone.classes
     per_voxel += images * classes * (math.prod(frame.native) / math.prod(frame.shape) + given)
-    return int(4 * math.prod(frame.shape) * per_voxel) * min(2, net.recipe.render.looks)
+    held = min(2, max(net.recipe.render.looks, 1 + (net.recipe.contrast == "either")))
+    return int(4 * math.prod(frame.shape) * per_voxel) * held
 
 
 @torch.inference_mode()

@@ -227,7 +227,8 @@ class LocalRenderer:
         return part
 
     def _read(self, box: Box, cancelled: Callable[[], bool] | None) -> _Part:
-        net, card, ready = self._predictor.net, self._predictor.card, self._ready
+        net, card = self._predictor.net, self._predictor.card
+        ready = self._ready = self._predictor.upright(self._ready)
         outer, core = self._around(box)
         slices, *space = (slice(a, b) for a, b in zip(*outer, strict=True))
         channels = [slice(None)] * (ready.stack.ndim - 1 - len(space))

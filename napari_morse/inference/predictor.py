@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
+from napari_morse.geometry.resampling import WorkFrame
+from napari_morse.inference.contrast import read_surer
 from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import further, unlike
 from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import Normalised, normalise
 from napari_morse.inference.postprocess import clean
+from napari_morse.inference.progress import COARSE_SHARE, Progress, teller
 from napari_morse.inference.rendering import Rendering, render
 from napari_morse.io.guards import MEMORY_VARIABLE, memory_budget
 from napari_morse.metrics import doubtful_patches
@@ -26,30 +29,6 @@ from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
 AXES = {"R": 0, "A": 1, "S": 2}
-COARSE_SHARE = 0.8
-"""Of a run with one look, how much the coarse pass takes, for the progress bar."""
-PATCHES_FROM = 0.97
-"""Where the progress bar stands when the boundary is cut into patches."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: ``done`` of ``total`` steps (windows, blocks of points, patches) of a stage.
-
-    ``coarse_share`` is the share of the run that the stage ``coarse`` takes.
-    """
-
-    stage: str
-    done: int
-    total: int
-    coarse_share: float = COARSE_SHARE
-
-    @property
-    def fraction(self) -> float:
-        """Share of the whole run, 0 to 1."""
-        stages = {"coarse": (0.0, self.coarse_share), "render": (self.coarse_share, PATCHES_FROM)}
-        start, stop = stages.get(self.stage, (PATCHES_FROM, 1.0))
-        return start + (stop - start) * self.done / max(self.total, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +47,8 @@ class Prepared:
     spacing: tuple[float, ...]
     warnings: tuple[str, ...]
     seconds: float
+    upright: bool
+    """Whether ``stack`` is of the contrast that the model is surer of, or the model reads no other than the scan's."""
 
 
 class Predictor:
@@ -137,7 +118,8 @@ class Predictor:
         warnings = unlike(self.card, plane, extent, look, unsized, roi is not None)
         warnings += further(self.card, looks[1:])
         seconds = time.perf_counter() - begun
-        self._set = Prepared(scan, roi, axes, moved, look, np.ascontiguousarray(stack), plane, warnings, seconds)
+        pixels, upright = np.ascontiguousarray(stack), self.net.recipe.contrast == "as_is" or look.flat
+        self._set = Prepared(scan, roi, axes, moved, look, pixels, plane, warnings, seconds, upright)
         return warnings
 
     @property
@@ -213,13 +195,13 @@ class Predictor:
         ready = self.ready
         begun = time.perf_counter()
         share = COARSE_SHARE / self.net.recipe.render.looks
-        done = self._coarse(ready, coarse, _teller("coarse", share, progress), cancelled)
+        ready, done = self._coarse(ready, coarse, teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
-        rendering = render(self.net, done, _teller("render", share, progress), cancelled)
+        rendering = render(self.net, done, teller("render", share, progress), cancelled)
         if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
-        return self._collect(ready, rendering, seconds, done.given, _teller("patches", share, progress), cancelled)
+        return self._collect(ready, rendering, seconds, done.given, teller("patches", share, progress), cancelled)
 
     def _given(self, ready: Prepared, mask: Mask) -> torch.Tensor:
         """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
@@ -246,7 +228,7 @@ class Predictor:
         mask: Mask | None,
         tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> CoarsePass:
+    ) -> tuple[Prepared, CoarsePass]:
         frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
         needed, budget = coarse_bytes(self.net, frame, len(ready.stack), mask is not None), memory_budget()
         if needed > budget:
@@ -255,8 +237,30 @@ class Predictor:
                 f"{budget / 1e9:.3g} GB.",
                 f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
             )
-        given = None if mask is None else self._given(ready, mask)
-        return coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
+        done = None
+        if not ready.upright:
+            ready, done = self._upright(ready, frame, tick, cancelled)
+        if done is None or mask is not None:
+            given = None if mask is None else self._given(ready, mask)
+            done = coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
+        return ready, done
+
+    def upright(self, ready: Prepared) -> Prepared:
+        """A scan that was set, with inverted grey levels where the model reads either and is surer so."""
+        if not ready.upright:
+            frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
+            ready, _ = self._upright(ready, frame, None, None)
+        return ready
+
+    def _upright(
+        self, ready: Prepared, frame: WorkFrame, tick: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
+        turned, done = read_surer(self.net, ready.stack, frame, tick, cancelled)
+        found = replace(ready, upright=True, stack=-ready.stack if turned else ready.stack)
+        if self._set is ready:
+            self._set = found
+        return found, done
 
     def _finished(self, ready: Prepared, rendering: Rendering, given: bool) -> tuple[NDArray[np.integer], ...]:
         """Both masks, post-processed; a mask that was given is its maker's, and nothing is taken out of it."""
@@ -345,12 +349,6 @@ def _like(scan: Scan, mask: Mask) -> Array:
     if not same:
         raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
     return axes.there(mask.data)
-
-
-def _teller(stage: str, share: float, progress: Callable[[Progress], None] | None) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(Progress(stage, done, total, share))
 
 
 def _kept(rendering: Rendering, labels: tuple[Label, ...]) -> tuple[str, ...]:

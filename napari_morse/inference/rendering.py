@@ -15,6 +15,7 @@ from napari_morse.config import RenderConfig
 from napari_morse.errors import CancelledError
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.band import stem_rows
+from napari_morse.inference.contrast import read_surer
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.looks import View, further_looks, view_of, window_of
 from napari_morse.inference.masks import DOUBTED
@@ -279,4 +280,4 @@ def on_work(native: Tensor, frame: WorkFrame) -> Tensor:
 
 def segment(net: Morse, stack: NDArray[np.float32], spacing: tuple[float, ...], target: tuple[float, ...]) -> Rendering:
     """Both masks of a normalised stack in one call."""
-    return render(net, coarse_pass(net, stack, frame_of(stack, spacing, target, net)))
+    return render(net, read_surer(net, stack, frame_of(stack, spacing, target, net))[1])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_morse.inference.contrast import read_surer
+from napari_morse.inference.engine import frame_of
 from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
@@ -64,12 +67,30 @@ def dice(mask: Array, truth: Array) -> float:
 
 def run_case(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Rendering:
     """Both masks of a case, as stacks."""
+    stack, own = _stack(case, slice_axis)
+    return segment(net, stack, own, spacing)
+
+
+def upright(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Case:
+    """The case as the network takes it: with inverted grey levels, where its recipe reads either and it is surer so."""
+    stack, own = _stack(case, slice_axis)
+    turned, _ = read_surer(net, stack, frame_of(stack, own, spacing, net))
+    return inverted(case) if turned else case
+
+
+def inverted(case: Case) -> Case:
+    """The same case with inverted grey levels, in all channels."""
+    return replace(case, image=-case.image, others=tuple(-other for other in case.others))
+
+
+def _stack(case: Case, slice_axis: str | None) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+    """What the engine reads, and the mm of its axes."""
     if slice_axis is None:
-        return segment(net, case.pixels[None], case.spacing, spacing)
+        return case.pixels[None], case.spacing
     axis = AXES[slice_axis]
     plane = tuple(s for a, s in enumerate(case.spacing) if a != axis)
     # Counted from the end: a stack of several channels holds them behind its slices.
-    return segment(net, np.moveaxis(case.pixels, axis - 3, 0), plane, spacing)
+    return np.moveaxis(case.pixels, axis - 3, 0), plane
 
 
 def from_stack(stack: Array, slice_axis: str | None) -> Array:

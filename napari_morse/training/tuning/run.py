@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from napari_morse.io.weights import save_model
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
-from napari_morse.training.judge import from_stack, run_case
+from napari_morse.training.judge import from_stack, run_case, upright
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.changes import sample_changes
+from napari_morse.training.tuning.contrast import either_contrast, reading_either
 from napari_morse.training.tuning.examples import Example, load_example, marked
 from napari_morse.training.tuning.grown import grown
 from napari_morse.training.tuning.judging import judged, predict_all
-from napari_morse.training.tuning.looks import inverted_share
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source
@@ -40,6 +40,7 @@ LEFT_OUT = "left-out"
 """Folder of the models that judge a round by leaving each of its cases out."""
 MODEL = "model"
 """The new model, in the run's folder, until it is kept."""
+OTHER_CONTRAST = "The cases have inverted grey levels: the new model reads scans of either contrast."
 LEAST = 10
 """Steps that a run has, however short its time."""
 
@@ -118,9 +119,15 @@ class TuningRun:
         self.known = check_apart(self.plan, self.parent.card)
         self.base = grown(self.parent, self.plan.new_labels) if self.plan.new_labels else self.parent
         self._votes = np.zeros((len(self.base.card.labels) + 1,) * 2, np.int64)
-        train = self._examples(self.plan.train, False) + self._examples(self.plan.earlier, True)
+        read = self._read(self.plan.train, False) + self._read(self.plan.earlier, True)
+        self.base = either_contrast(self.base, [example.case for example in read if not example.replay])
+        either = self.base.card.recipe.contrast == "either"
+        if either and self.parent.card.recipe.contrast != "either":
+            self.tell({"event": "log", "text": OTHER_CONTRAST})
+        train = [self._marked(example) for example in read]
         if self.plan.new_labels:
             self.base = grown(self.parent, self.plan.new_labels, self._taken_for())
+            self.base = reading_either(self.base) if either else self.base
         self.checked = self._some_held()
         best = _Best(self.checked, self.base, self.tell)
         best.look(0, self.base.net)
@@ -157,19 +164,25 @@ class TuningRun:
             model, sources, when, self.folder, self.stop, lambda text: self.tell({"event": "log", "text": text})
         )
 
-    def _examples(self, sources: Sequence[Source], replay: bool) -> list[Example]:
+    def _read(self, sources: Sequence[Source], replay: bool) -> list[Example]:
         found = []
         for source in sources:
             if self.stop():
                 raise CancelledError
-            example = load_example(source, self.base.card, replay)
-            card = self.base.card
-            stack = run_case(self.base.net, example.case, card.spacing, card.slice_axis).rendered
-            mask = from_stack(stack, card.slice_axis).astype(np.uint8)
-            self._votes += _crossed(example.case.labels, mask, len(card.labels) + 1)
-            found.append(marked(example, mask))
+            found.append(load_example(source, self.base.card, replay))
             self.tell({"event": "log", "text": f"{source.name}: read"})
         return found
+
+    def _marked(self, example: Example) -> Example:
+        """As the base model reads it, with what it has wrong."""
+        if self.stop():
+            raise CancelledError
+        card, net = self.base.card, self.base.net
+        case = upright(net, example.case, card.spacing, card.slice_axis)
+        stack = run_case(net, case, card.spacing, card.slice_axis).rendered
+        mask = from_stack(stack, card.slice_axis).astype(np.uint8)
+        self._votes += _crossed(case.labels, mask, len(card.labels) + 1)
+        return marked(replace(example, case=case), mask)
 
     def _taken_for(self) -> list[int]:
         """What the base model takes each new structure for, most often."""
@@ -185,20 +198,12 @@ class TuningRun:
     def _settings(self, train: list[Example], begun: float, check: float, resume: bool) -> TuneSettings:
         """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
         settings = self.plan.settings
-        if settings.steps and settings.inverted is not None:
-            return self._prepared(settings, resume)
-        if settings.inverted is None:
-            share = inverted_share(self.base.net, [e.case for e in train if not e.replay], self.base.card)
-            settings = settings.model_copy(update={"inverted": share})
         if settings.steps == 0:
             seconds = self._step_seconds(train)
             left = settings.minutes * 60 - (time.monotonic() - begun) - settings.checks * check - (TRIED + 1) * seconds
             settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
-        self.plan = self.plan.model_copy(update={"settings": settings})
-        self.plan.write(self.folder)
-        return self._prepared(settings, resume)
-
-    def _prepared(self, settings: TuneSettings, resume: bool) -> TuneSettings:
+            self.plan = self.plan.model_copy(update={"settings": settings})
+            self.plan.write(self.folder)
         self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
         return settings
 

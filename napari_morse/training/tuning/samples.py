@@ -86,9 +86,8 @@ class Drawer:
         if self._axis is not None:
             index = self._slice(packed, rng)
             image, packed = np.take(image, index, self._axis - 3), np.take(packed, index, self._axis)
-        inverted = rng.random() < (self.settings.inverted or 0.0)
         inside = (packed % CODE > 0) & (packed // CODE != UNREVIEWED)
-        moved, marks = self._augment(-image if inverted else image, packed, (seed, 12, number), inside)
+        moved, marks = self._augment(image, packed, (seed, 12, number), inside)
         return moved, marks % CODE, (marks // CODE).to(torch.uint8)
 
     def _example(self, number: int, rng: np.random.Generator) -> Example:

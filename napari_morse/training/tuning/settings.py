@@ -36,9 +36,6 @@ class TuneSettings(BaseModel):
     """How fast weights are drawn back to the base model's: share of the distance, times learning rate over `rate`."""
     replay: float = Field(0.3, ge=0, lt=1)
     """Share of the samples from cases of earlier rounds, when there are any."""
-    inverted: float | None = Field(None, ge=0, le=1)
-    """Share of the samples shown with inverted grey levels, so that scans of both contrasts stay known; None: what the
-    cases need."""
     checks: int = Field(4, ge=1)
     """How often the held-out cases are looked at; the best of these moments is kept."""
     check_cases: int = Field(4, ge=1)

@@ -1,0 +1,55 @@
+"""Scans of both contrasts: as they are, or with inverted grey levels, whichever a network is surer of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_morse.geometry.resampling import WorkFrame
+from napari_morse.inference.engine import CoarsePass, coarse_pass
+from napari_morse.inference.tiles import Tick
+from napari_morse.model.morse import Morse
+
+
+def read_surer(
+    net: Morse,
+    stack: NDArray[np.float32],
+    frame: WorkFrame,
+    tick: Tick | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[bool, CoarsePass]:
+    """The coarse pass over a stack, or over its inverse where the recipe reads either contrast and that one is surer.
+
+    Returns
+    -------
+    inverted : bool
+        Whether grey levels were inverted.
+    done : CoarsePass
+        Of what was read.
+    """
+    if net.recipe.contrast == "as_is":
+        return False, coarse_pass(net, stack, frame, tick, cancelled)
+    plain = coarse_pass(net, stack, frame, _half(tick, 0), cancelled)
+    sure = sureness(plain)
+    inverse = coarse_pass(net, -stack, frame, _half(tick, 1), cancelled)
+    turned = sureness(inverse) > sure
+    return turned, inverse if turned else plain
+
+
+def sureness(done: CoarsePass) -> float:
+    """Mean probability of what is marked, 0 to 1; 0 where nothing is marked.
+
+    A network that was trained on one contrast marks something in the other too, but less, and with less conviction.
+    """
+    marked, total = 0, 0.0
+    for logits in done.maps.logits:
+        chance, index = logits.softmax(dim=0).max(dim=0)
+        marked += int((index > 0).sum())
+        total += float(chance[index > 0].sum())
+    return total / marked if marked else 0.0
+
+
+def _half(tick: Tick | None, part: int) -> Tick | None:
+    return None if tick is None else lambda done, total: tick(part * max(total, 1) + done, 2 * max(total, 1))
