@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from napari_morse import zoo
@@ -41,6 +40,7 @@ from napari_morse.metrics import score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
 from napari_morse.training.judge import from_stack, run_case, upright
+from napari_morse.training.tuning.best import SHARES, Best
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.contrast import either_contrast
 from napari_morse.training.tuning.examples import Example, marked
@@ -162,16 +162,13 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
         settings = given if given.steps else given.model_copy(
             update={"steps": _steps(model, examples, val, given, begun, Path(place))}
         )  # fmt: skip
-        best: tuple[float, dict[str, torch.Tensor]] = (-1.0, {})
+        best = Best(val, card)
+        tuner = Tuner(model.net, examples, card.slice_axis, settings, Path(place))
 
-        def check(_: int, net: Morse) -> None:
-            nonlocal best
-            found = float(judged(net, val, model)[:, 0].mean())
-            if found > best[0]:
-                best = found, {k: v.clone() for k, v in net.state_dict().items()}
+        def check(step: int, now: Morse) -> None:
+            best.look(step, now)
 
-        net = Tuner(model.net, examples, card.slice_axis, settings, Path(place)).run(check=check)
-    net.load_state_dict(best[1])
+        net = best.of(tuner.run(check=check), model.net)
     if settings.what == "head":
         net.recipe = widened(net.recipe, model.net, examples, card)
     return net.eval(), settings.steps
@@ -185,7 +182,7 @@ def _steps(
     start = time.monotonic()
     judged(model.net, val, model)
     check = time.monotonic() - start
-    left = given.minutes * 60 - (time.monotonic() - begun) - given.checks * check
+    left = given.minutes * 60 - (time.monotonic() - begun) - (given.checks + len(SHARES)) * check
     return max(10, int(left / seconds))
 
 

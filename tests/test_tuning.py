@@ -222,7 +222,7 @@ def test_no_held_out_case_reaches_the_tuner_over_two_rounds(tmp_path: Path, monk
 
     sys.addaudithook(watch)
     plan = plan_of(tmp_path, checks=2)
-    real_read, real_init = TuningRun._examples, Tuner.__init__
+    real_read, real_init = TuningRun._read, Tuner.__init__
     given: list[tuple[int, float]] = []
 
     def read(self, sources, replay):
@@ -236,7 +236,7 @@ def test_no_held_out_case_reaches_the_tuner_over_two_rounds(tmp_path: Path, monk
         given.extend((e.case.labels.size, float(e.case.image.sum())) for e in examples)
         real_init(self, base, examples, *rest, **more)
 
-    monkeypatch.setattr(TuningRun, "_examples", read)
+    monkeypatch.setattr(TuningRun, "_read", read)
     monkeypatch.setattr(Tuner, "__init__", init)
     run(plan, tmp_path / "one")
     second = plan.model_copy(update={"model": str(tmp_path / "one" / "model"), "earlier": plan.train[:1],

@@ -164,6 +164,7 @@ def _fields(info: zoo.ModelInfo) -> list[tuple[str, str]]:
         ("summary", card.summary),
         ("finds", "\n".join(labels)),
         ("reads", f"{info.dims}-D {axis}".strip() + f", {', '.join(card.channels)}, at {_millimetres(card.spacing)}"),
+        ("contrast", "either: a scan or its inverse, whichever it is surer of" * (card.recipe.contrast == "either")),
         ("seen in training", f"{' × '.join(extents)} mm" if card.field_of_view else ""),
         ("network", f"{backbone.name}, recipe {card.recipe.name}, coarse pass at stride {backbone.stem_stride}"),
         ("trained on", f"{card.data.name}, {card.data.cases} cases"),

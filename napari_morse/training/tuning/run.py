@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
 from napari_morse.errors import CancelledError, InputError, MorseError
 from napari_morse.io.cards import model_digest
 from napari_morse.io.weights import save_model
-from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.judge import from_stack, run_case, upright
+from napari_morse.training.tuning.best import SHARES, Best
 from napari_morse.training.tuning.bounds import widened
 from napari_morse.training.tuning.changes import sample_changes
 from napari_morse.training.tuning.contrast import either_contrast, reading_either
@@ -129,7 +128,7 @@ class TuningRun:
             self.base = grown(self.parent, self.plan.new_labels, self._taken_for())
             self.base = reading_either(self.base) if either else self.base
         self.checked = self._some_held()
-        best = _Best(self.checked, self.base, self.tell)
+        best = Best(self.checked, self.base.card, self.tell)
         best.look(0, self.base.net)
         settings = self._settings(train, begun, best.seconds, resume)
         tuner = self._tuner(train, settings)
@@ -141,7 +140,7 @@ class TuningRun:
             lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
             self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
         )  # fmt: skip
-        return self._write(best.of(net), train, settings)
+        return self._write(best.of(net, self.base.net), train, settings)
 
     def _leave_out(self, card: ModelCard) -> None:
         """Predict every training case by a model that was tuned without it, for as many steps, looking at no case."""
@@ -200,7 +199,8 @@ class TuningRun:
         settings = self.plan.settings
         if settings.steps == 0:
             seconds = self._step_seconds(train)
-            left = settings.minutes * 60 - (time.monotonic() - begun) - settings.checks * check - (TRIED + 1) * seconds
+            looking = (settings.checks + len(SHARES)) * check
+            left = settings.minutes * 60 - (time.monotonic() - begun) - looking - (TRIED + 1) * seconds
             settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
             self.plan = self.plan.model_copy(update={"settings": settings})
             self.plan.write(self.folder)
@@ -295,50 +295,6 @@ def _data(card: ModelCard, plan: Plan) -> TrainingData:
     """The base model's data and licence bind the new one too."""
     count = len(plan.train) + len(plan.earlier)
     return card.data.model_copy(update={"name": f"{card.data.name}; tuned on {count} cases"[:500]})
-
-
-class _Best:
-    """The best of the moments at which held-out cases were looked at."""
-
-    def __init__(self, cases: list[Case], base: LoadedModel, tell: Teller) -> None:
-        self._cases, self._card, self._tell = cases, base.card, tell
-        self._dice = -1.0
-        self._weights: dict[str, Tensor] | None = None
-        self.seconds = 0.0
-
-    def look(self, step: int, net: Morse) -> dict[str, Any]:
-        """Judge a network; remember it when it is the best since the start (the base itself does not count)."""
-        begun = time.monotonic()
-        if not self._cases:
-            return {}
-        net.eval()
-        figures = np.array([_looked(net, case, self._card) for case in self._cases]).mean(axis=0)
-        self._tell({"event": "check", "step": step, "dice": float(figures[0]), "hd95": float(figures[1])})
-        if step and figures[0] > self._dice:
-            self._dice = float(figures[0])
-            self._weights = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
-        self.seconds = time.monotonic() - begun
-        return {"dice": self._dice, "weights": self._weights}
-
-    def restore(self, notes: dict[str, Any]) -> None:
-        """Go on from what a checkpoint holds."""
-        if notes:
-            self._dice, self._weights = notes["dice"], notes["weights"]
-
-    def of(self, net: Morse) -> Morse:
-        """The network with the best weights, or as it is when nothing was looked at."""
-        if self._weights is not None:
-            net.load_state_dict(self._weights)
-        return net
-
-
-def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float]:
-    """Mean Dice over structures and HD95 (mm) of the union, rendered."""
-    mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
-    rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=True)
-    dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None]
-    merged = next(row for row in rows if row.id == MERGED)
-    return float(np.mean(dice)) if dice else 1.0, float(merged.hd95_or_diagonal or 0.0)
 
 
 class _Clock:

@@ -1,0 +1,73 @@
+"""How far a run goes from the base model."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from napari_morse.model.morse import Morse
+from napari_morse.training.tuning.best import EVEN, SHARES, Best, between
+from tests.nets import awake, small_net
+from tests.tuning_cases import example
+
+NAME = "renderer.head.last.weight"
+
+
+def nets() -> tuple[Morse, Morse]:
+    """A base, and what it was tuned to: every weight 1 higher."""
+    base = awake(small_net())
+    tuned = copy.deepcopy(base)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter.add_(1)
+    return base, tuned
+
+
+def gone(base: Morse, net: Morse) -> float:
+    """Share of the way."""
+    return float((net.state_dict()[NAME] - base.state_dict()[NAME]).mean())
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, favours: dict[float, float]) -> tuple[float, list[dict]]:
+    base, tuned = nets()
+    told: list[dict] = []
+    best = Best([example(0).case], None, told.append)  # type: ignore[arg-type]
+    monkeypatch.setattr(best, "_judged", lambda net: (favours[round(gone(base, net), 2)], 1.0))
+    best.look(3, tuned)
+    with torch.no_grad():
+        tuned.renderer.head.last.weight.zero_()  # what came after the best moment is forgotten
+    return gone(base, best.of(tuned, base)), told
+
+
+@pytest.mark.parametrize(
+    ("dice", "share"),
+    [
+        ((0.80, 0.82, 0.84, 0.86), 1.0),  # the more the better
+        ((0.90, 0.89, 0.88, 0.87), 0.25),
+        ((0.80, 0.90, 0.85, 0.80), 0.5),
+        ((0.80, 0.90 - EVEN / 2, 0.90, 0.89), 0.5),  # not worth going further
+        ((0.90, 0.90, 0.90, 0.90), 0.25),
+    ],
+)
+def test_it_goes_as_far_as_the_held_out_cases_ask_for(monkeypatch: pytest.MonkeyPatch, dice: tuple, share: float):
+    way, told = ended(monkeypatch, dict(zip((*SHARES, 1.0), dice, strict=True)))
+    assert way == pytest.approx(share, abs=1e-5)
+    assert [event["step"] for event in told if event["event"] == "check"] == [3]
+    assert f"{share:.0%}" in told[-1]["text"]
+
+
+def test_nothing_held_out_leaves_the_network_as_it_was_tuned():
+    base, tuned = nets()
+    best = Best([], None)  # type: ignore[arg-type]
+    assert best.look(3, tuned) == {}
+    assert gone(base, best.of(tuned, base)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_all_of_the_way_is_exact_and_counters_are_not_mixed():
+    base, tuned = (net.state_dict() for net in nets())
+    base["count"], tuned["count"] = torch.tensor(3), torch.tensor(10)
+    assert all(torch.equal(between(base, tuned, 1.0)[name], tuned[name]) for name in tuned)
+    assert between(base, tuned, 0.5)["count"] == 10
+    torch.testing.assert_close(between(base, tuned, 0.5)[NAME], (base[NAME] + tuned[NAME]) / 2)
