@@ -163,6 +163,7 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
             update={"steps": _steps(model, examples, val, given, begun, Path(place))}
         )  # fmt: skip
         best = Best(val, card)
+        best.look(0, model.net)
         tuner = Tuner(model.net, examples, card.slice_axis, settings, Path(place))
 
         def check(step: int, now: Morse) -> None:

@@ -132,10 +132,18 @@ def test_what_is_frozen_keeps_its_running_statistics(tmp_path: Path):
     assert not extra.training and tuned.net.renderer.training
 
 
-def test_the_warning_stands_however_sure_it_is():
-    def figures(dice: float, asd: float) -> Figures:
-        return Figures(dice=dice, hd95=1.0, asd=asd, nsd=0.9)
+def figures(dice: float, asd: float) -> Figures:
+    return Figures(dice=dice, hd95=1.0, asd=asd, nsd=0.9)
 
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_model_that_changed_nothing_is_said_to_be_no_better(count: int):
+    same = {f"{when} {stage}": figures(0.8, 1.0) for when in ("before", "after") for stage in ("coarse", "rendered")}
+    cases = [CaseVerdict(case=str(n), truth="", figures=same) for n in range(count)]
+    assert sentence(cases, verdicts.tested(cases)).startswith("The new model is not better")
+
+
+def test_the_warning_stands_however_sure_it_is():
     cases = [
         CaseVerdict(
             case=str(n), truth="", figures={

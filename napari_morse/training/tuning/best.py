@@ -18,8 +18,10 @@ from napari_morse.training.judge import from_stack, run_case
 
 SHARES = (0.25, 0.5, 0.75)
 """Of the way from the base model's weights to the tuned ones, that are tried besides all of it."""
-EVEN = 0.001
+EVEN = 0.002
 """Dice that going further must be worth: what is not learned need not be forgotten."""
+FAVOURED = "The held-out cases favour {:.0%} of the way from the base model to what was learned."
+NOTHING = "Nothing that was learned helps on the held-out cases: the weights stay those of the base model."
 
 
 class Best:
@@ -39,19 +41,21 @@ class Best:
         self, cases: Sequence[Case], card: ModelCard, tell: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> None:
         self._cases, self._card, self._tell = cases, card, tell
-        self._dice = -1.0
+        self._dice, self._before = -1.0, -1.0
         self._weights: dict[str, Tensor] | None = None
         self.seconds = 0.0
         """That the last look took."""
 
     def look(self, step: int, net: Morse) -> dict[str, Any]:
-        """Judge a network; remember it when it is the best since the start (the base itself does not count)."""
+        """Judge a network; remember it when it is the best after the start. Step 0 is the base model."""
         begun = time.monotonic()
         if not self._cases:
             return {}
         dice, hd95 = self._judged(net)
         self._tell({"event": "check", "step": step, "dice": dice, "hd95": hd95})
-        if step and dice > self._dice:
+        if step == 0:
+            self._before = dice
+        elif dice > self._dice:
             self._dice = dice
             self._weights = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
         self.seconds = time.monotonic() - begun
@@ -66,19 +70,20 @@ class Best:
         """The network that a run ends with; ``net`` as it is when nothing was looked at.
 
         The weights lie between those of the base and of the best moment (Wortsman et al., Robust fine-tuning of
-        zero-shot models, 2022), as near to the base as the held-out cases allow.
+        zero-shot models, 2022), as near to the base as the held-out cases allow: they are its own where nothing that
+        was learned helps there.
         """
         if self._weights is None:
             return net
         kept = base.state_dict()
-        tried = [(1.0, self._dice)]
+        tried = [(0.0, self._before), (1.0, self._dice)]
         for share in SHARES:
             net.load_state_dict(between(kept, self._weights, share))
             tried.append((share, self._judged(net)[0]))
         most = max(dice for _, dice in tried)
         share = min(share for share, dice in tried if dice >= most - EVEN)
         net.load_state_dict(between(kept, self._weights, share))
-        self._tell({"event": "log", "text": f"The held-out cases favour {share:.0%} of the way from the base model."})
+        self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING})
         return net
 
     def _judged(self, net: Morse) -> tuple[float, float]:

@@ -119,6 +119,10 @@ def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out:
     """Whether the new model is better, in one sentence."""
     if not cases:
         return "No case was held out, so nothing can be said about whether the new model is better."
+    if not any(case.gain(figure) for case in cases for figure in FIGURES):
+        return (
+            "The new model is not better: its masks of the held-out cases are worth what those of the base model are."
+        )
     gain, mm = (float(np.mean([case.gain(figure) for case in cases])) for figure in ("dice", "asd"))
     many = "s" * (len(cases) > 1)
     which = f"{len(cases)} case{many}, each left out in turn" if left_out else f"{len(cases)} held-out case{many}"
@@ -127,6 +131,10 @@ def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out:
         offer = "" if left_out else "; leaving each training case out in turn would tell more"
         seems = "seems better" if gain > 0 else "is not better"
         return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance{offer}."
+    return _sure_of(gain, mm, told, p)
+
+
+def _sure_of(gain: float, mm: float, told: str, p: dict[str, float | None]) -> str:
     chance = p["dice rendered"]
     if chance is None or chance >= SURE:
         said = 1.0 if chance is None else chance
