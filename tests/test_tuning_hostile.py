@@ -122,14 +122,15 @@ def test_gradients_that_are_no_numbers_poison_neither_weights_nor_checkpoint(tmp
     assert tuned.state.backs == 0 and all(torch.isfinite(t).all() for t in net.state_dict().values())
 
 
-def test_what_is_frozen_keeps_its_running_statistics(tmp_path: Path):
+def test_what_is_frozen_keeps_its_running_statistics_and_drops_nothing_out(tmp_path: Path):
     tuned = make(tmp_path, what="decoder")
-    extra = torch.nn.BatchNorm1d(2)
-    for parameter in extra.parameters():
+    frozen, learned = (torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout()) for _ in range(2))
+    for parameter in frozen.parameters():
         parameter.requires_grad_(False)
-    tuned.net.backbone.extra = extra
+    tuned.net.backbone.extra = torch.nn.ModuleList([frozen, learned])
     tuned._learning()
-    assert not extra.training and tuned.net.renderer.training
+    assert not any(module.training for module in frozen.modules())
+    assert all(module.training for module in learned.modules()) and tuned.net.renderer.training
 
 
 def figures(dice: float, asd: float) -> Figures:

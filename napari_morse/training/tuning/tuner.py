@@ -206,11 +206,14 @@ class Tuner:
         return bool(torch.isfinite(norm))
 
     def _learning(self) -> None:
-        """What is trained in training mode; what is not keeps its running statistics."""
+        """What is trained in training mode; what is not keeps its running statistics and drops nothing out."""
         self.net.train()
         for module in self.net.backbone.modules():
+            held = list(module.parameters())
             own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-            if own and not any(p.requires_grad for p in own):
+            if held and not any(p.requires_grad for p in held):
+                module.eval()
+            elif own and not any(p.requires_grad for p in own):
                 module.training = False  # not its children's
 
     def _loss(self, step: int, samples: Samples) -> Tensor:
