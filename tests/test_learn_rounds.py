@@ -143,6 +143,31 @@ def test_a_killed_round_is_found_again_and_goes_on(study: Path):
     assert [e["resumed"] for e in resumed] == [False, True]
 
 
+def test_a_failed_round_goes_on_from_its_checkpoint_and_its_old_end_counts_no_more(study: Path):
+    made = prepare(study, "AB", choice(study, steps=40, checks=1))
+    judge = made.plan.held_out[0].scan
+    made.start()
+    limit = time.monotonic() + 120
+    while not any(e.get("step", 0) >= 12 for e in made.history()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    judge.rename(judge.with_suffix(".away"))  # it cannot be judged now
+    wait(made, "failed")
+    other = rounds(study)[-1]
+    assert other.state == "failed" and judge.name in other.last["text"]
+    made.start(resume=True)
+    assert made.state == "running" and other.state == "running"  # another window, before the process says anything
+    os.kill(json.loads((made.folder / process.PID).read_text())["pid"], signal.SIGKILL)
+    wait(made, "stopped")
+    assert other.state == "stopped" and rounds(study)[-1].state == "stopped"
+    judge.with_suffix(".away").rename(judge)
+    other.start(resume=True)
+    wait(other, "done")
+    told = other.history()
+    resumed = max(place for place, e in enumerate(told) if e["event"] == "again")
+    assert all(e["step"] > 10 for e in told[resumed:] if e["event"] == "step")
+    assert [e["resumed"] for e in told[resumed:] if e["event"] == "prepared"] == [True]
+
+
 @pytest.mark.alone
 def test_pause_go_and_cancel(study: Path):
     made = prepare(study, "AB", choice(study, steps=100_000, what="all"))

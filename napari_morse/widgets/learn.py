@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_morse import zoo
 from napari_morse.session.learn import Candidate, Choice, candidates
+from napari_morse.session.learn.round import GOING_ON
 from napari_morse.session.project import WORDS
-from napari_morse.widgets.learner import GOING_ON, Followed, Learner
+from napari_morse.widgets.learner import Followed, Learner
 from napari_morse.widgets.parts.learn_bar import LearnBar
 from napari_morse.widgets.parts.learn_cases import LearnCases, counted
 from napari_morse.widgets.parts.learn_choice import LearnChoice
@@ -31,6 +32,7 @@ ENDS = {
     "ready": "The training was made ready and has not begun.",
     "cancelled": "Cancelled; nothing was kept.",
 }
+TRY = "Go on tries again, from the last checkpoint where there is one; Start begins another round."
 
 
 class LearnTab(QWidget):
@@ -259,4 +261,4 @@ def _end(now: Followed | None) -> str:
     """What became of the last round, where its verdict does not say it."""
     if now is None or now.state == "done":
         return ""
-    return f"The training failed: {now.story.trouble}" if now.state == "failed" else ENDS.get(now.state, "")
+    return f"The training failed: {now.story.trouble}\n{TRY}" if now.state == "failed" else ENDS.get(now.state, "")

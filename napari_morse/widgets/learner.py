@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, InputError, MorseError
 from napari_morse.session.learn import Choice, Round, prepare, rounds
-from napari_morse.session.learn.round import Decision, State
+from napari_morse.session.learn.round import GOING_ON, Decision, State
 from napari_morse.training.tuning.verdict import Verdict
 from napari_morse.widgets.before_after import BeforeAfter
 from napari_morse.widgets.parts.learn_curves import plotting
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 BEAT, SOON = 300, 100
 """Milliseconds between two looks at a round that runs, and at one that is being cancelled."""
 ALIVE = ("running", "paused")
-GOING_ON = ("stopped", "ready")
-"""States from which a round can go on."""
 
 Doing = Literal["", "preparing", "keeping", "discarding", "rolling back"]
 
@@ -168,7 +166,7 @@ class Learner(QObject):
 
     def _resume(self, now: Followed) -> None:
         try:
-            now.round.start(resume=now.state == "stopped")
+            now.round.start(resume=now.state != "ready")
         except MorseError as error:
             show_error(str(error))
             return
@@ -187,8 +185,8 @@ class Learner(QObject):
     def _ask(self, word: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except OSError as error:
-            show_error(f"The training cannot be reached: {error.strerror}. Look whether the project's disk is there.")
+        except MorseError as error:
+            show_error(str(error))
             return
         self.asked = word
         self._timer.setInterval(SOON if word == "cancelling" else BEAT)

@@ -77,6 +77,8 @@ class FakeRuns:
         process.want(made.folder, "go")
         (made.folder / "alive").touch()
         self.begun.append((made, resume))
+        if resume:
+            tell(made, "again")
         tell(made, "begun", pid=1)
 
 

@@ -242,6 +242,40 @@ def test_a_round_that_failed_says_why(dock, qtbot, runs):
     assert dock.learn.bar.start.isEnabled()
 
 
+def test_a_round_that_failed_goes_on_and_its_old_end_is_forgotten(viewer, dock, qtbot, runs, tmp_path):
+    made, trouble = begin(qtbot, dock), "There is no space left on the disk. Make some."
+    hands.halfway(made)
+    hands.tell(made, "failed", text=trouble)
+    hands.die(made)
+    state(qtbot, dock, "failed")
+    bar = dock.learn.bar
+    assert trouble in bar.line.text() and "Go on tries again" in bar.line.text() and bar.pause.text() == "Go on"
+    again = reopened(viewer, qtbot, dock, tmp_path)
+    state(qtbot, again, "failed")
+    bar = again.learn.bar
+    assert trouble in bar.line.text() and bar.start.isEnabled()
+    press(qtbot, bar.pause)
+    state(qtbot, again, "running")
+    assert runs.begun[-1][1] is True and trouble not in bar.line.text() and not bar.start.isEnabled()
+    assert trouble in again.learner.now.story.lines  # in the log it stays
+    hands.die(made)
+    state(qtbot, again, "stopped")
+    assert trouble not in bar.line.text() and "can go on" in bar.line.text()
+    third = reopened(viewer, qtbot, again, tmp_path)
+    state(qtbot, third, "stopped")
+    press(qtbot, third.learn.bar.pause)
+    state(qtbot, third, "running")
+
+
+def test_another_round_can_be_begun_after_one_that_failed(dock, qtbot, runs, tmp_path):
+    made = begin(qtbot, dock)
+    hands.tell(made, "failed", text="There is not enough memory.")
+    hands.die(made)
+    state(qtbot, dock, "failed")
+    other = begin(qtbot, dock)
+    assert other.folder != made.folder and runs.begun[-1] == (other, False) and len(rounds(tmp_path / "study")) == 2
+
+
 # Closing, and found again
 
 

@@ -4,9 +4,10 @@ What happens is appended to ``events.jsonl`` in the run's folder, a JSON object 
 read from ``wanted.txt`` there (``go``, ``pause``, ``cancel``) before every step. Both are files, so that a window can
 close, and another find the run again. ``pid.json`` says which process it is.
 
-Events, by ``event``: ``begun`` (pid), ``log`` (text), ``prepared`` (steps, resumed), ``check`` (step, dice, hd95 in mm,
-of held-out cases; step 0 is the base model), ``step`` (step, loss, left in s), ``paused``, ``going``, and one of
-``done`` (sentence, model), ``cancelled``, ``failed`` (text) at the end.
+Events, by ``event``: ``again`` (who lets a run go on says so before its process can), ``begun`` (pid), ``log`` (text),
+``prepared`` (steps, resumed), ``check`` (step, dice, hd95 in mm, of held-out cases; step 0 is the base model), ``step``
+(step, loss, left in s), ``paused``, ``going``, and one of ``done`` (sentence, model), ``cancelled``, ``failed`` (text)
+at the end.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ def wanted(folder: Path) -> str:
         return (folder / WANTED).read_text().strip() or "go"
     except OSError:
         return "go"
+
+
+def note_pid(folder: Path, pid: int) -> None:
+    """Say which process runs in a folder."""
+    write_text(folder / PID, json.dumps({"pid": pid, "begun": time.time()}))
 
 
 class Reporter:
@@ -89,7 +95,7 @@ def main(arguments: list[str]) -> int:
     """Run the plan in a folder; 0 done, 130 cancelled, 2 failed."""
     folder, resume = Path(arguments[0]), "--resume" in arguments
     report = Reporter(folder)
-    write_text(folder / PID, json.dumps({"pid": os.getpid(), "begun": time.time()}))
+    note_pid(folder, os.getpid())
     report.tell({"event": "begun", "pid": os.getpid()})
     try:
         return _run(folder, resume, report)

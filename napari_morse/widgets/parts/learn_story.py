@@ -58,6 +58,10 @@ class Story:
             if take is not None:
                 take(event)
 
+    def _on_again(self, event: dict[str, Any]) -> None:
+        self._on_begun(event)
+        self.lines.append("Going on.")
+
     def _on_begun(self, _event: dict[str, Any]) -> None:
         self.phase, self.trouble, self.left = "reading", "", None
 
