@@ -8,19 +8,24 @@ import os
 import signal
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_morse import zoo
-from napari_morse.errors import InputError
-from napari_morse.io import open_mask
+from napari_morse.config import LabelEntry
+from napari_morse.errors import CancelledError, InputError
+from napari_morse.inference.predictor import Predictor
+from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.learn import Choice, Round, candidates, prepare, rounds
+from napari_morse.session.learn import Choice, Held, Round, UnderWork, candidates, held, prepare, rounds
 from napari_morse.session.learn.gather import new_name
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.training.tuning import process
+from napari_morse.training.tuning.again import rederived
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import digests
 from tests.project_cases import SHAPE, box, nifti
@@ -30,6 +35,10 @@ from tests.tuning_cases import save_small_model
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Eight cases of four patients, a quarter held out, all accepted with a mask of their own."""
+    return make_study(tmp_path, monkeypatch, lambda case: box(2 + case))
+
+
+def make_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, truth: Callable[[int], np.ndarray]) -> Path:
     monkeypatch.setenv("NAPARI_MORSE_MODELS", str(tmp_path / "library"))
     save_small_model(tmp_path / "library" / "small")
     rng = np.random.default_rng(0)
@@ -37,7 +46,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for case in range(2):
             image = 100.0 * box(2 + case) + rng.normal(0, 9, SHAPE)
             nifti(tmp_path / "in" / f"p{patient}_{case}.nii.gz", image.astype(np.int16))
-            nifti(tmp_path / "truth" / f"p{patient}_{case}.nii.gz", box(2 + case))
+            nifti(tmp_path / "truth" / f"p{patient}_{case}.nii.gz", truth(case))
     found = with_patients(from_folders(tmp_path / "in", truths=tmp_path / "truth"), r"(p\d)_")
     with Project.create(tmp_path / "study", found, name="s", reader="AB", holdout_share=0.25) as project:
         for case in project.cases():
@@ -93,6 +102,80 @@ def test_labels_that_the_model_does_not_know_and_no_case_are_sentences_and_leave
     with pytest.raises(InputError, match="label 7"):
         prepare(study, "AB", wanted)
     assert not list((study / "learn").iterdir())
+
+
+@pytest.fixture
+def lesions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same study, but that all truths hold the label 7, too."""
+    return make_study(tmp_path, monkeypatch, lambda _case: lesion())
+
+
+def with_lesion(study: Path, cases: tuple[str, ...]) -> None:
+    """Another structure in some masks."""
+    for case in cases:
+        save_store(StoredMask(lesion(), b"", {}), study / "cases" / case / "corrected.zarr.zip")
+
+
+def lesion(label: int = 7) -> np.ndarray:
+    mask = box(3)
+    mask[8:11, 6:9, 4:7] = label
+    return mask
+
+
+def test_a_structure_that_the_model_does_not_know_is_learned_where_that_is_wanted(lesions: Path):
+    study, wanted = lesions, choice(lesions, what="decoder")
+    with_lesion(study, wanted.cases[:2])
+    plain = prepare(study, "AB", replace(wanted, cases=wanted.cases[2:]))
+    assert not plain.plan.new_labels and not plain.plan.held_out  # its truths hold what the model will not know
+    wanted = replace(wanted, learn_new=True, names={7: "lesion"})
+    with pytest.raises(InputError, match="A head alone"):
+        prepare(study, "AB", replace(wanted, settings=TuneSettings(what="head")))
+    made = prepare(study, "AB", wanted)
+    assert made.plan.new_labels == (LabelEntry(id=7, name="lesion", color="#56b4e9"),)
+    assert len(made.plan.held_out) == 2
+    made.start()
+    wait(made, "done")
+    verdict = made.verdict
+    assert verdict is not None and len(verdict.cases) == 2 and verdict.ids == (1, 2, 7) and verdict.new == ("lesion",)
+    assert "The base model does not know lesion" in verdict.sentence
+    assert rederived(made.folder).sentence == verdict.sentence
+    made.keep("AB")
+    predictor = Predictor(zoo.load("small-tuned-1"))
+    predictor.set_scan(open_scan(made.plan.train[0].scan))
+    assert [(x.id, x.name, x.color) for x in predictor.predict().rendered.labels][2] == (7, "lesion", "#56b4e9")
+
+
+def test_a_label_that_no_card_can_hold_is_a_sentence(study: Path):
+    wanted = replace(choice(study, what="all"), learn_new=True)
+    large = box(3).astype(np.uint32) * 70_000
+    save_store(StoredMask(large, b"", {}), study / "cases" / wanted.cases[0] / "corrected.zarr.zip")
+    with pytest.raises(InputError, match="70000"):
+        prepare(study, "AB", wanted)
+    assert not list((study / "learn").iterdir())
+
+
+def test_what_masks_hold_is_read_anew_only_where_one_has_changed(study: Path):
+    cases, found = choice(study).cases, {}
+
+    def look(open_case: UnderWork | None = None) -> list[str]:
+        told = []
+
+        def tell(case: str, held_by_it: Held) -> None:
+            told.append(case)
+            found[case] = held_by_it
+
+        held(study, "AB", cases, dict(found), open_case, tell, lambda: False)
+        return told
+
+    assert look() == list(cases) and {each.ids for each in found.values()} == {(1,)}
+    assert look() == []
+    with_lesion(study, cases[1:2])
+    assert look() == [cases[1]] and found[cases[1]].ids == (1, 7)
+    under_work = UnderWork(cases[0], lesion(9), 3)
+    assert look(under_work) == [cases[0]] and found[cases[0]].ids == (1, 9)
+    assert look(under_work) == [] and look() == [cases[0]]
+    with pytest.raises(CancelledError):
+        held(study, "AB", cases, {}, None, lambda *_: None, lambda: True)
 
 
 def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(study: Path):

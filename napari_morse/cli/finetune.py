@@ -83,22 +83,19 @@ def _plan(
 def _with_new(plan: Plan, said: list[str]) -> Plan:
     """The plan with further labels, coloured apart from those of the model."""
     from napari_morse import zoo
-    from napari_morse.config import LabelEntry
-    from napari_morse.training.finish import PALETTE
+    from napari_morse.training.palette import entries
 
     if not said:
         return plan
     if plan.settings.what == "head":
         raise InputError("A head alone cannot learn a new structure.", "Say --what decoder or --what all.")
-    taken = {entry.color for entry in zoo.find(plan.model).card.labels}
-    free = [color for color in PALETTE if color not in taken] or list(PALETTE)
-    new = []
-    for place, text in enumerate(said):
+    named = []
+    for text in said:
         number, equals, name = text.partition("=")
         if not equals or not number.strip().isdecimal() or not 0 < int(number) <= 65535 or not name.strip():
             raise InputError(f"{text!r} is no new label.", "Write its number and name: 3=lesion.")
-        new.append(LabelEntry(id=int(number), name=name.strip(), color=free[place % len(free)]))
-    return plan.model_copy(update={"new_labels": tuple(new)})
+        named.append((int(number), name.strip()))
+    return plan.model_copy(update={"new_labels": entries(named, zoo.find(plan.model).card.labels)})
 
 
 def _sources(images: Path, labels: Path, channels: int, kind: type[Source]) -> list[Source]:

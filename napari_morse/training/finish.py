@@ -18,12 +18,9 @@ from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case
 from napari_morse.training.judge import judge, run_case
+from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.types import Array
 
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-"""Okabe and Ito's colours, told apart by colour-blind people."""
-CLASSES, LARGEST_ID = 255, 65535
-"""Labels that a model may have; the largest id that a card holds."""
 BAND = 2
 """Voxels around the rendered boundary over which probabilities are calibrated."""
 
@@ -83,9 +80,7 @@ def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ..
                 f"{part!r} names no label; the truths hold {', '.join(map(str, ids))}.", "Write 1=name,2=name."
             )
         names[int(number)] = name.strip()
-    return tuple(
-        LabelEntry(id=i, name=names[i] or f"label {i}", color=PALETTE[n % len(PALETTE)]) for n, i in enumerate(ids)
-    )
+    return entries(names.items())
 
 
 def card_fields(

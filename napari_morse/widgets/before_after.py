@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,11 @@ from napari.layers import Labels
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer
 
-from napari_morse.errors import CancelledError, GeometryError, InputError
+from napari_morse import zoo
+from napari_morse.config import LabelEntry
+from napari_morse.errors import CancelledError, GeometryError, InputError, MorseError
 from napari_morse.io import open_mask
+from napari_morse.training.tuning.plan import Plan
 from napari_morse.training.tuning.verdict import WHENS, Verdict, mask_file
 from napari_morse.types import Array, Label, Mask, Scan
 from napari_morse.widgets.compare import ResultLayers
@@ -90,8 +94,8 @@ class BeforeAfter(QObject):
         self._host.truths.note_look(work)
         self.runner.start(_reading(folder, case, work.scan))
 
-    def _on_masks(self, read: tuple[Scan, Mapping[str, Array]]) -> None:
-        scan, masks = read
+    def _on_masks(self, read: tuple[Scan, Mapping[str, Array], tuple[Label, ...]]) -> None:
+        scan, masks, known = read
         work, layers = self._host.work, self._host.layers
         if work is None or work.scan is not scan or layers is None:
             return
@@ -100,7 +104,7 @@ class BeforeAfter(QObject):
             return
         self._comparison.close()
         self._take_away()
-        self.layers = {name: self._add(name, data, scan) for name, data in masks.items()}
+        self.layers = {name: self._add(name, data, scan, known) for name, data in masks.items()}
         self.layers[TRUTH].contour = LINE
         if layers.mask is not None and layers.mask in self._viewer.layers:
             self._viewer.layers.selection.active = layers.mask  # what the brush is for
@@ -109,9 +113,8 @@ class BeforeAfter(QObject):
         self._comparison.open(ResultLayers(layers.scan, None, before, after, None, ("before", "after")))
         self._go_to()
 
-    def _add(self, name: str, data: Array, scan: Scan) -> Labels:
+    def _add(self, name: str, data: Array, scan: Scan, labels: tuple[Label, ...]) -> Labels:
         """Masks in the colours of their structures, the truth in one of its own."""
-        labels = self._host.session.labels
         if name == TRUTH:
             labels = tuple(Label(int(i), f"{name}: label {i}", COLOUR) for i in np.unique(data) if i)
         mask = Mask(data, scan.grid, labels, scan.header)
@@ -169,9 +172,18 @@ def _reading(folder: Path, case: str, scan: Scan) -> Work:
         found = {name: open_mask(path) for name, path in files.items()}
         if not all(mask.grid.same_as(scan.grid) for mask in found.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
-        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}
+        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}, _labels(folder)
 
     return work
+
+
+def _labels(folder: Path) -> tuple[Label, ...]:
+    """The structures of the round's models, as far as the base model is still there."""
+    plan = Plan.read(folder)
+    known: tuple[LabelEntry, ...] = ()
+    with suppress(MorseError):
+        known = zoo.find(plan.model).card.labels
+    return tuple(Label(x.id, x.name, x.color, x.code) for x in (*known, *plan.new_labels))
 
 
 def _truth(folder: Path, said: Path) -> Path:

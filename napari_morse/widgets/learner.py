@@ -21,6 +21,7 @@ from napari_morse.widgets.parts.learn_curves import plotting
 from napari_morse.widgets.parts.learn_story import Story
 from napari_morse.widgets.project_host import ProjectHost
 from napari_morse.widgets.segment import SegmentTab
+from napari_morse.widgets.structures_look import StructuresLook
 from napari_morse.widgets.workers import JobRunner, Tell, Work
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Learner(QObject):
         self.host, self.segment = host, segment
         self.before_after = BeforeAfter(viewer, host, segment, self)
         self.finder, self.runner = JobRunner("morse-rounds", self), JobRunner("morse-learn", self)
+        self.structures = StructuresLook(host, self)
         self.now: Followed | None = None
         self.doing: Doing = ""
         self.asked = ""
@@ -97,7 +99,7 @@ class Learner(QObject):
     @property
     def runners(self) -> tuple[JobRunner, ...]:
         """All that run something beside the window."""
-        return self.finder, self.runner, self.before_after.runner
+        return self.finder, self.runner, self.before_after.runner, self.structures.runner
 
     @property
     def stop_events(self) -> tuple[Event, ...]:
@@ -349,6 +351,7 @@ class Learner(QObject):
         self.host.changed.disconnect(self._on_host)
         self.host.saver.changed.disconnect(self._when_saved)
         self.before_after.close_down()
+        self.structures.close_down()
         self._leave()
         self._place = None
 

@@ -171,10 +171,53 @@ def test_a_round_that_cannot_be_made_says_why_and_leaves_nothing(dock, qtbot, ru
     dock.host.go(first)
     qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == first, timeout=20000)
     dock.host.corrected.layer.data[0, 0, 0] = 9
+    dock.learn.new.box.setChecked(False)
     press(qtbot, dock.learn.bar.start)
     qtbot.waitUntil(lambda: any("holds the label 9" in text for text in messages()), timeout=20000)
-    qtbot.waitUntil(dock.learn.bar.start.isEnabled, timeout=5000)
-    assert rounds(tmp_path / "study") == [] and not runs.begun
+    qtbot.waitUntil(lambda: "holds label 9" in dock.learn.bar.start.toolTip(), timeout=20000)
+    assert rounds(tmp_path / "study") == [] and not runs.begun and not dock.learner.doing
+
+
+# New structures
+
+
+def paint(qtbot, dock, case, label):
+    dock.host.go(case)
+    qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == case, timeout=20000)
+    dock.host.corrected.layer.data[0, 0, 0] = label
+    dock.host.corrected.compare()
+
+
+def test_a_painted_structure_that_the_model_does_not_know_is_offered_and_learned(dock, qtbot, runs):
+    tab, first = dock.learn, usable(dock)[0]
+    assert tab.new.isHidden()
+    paint(qtbot, dock, first, 9)
+    qtbot.waitUntil(lambda: tab.new.which.text() == "label 9 (in 1 of 4 cases)", timeout=20000)
+    assert tab.new.isVisible() and tab.new.on and first in tab.new.which.toolTip() and tab.bar.start.isEnabled()
+    tab.choice.what.setCurrentIndex(0)
+    assert "A head alone cannot learn label 9" in tab.bar.start.toolTip() and not tab.bar.start.isEnabled()
+    tab.choice.what.setCurrentIndex(1)
+    tab.new.box.setChecked(False)
+    assert f"{first} holds label 9, which {hands.BASE} does not know" in tab.bar.line.text()
+    assert not tab.bar.start.isEnabled() and tab.new.isVisible()
+    hands.check(tab.cases, first, False)
+    assert tab.new.isHidden() and tab.bar.start.isEnabled()
+    hands.check(tab.cases, first, True)
+    tab.new.box.setChecked(True)
+    made = begin(qtbot, dock)
+    assert [(entry.id, entry.name) for entry in made.plan.new_labels] == [(9, "label 9")]
+    taken = {entry.color for entry in zoo.find(hands.BASE).card.labels}
+    assert made.plan.new_labels[0].color not in taken and not tab.new.box.isEnabled()
+
+
+def test_a_structure_that_is_painted_over_again_is_offered_no_more(dock, qtbot, runs):
+    paint(qtbot, dock, usable(dock)[0], 9)
+    qtbot.waitUntil(dock.learn.new.isVisible, timeout=20000)
+    dock.host.corrected.undo()
+    qtbot.waitUntil(dock.learn.new.isHidden, timeout=20000)
+
+
+# While it runs
 
 
 def test_curves_bar_and_log_follow_what_is_told(dock, qtbot, runs):

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from napari_morse import zoo
-from napari_morse.config import NAME, ModelCard
-from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.io import save_mask
-from napari_morse.io.mask_store import pixel_digest
+from napari_morse.config import NAME, LabelEntry, ModelCard
+from napari_morse.errors import InputError
+from napari_morse.session.learn.copied import Copied, UnknownLabelError, copied
 from napari_morse.session.learn.round import Round, rounds
-from napari_morse.session.predicted import kept_prediction
 from napari_morse.session.project import Case, Project
-from napari_morse.session.report.masks import load_masks
+from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.training.tuning.plan import Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import UNREVIEWED, Source, digests
-from napari_morse.types import Array, Mask, Roi, Scan
+from napari_morse.training.tuning.source import Source, digests
 
+HEAD_LEARNS_NONE = "Train head and decoder, or everything."
 LEARNED_FROM = ("accepted", "corrected")
 """Statuses of cases whose whole mask a person stands for."""
 
@@ -72,6 +68,10 @@ class Choice:
         Of the run.
     leave_one_out
         Judge by the training cases, each by a model that was tuned without it.
+    learn_new
+        Learn structures of the masks that the base model does not know; else a case with one is refused.
+    names
+        Of such structures, by id; without one ``label 3``.
     """
 
     model: str
@@ -79,6 +79,8 @@ class Choice:
     cases: tuple[str, ...]
     settings: TuneSettings
     leave_one_out: bool = False
+    learn_new: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -124,8 +126,8 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     Raises
     ------
     InputError
-        No case is left to train on, one cannot be read, holds a label that the model does not know, or would be on
-        both sides.
+        No case is left to train on, one cannot be read, holds a label that the model does not know and shall not
+        learn, or would be on both sides.
     """
     if not re.fullmatch(NAME, choice.name):
         raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
@@ -133,18 +135,28 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     with Project.open(folder, reader=reader, read_only=True) as project:
         made = Round.make(folder)
         try:
-            chosen = [case for case in project.cases() if case.id in choice.cases]
-            blind = set(project.to_read())
-            held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
-            sources = [_kept(project, case, made.folder, card, cancelled) for case in chosen]
-            judges = [source for case in held if (source := _judge(project, case, made.folder, card, cancelled))]
-            plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
+            plan = _gathered(project, made, choice, reader, card, cancelled)
             check_apart(plan, card)
             plan.write(made.folder)
         except BaseException:
             made.remove()
             raise
     return made
+
+
+def _gathered(
+    project: Project, made: Round, choice: Choice, reader: str, card: ModelCard, cancelled: Callable[[], bool]
+) -> Plan:
+    chosen = [case for case in project.cases() if case.id in choice.cases]
+    known = None if choice.learn_new else _known_to(card)
+    found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
+    new = _new(choice, card, found)
+    blind = set(project.to_read())
+    held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
+    judged = _known_to(card) | {entry.id for entry in new}
+    judges = [source for case in held if (source := _judge(project, case, made.folder, judged, cancelled))]
+    plan = _plan(choice, reader, [each.source for each in found], judges, _earlier(project, made), card)
+    return plan.model_copy(update={"new_labels": new})
 
 
 def _unusable(case: Case, blind: AbstractSet[str]) -> bool:
@@ -196,57 +208,32 @@ def _moved(project: Project, folder: Path, source: Source) -> Source:
     return source.model_copy(update=told)
 
 
-class UnknownLabelError(InputError):
-    """A mask holds a label that the model does not know."""
+def _known_to(card: ModelCard) -> set[int]:
+    return {entry.id for entry in card.labels}
 
 
-def _judge(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source | None:
-    """As `_kept`; None where the truth has structures that the model does not know: it judges other models."""
+def _new(choice: Choice, card: ModelCard, found: Sequence[Copied]) -> tuple[LabelEntry, ...]:
+    """Structures of the masks that the base model does not know."""
+    ids = sorted({number for each in found for number in each.ids} - _known_to(card))
+    if ids and choice.settings.what == "head":
+        raise InputError("A head alone cannot learn a new structure.", HEAD_LEARNS_NONE)
+    return _entries(choice, ids, card.labels)
+
+
+def _entries(choice: Choice, ids: Sequence[int], taken: Sequence[LabelEntry]) -> tuple[LabelEntry, ...]:
+    if ids and (ids[-1] > LARGEST_ID or len(ids) + len(taken) > CLASSES):
+        raise InputError(
+            f"The masks hold {len(ids) + len(taken)} labels, the largest {ids[-1]}.",
+            f"A model tells at most {CLASSES} apart, none above {LARGEST_ID}: renumber them, or leave cases out.",
+        )
+    return entries([(number, choice.names.get(number, "")) for number in ids], taken)
+
+
+def _judge(
+    project: Project, case: Case, folder: Path, known: AbstractSet[int], cancelled: Callable[[], bool]
+) -> Source | None:
+    """The case, copied; None where its truth has structures that the model will not know: it judges other models."""
     try:
-        return _kept(project, case, folder, card, cancelled)
+        return copied(project, case, folder, known, cancelled).source
     except UnknownLabelError:
         return None
-
-
-def _kept(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source:
-    """A case's mask, copied into the round, and what of it was reviewed."""
-    if cancelled():
-        raise CancelledError
-    masks = load_masks(project, case)
-    data = masks.truth if case.held_out else (masks.final[1] if masks.final is not None else None)
-    if data is None:
-        raise InputError(f"{case.stem} has no mask to learn from.", "Open it and correct or accept its mask.")
-    known = {0, *(entry.id for entry in card.labels)}
-    stray = sorted(set(np.unique(data).tolist()) - known)
-    if stray:
-        raise UnknownLabelError(
-            f"{case.stem} holds the label {stray[0]}, which the model {card.name!r} does not know.",
-            "Train a new model from your labels, or leave the case out.",
-        )
-    labels = folder / "labels" / f"{case.id}.nii.gz"
-    labels.parent.mkdir(parents=True, exist_ok=True)
-    save_mask(Mask(data, masks.scan.grid, ()), labels)
-    codes = None if case.held_out else _codes(project, case, masks.scan, folder)
-    return Source(
-        name=case.id, scan=project.scan_of(case.id), labels=labels, patient=case.patient or case.id, codes=codes
-    )
-
-
-def _codes(project: Project, case: Case, scan: Scan, folder: Path) -> Path | None:
-    """Where a run read a region only, nobody looked outside of it."""
-    try:
-        found = kept_prediction(scan, pixel_digest(scan.data), project.folder_of(case.id))
-    except MorseError:
-        return None
-    if found is None or found.roi is None:
-        return None
-    path = folder / "reviewed" / f"{case.id}.nii.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_mask(Mask(_outside(scan.grid.shape, found.roi), scan.grid, ()), path)
-    return path
-
-
-def _outside(shape: tuple[int, ...], roi: Roi) -> Array:
-    codes = np.full(shape, UNREVIEWED, np.uint8)
-    codes[roi.slices] = 0
-    return codes

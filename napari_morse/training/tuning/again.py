@@ -30,4 +30,4 @@ def rederived(folder: Path) -> Verdict:
     known = {case.case: case.truth for case in said.cases}
     cases = tuple(case.model_copy(update={"truth": known.get(case.case, case.truth)}) for case in cases)
     p = tested(cases)
-    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out)})
+    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out, said.new)})

@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
 from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.io import open_mask
 from napari_morse.io.cards import model_digest
 from napari_morse.io.weights import save_model
 from napari_morse.metrics import MERGED, score
@@ -117,7 +118,11 @@ class TuningRun:
         begun = time.monotonic()
         self.parent = zoo.load(self.plan.model)
         self.known = check_apart(self.plan, self.parent.card)
-        self.base = grown(self.parent, self.plan.new_labels) if self.plan.new_labels else self.parent
+        self.base = self.parent
+        if self.plan.new_labels:
+            self.base = grown(self.parent, self.plan.new_labels)
+            names = ", ".join(entry.name for entry in self.plan.new_labels)
+            self.tell({"event": "log", "text": f"New structures: {names}."})
         self._votes = np.zeros((len(self.base.card.labels) + 1,) * 2, np.int64)
         train = self._examples(self.plan.train, False) + self._examples(self.plan.earlier, True)
         if self.plan.new_labels:
@@ -238,7 +243,8 @@ class TuningRun:
         ids = tuple(entry.id for entry in card.labels)
         cases = judged(self.folder, names, ids)
         p = tested(cases)
-        said = sentence(cases, p, self.plan.leave_one_out)
+        learned = self._judged_new()
+        said = sentence(cases, p, self.plan.leave_one_out, learned)
         fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
         fields["metrics"] = {f"held_out_{k}": v for k, v in _means(cases).items()}
         save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
@@ -246,10 +252,15 @@ class TuningRun:
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
             ids=ids, cases=cases, p=p, samples=sample_changes(self.parent, final, self.stop), sentence=said,
-            left_out=self.plan.leave_one_out,
+            left_out=self.plan.leave_one_out, new=learned,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
+
+    def _judged_new(self) -> tuple[str, ...]:
+        """Names of the new structures that the truths hold."""
+        held = {number for s in self.plan.judges for number in np.unique(open_mask(s.labels).data).tolist()}
+        return tuple(entry.name for entry in self.plan.new_labels if entry.id in held)
 
 
 def _apart(one: Source, other: Source) -> bool:

@@ -72,6 +72,8 @@ class Verdict(BaseModel):
     samples: dict[str, float] = {}
     """Dice between the two models' rendered masks of the shipped sample scans: 1 where nothing changed."""
     sentence: str
+    new: tuple[str, ...] = ()
+    """Structures that the base model does not know: none of its masks holds them."""
     left_out: bool = False
     """Each case was judged by a model that was tuned without it (leave-one-out)."""
 
@@ -115,8 +117,19 @@ def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
     return found
 
 
-def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool = False) -> str:
-    """Whether the new model is better, in one sentence."""
+def sentence(
+    cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool = False, new: Sequence[str] = ()
+) -> str:
+    """Whether the new model is better, in one sentence; a second one where ``new`` structures are judged, too."""
+    said = _compared(cases, p, left_out)
+    return f"{said} The base model does not know {_listed(new)}, which counts against it." if cases and new else said
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _compared(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool) -> str:
     if not cases:
         return "No case was held out, so nothing can be said about whether the new model is better."
     gain, mm = (float(np.mean([case.gain(figure) for case in cases])) for figure in ("dice", "asd"))

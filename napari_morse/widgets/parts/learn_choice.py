@@ -57,6 +57,7 @@ class LearnChoice(QWidget):
         self._taken: set[str] = set()
         self._by_hand = self._named = False
         self.base.currentTextChanged.connect(self._on_base)
+        self.what.currentIndexChanged.connect(self.changed)
         self.base.activated.connect(self._on_chosen)
         self.name.textEdited.connect(self._on_named)
 
