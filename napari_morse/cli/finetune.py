@@ -187,19 +187,21 @@ def _publish(folder: Path, out: Path) -> None:
 
 
 def show(verdict: Verdict) -> None:
-    """Print a verdict: every case before and after, the means, p, and the sentence."""
+    """Print a verdict: every case before and after (a new model has no before), and the sentence."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    from napari_morse.training.tuning.verdict import FIGURES, WHENS
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("case", "mask", "Dice", "HD95 mm", "ASD mm", "NSD"):
         table.add_column(column, overflow="fold")
     for case in verdict.cases:
         for stage in ("rendered", "coarse"):
-            before, after = case.figures[f"before {stage}"], case.figures[f"after {stage}"]
-            pairs = [(getattr(before, f), getattr(after, f)) for f in ("dice", "hd95", "asd", "nsd")]
-            table.add_row(case.case, stage, *(f"{a:.3f} → {b:.3f}" for a, b in pairs))
+            told = [case.figures[f"{when} {stage}"] for when in (("after",) if verdict.alone else WHENS)]
+            figures = (" → ".join(f"{getattr(each, f):.3f}" for each in told) for f in FIGURES)
+            table.add_row(case.case, stage, *figures)
     console = Console(markup=False, highlight=False)
     console.print(table)
     for name, same in verdict.samples.items():

@@ -87,12 +87,12 @@ def card_fields(
     purpose: Purpose, recipe: Recipe, net: Morse, labels: tuple[LabelEntry, ...], spacing: tuple[float, ...],
     slice_axis: str | None, train: Sequence[Case], val: list[Case], digest: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``."""
+    """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``, if any."""
     skewness = np.percentile([c.skewness for c in train], [1, 99])
     kept = [a for a in range(3) if slice_axis is None or a != AXES[slice_axis]]
     extents = np.array([[c.extent[a] for a in kept] for c in train])
     field_of_view = tuple((float(low), float(high)) for low, high in zip(extents.min(0), extents.max(0), strict=True))
-    verdict = judge(net, val, spacing, slice_axis, full=True)
+    figures = judge(net, val, spacing, slice_axis, full=True).figures if val else {}
     return {
         "name": purpose.name,
         "summary": purpose.summary,
@@ -105,12 +105,12 @@ def card_fields(
         "field_of_view": field_of_view,
         "largest_component": purpose.largest_component,
         "minimum_volume_mm3": purpose.minimum_volume_mm3,
-        "temperature": temperature(net, val, spacing, slice_axis),
+        "temperature": temperature(net, val, spacing, slice_axis) if val else 1.0,
         "data": TrainingData(
             name=purpose.data_name, cases=len(train), licence=purpose.licence, attribution=purpose.attribution,
             digest=digest,
         ),
-        "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(verdict.figures.items())},
+        "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(figures.items())},
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
     }  # fmt: skip
 

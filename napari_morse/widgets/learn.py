@@ -13,7 +13,8 @@ from napari_morse.session.learn import Candidate, Choice, candidates
 from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
 from napari_morse.session.learn.round import GOING_ON
 from napari_morse.session.project import WORDS
-from napari_morse.widgets.learner import Followed, Learner
+from napari_morse.widgets.learn_work import Followed
+from napari_morse.widgets.learner import Learner
 from napari_morse.widgets.parts.learn_bar import LearnBar
 from napari_morse.widgets.parts.learn_cases import LearnCases, counted
 from napari_morse.widgets.parts.learn_choice import LearnChoice
@@ -59,7 +60,7 @@ class LearnTab(QWidget):
         self.about, self.missing, self.sizes = Note(parent=self), Elided(parent=self), Elided(parent=self)
         self.cases, self.choice, self.bar = LearnCases(self), LearnChoice(self), LearnBar(self)
         self.new, self.curves, self.result = LearnNew(self), LearnCurves(self), LearnResult(self)
-        self.log = QPlainTextEdit(self)
+        self.recipe, self.log = Note(parent=self), QPlainTextEdit(self)
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(LINES)
         self.log.setToolTip("What the training has said.")
@@ -78,8 +79,8 @@ class LearnTab(QWidget):
         body = QVBoxLayout(self)
         body.setContentsMargins(4, 4, 4, 4)
         parts = (
-            self.about, self.missing, self.cases, self.sizes, self.choice, self.new, self.bar, self.curves, self.log,
-            self.result,
+            self.about, self.missing, self.cases, self.sizes, self.choice, self.new, self.bar, self.recipe,
+            self.curves, self.log, self.result,
         )  # fmt: skip
         for widget in parts:
             body.addWidget(widget)
@@ -113,11 +114,13 @@ class LearnTab(QWidget):
         """Begin a round with what is chosen."""
         if not self._blocked:
             choice = self.choice
-            base, name = choice.base.currentText(), choice.name.text().strip()
-            names = self.learner.structures.names()
+            names, whole = self.learner.structures.names(), not choice.model and choice.whole
             self.learner.start(
-                Choice(base, name, self.cases.ticked, choice.settings, choice.leave_one_out, self.new.on, names)
-            )
+                Choice(
+                    choice.model, choice.name.text().strip(), self.cases.ticked, choice.settings,
+                    choice.leave_one_out, self.new.on, names, whole,
+                )
+            )  # fmt: skip
 
     # What is so now
 
@@ -150,12 +153,12 @@ class LearnTab(QWidget):
         line, more = counted([case for case in self._found if case.id in ticked])
         self.sizes.say(line, more)
         self.sizes.setVisible(bool(line))
-        self.new.tell(self._new_structures(), len(ticked))
+        self.new.tell(self._new_structures(), len(ticked), anew=not self.choice.model)
         self._follow()
 
     def _new_structures(self) -> dict[str, list[str]]:
         """Names of the ticked cases by structures that the base model does not know, as far as they were read."""
-        look, known = self.learner.structures, self._known.get(self.choice.base.currentText(), set())
+        look, known = self.learner.structures, self._known.get(self.choice.model, set())
         ticked, names = set(self.cases.ticked), look.names()
         holding: dict[int, list[str]] = {}
         for case in self._found:
@@ -195,9 +198,9 @@ class LearnTab(QWidget):
 
     @property
     def _blocked_by_new(self) -> str:
-        for name, cases in self._new_structures().items():
+        base = self.choice.model
+        for name, cases in self._new_structures().items() if base else ():
             if not self.new.on:
-                base = self.choice.base.currentText()
                 return f"{cases[0]} holds {name}, which {base} does not know: let it learn that, or untick the case."
             if self.choice.settings.what == "head":
                 return f"A head alone cannot learn {name}: {HEAD_LEARNS_NONE[0].lower()}{HEAD_LEARNS_NONE[1:]}"
@@ -253,7 +256,7 @@ class LearnTab(QWidget):
         decided = None if now is None else (now.round.folder, now.decision)
         if decided != self._said:
             self._said = decided
-            self.choice.renew()
+            self.choice.renew(kept=now is not None and now.decision == "kept")
             self._offer()
         self._follow()
 
@@ -265,6 +268,7 @@ class LearnTab(QWidget):
     def _show_story(self) -> None:
         now = self.learner.now
         self.log.setVisible(now is not None and bool(now.story.lines))
+        self.recipe.say("" if now is None else now.story.why)
         if now is None:
             self.curves.hide()
             return

@@ -16,6 +16,7 @@ from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.alone import LearnAlone
 from napari_morse.widgets.parts.learn_story import Story
 from tests.qt import learn_hands as hands
+from tests.qt.learn_hands import begin, held, reopened, state, usable
 from tests.qt.test_dock_looks import controls, cut
 from tests.qt.test_dock_run import messages, press
 
@@ -38,25 +39,6 @@ def project(tmp_path):
 @pytest.fixture
 def dock(viewer, qtbot, project, runs):
     return hands.opened(viewer, qtbot, project)
-
-
-def begin(qtbot, dock):
-    """Press Start; the round."""
-    press(qtbot, dock.learn.bar.start)
-    qtbot.waitUntil(lambda: dock.learner.alive, timeout=20000)
-    return dock.learner.now.round
-
-
-def held(dock):
-    return [case.id for case in dock.host.project.cases() if case.held_out]
-
-
-def usable(dock):
-    return [case.id for case in dock.host.project.cases() if not case.held_out]
-
-
-def state(qtbot, dock, wanted):
-    qtbot.waitUntil(lambda: dock.learner.now is not None and dock.learner.now.state == wanted, timeout=10000)
 
 
 # What is offered
@@ -178,45 +160,6 @@ def test_a_round_that_cannot_be_made_says_why_and_leaves_nothing(dock, qtbot, ru
     assert rounds(tmp_path / "study") == [] and not runs.begun and not dock.learner.doing
 
 
-# New structures
-
-
-def paint(qtbot, dock, case, label):
-    dock.host.go(case)
-    qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == case, timeout=20000)
-    dock.host.corrected.layer.data[0, 0, 0] = label
-    dock.host.corrected.compare()
-
-
-def test_a_painted_structure_that_the_model_does_not_know_is_offered_and_learned(dock, qtbot, runs):
-    tab, first = dock.learn, usable(dock)[0]
-    assert tab.new.isHidden()
-    paint(qtbot, dock, first, 9)
-    qtbot.waitUntil(lambda: tab.new.which.text() == "label 9 (in 1 of 4 cases)", timeout=20000)
-    assert tab.new.isVisible() and tab.new.on and first in tab.new.which.toolTip() and tab.bar.start.isEnabled()
-    tab.choice.what.setCurrentIndex(0)
-    assert "A head alone cannot learn label 9" in tab.bar.start.toolTip() and not tab.bar.start.isEnabled()
-    tab.choice.what.setCurrentIndex(1)
-    tab.new.box.setChecked(False)
-    assert f"{first} holds label 9, which {hands.BASE} does not know" in tab.bar.line.text()
-    assert not tab.bar.start.isEnabled() and tab.new.isVisible()
-    hands.check(tab.cases, first, False)
-    assert tab.new.isHidden() and tab.bar.start.isEnabled()
-    hands.check(tab.cases, first, True)
-    tab.new.box.setChecked(True)
-    made = begin(qtbot, dock)
-    assert [(entry.id, entry.name) for entry in made.plan.new_labels] == [(9, "label 9")]
-    taken = {entry.color for entry in zoo.find(hands.BASE).card.labels}
-    assert made.plan.new_labels[0].color not in taken and not tab.new.box.isEnabled()
-
-
-def test_a_structure_that_is_painted_over_again_is_offered_no_more(dock, qtbot, runs):
-    paint(qtbot, dock, usable(dock)[0], 9)
-    qtbot.waitUntil(dock.learn.new.isVisible, timeout=20000)
-    dock.host.corrected.undo()
-    qtbot.waitUntil(dock.learn.new.isHidden, timeout=20000)
-
-
 # While it runs
 
 
@@ -285,46 +228,7 @@ def test_a_round_that_failed_says_why(dock, qtbot, runs):
     assert dock.learn.bar.start.isEnabled()
 
 
-def test_a_round_that_failed_goes_on_and_its_old_end_is_forgotten(viewer, dock, qtbot, runs, tmp_path):
-    made, trouble = begin(qtbot, dock), "There is no space left on the disk. Make some."
-    hands.halfway(made)
-    hands.tell(made, "failed", text=trouble)
-    hands.die(made)
-    state(qtbot, dock, "failed")
-    bar = dock.learn.bar
-    assert trouble in bar.line.text() and "Go on tries again" in bar.line.text() and bar.pause.text() == "Go on"
-    again = reopened(viewer, qtbot, dock, tmp_path)
-    state(qtbot, again, "failed")
-    bar = again.learn.bar
-    assert trouble in bar.line.text() and bar.start.isEnabled()
-    press(qtbot, bar.pause)
-    state(qtbot, again, "running")
-    assert runs.begun[-1][1] is True and trouble not in bar.line.text() and not bar.start.isEnabled()
-    assert trouble in again.learner.now.story.lines  # in the log it stays
-    hands.die(made)
-    state(qtbot, again, "stopped")
-    assert trouble not in bar.line.text() and "can go on" in bar.line.text()
-    third = reopened(viewer, qtbot, again, tmp_path)
-    state(qtbot, third, "stopped")
-    press(qtbot, third.learn.bar.pause)
-    state(qtbot, third, "running")
-
-
-def test_another_round_can_be_begun_after_one_that_failed(dock, qtbot, runs, tmp_path):
-    made = begin(qtbot, dock)
-    hands.tell(made, "failed", text="There is not enough memory.")
-    hands.die(made)
-    state(qtbot, dock, "failed")
-    other = begin(qtbot, dock)
-    assert other.folder != made.folder and runs.begun[-1] == (other, False) and len(rounds(tmp_path / "study")) == 2
-
-
 # Closing, and found again
-
-
-def reopened(viewer, qtbot, dock, tmp_path):
-    viewer.window.remove_dock_widget(dock)
-    return hands.opened(viewer, qtbot, Project.open(tmp_path / "study", reader="AB"))
 
 
 def test_a_round_outlives_the_dock_and_is_found_again(viewer, dock, qtbot, runs, tmp_path):

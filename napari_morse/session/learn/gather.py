@@ -16,7 +16,7 @@ from napari_morse.session.learn.copied import Copied, UnknownLabelError, copied
 from napari_morse.session.learn.round import Round, rounds
 from napari_morse.session.project import Case, Project
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
-from napari_morse.training.tuning.plan import Plan, check_apart
+from napari_morse.training.tuning.plan import Anew, Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source, digests
 
@@ -59,7 +59,7 @@ class Choice:
     Parameters
     ----------
     model
-        Name of the base model.
+        Name of the base model; empty: none, a new model learns what the masks hold, and nothing else.
     name
         Of the new one.
     cases
@@ -72,6 +72,8 @@ class Choice:
         Learn structures of the masks that the base model does not know; else a case with one is refused.
     names
         Of such structures, by id; without one ``label 3``.
+    whole
+        A new model is trained for as many steps as suit the cases, whatever the settings' minutes.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Choice:
     leave_one_out: bool = False
     learn_new: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -100,13 +103,16 @@ def _candidate(case: Case, blind: AbstractSet[str]) -> Candidate | None:
 
 
 def new_name(base: str) -> str:
-    """A name that no model has yet for one tuned from ``base``: ``base-tuned-1``, ``base-tuned-2`` and so on."""
-    stem = base.rpartition("-tuned-")[0] or base
+    """A name that no model has yet for one tuned from ``base``: ``base-tuned-1``, ``base-tuned-2`` and so on.
+
+    Without a base ``new-model-1``, ``new-model-2``.
+    """
+    stem = f"{(base.rpartition('-tuned-')[0] or base)[:50]}-tuned" if base else "new-model"
     taken = {info.name.casefold() for info in zoo.available()} | {info.name.casefold() for info in zoo.broken()}
     number = 1
-    while f"{stem}-tuned-{number}".casefold() in taken:
+    while f"{stem}-{number}".casefold() in taken:
         number += 1
-    return f"{stem[:50]}-tuned-{number}"
+    return f"{stem}-{number}"
 
 
 def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], bool] = lambda: False) -> Round:
@@ -131,7 +137,7 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     """
     if not re.fullmatch(NAME, choice.name):
         raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
-    card = zoo.find(choice.model).card
+    card = zoo.find(choice.model).card if choice.model else None
     with Project.open(folder, reader=reader, read_only=True) as project:
         made = Round.make(folder)
         try:
@@ -145,17 +151,25 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
 
 
 def _gathered(
-    project: Project, made: Round, choice: Choice, reader: str, card: ModelCard, cancelled: Callable[[], bool]
+    project: Project, made: Round, choice: Choice, reader: str, card: ModelCard | None, cancelled: Callable[[], bool]
 ) -> Plan:
     chosen = [case for case in project.cases() if case.id in choice.cases]
-    known = None if choice.learn_new else _known_to(card)
+    known = None if choice.learn_new or card is None else _known_to(card)
     found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
     new = _new(choice, card, found)
     blind = set(project.to_read())
     held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
     judged = _known_to(card) | {entry.id for entry in new}
     judges = [source for case in held if (source := _judge(project, case, made.folder, judged, cancelled))]
-    plan = _plan(choice, reader, [each.source for each in found], judges, _earlier(project, made), card)
+    sources = [each.source for each in found]
+    if not sources:
+        raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
+    if card is None:
+        return Plan(
+            model="", name=choice.name, by=reader, train=tuple(sources), held_out=tuple(judges), new_labels=new,
+            settings=choice.settings, anew=Anew(whole=choice.whole),
+        )  # fmt: skip
+    plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
     return plan.model_copy(update={"new_labels": new})
 
 
@@ -169,8 +183,6 @@ def _plan(
     card: ModelCard,
 ) -> Plan:  # fmt: skip
     """Cases that the base model was trained on already are replayed, the others are new."""
-    if not sources:
-        raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
     known = set(card.tuned.trained) if card.tuned else set()
     by_digest = dict(zip(digests(sources, len(card.channels)), sources, strict=True))
     before = dict(zip(digests(earlier, len(card.channels)), earlier, strict=True))
@@ -208,16 +220,18 @@ def _moved(project: Project, folder: Path, source: Source) -> Source:
     return source.model_copy(update=told)
 
 
-def _known_to(card: ModelCard) -> set[int]:
-    return {entry.id for entry in card.labels}
+def _known_to(card: ModelCard | None) -> set[int]:
+    return set() if card is None else {entry.id for entry in card.labels}
 
 
-def _new(choice: Choice, card: ModelCard, found: Sequence[Copied]) -> tuple[LabelEntry, ...]:
+def _new(choice: Choice, card: ModelCard | None, found: Sequence[Copied]) -> tuple[LabelEntry, ...]:
     """Structures of the masks that the base model does not know."""
     ids = sorted({number for each in found for number in each.ids} - _known_to(card))
-    if ids and choice.settings.what == "head":
+    if card is None and found and not ids:
+        raise InputError("The masks of these cases hold no structure.", "Draw some, or tick other cases.")
+    if card is not None and ids and choice.settings.what == "head":
         raise InputError("A head alone cannot learn a new structure.", HEAD_LEARNS_NONE)
-    return _entries(choice, ids, card.labels)
+    return _entries(choice, ids, () if card is None else card.labels)
 
 
 def _entries(choice: Choice, ids: Sequence[int], taken: Sequence[LabelEntry]) -> tuple[LabelEntry, ...]:

@@ -243,9 +243,18 @@ class Round:
         shutil.rmtree(self.folder / "model", ignore_errors=True)
 
     def roll_back(self, by: str) -> str:
-        """Note that the model that was tuned from is used again; its name. The kept version stays in the library."""
+        """Note that the model that was tuned from is used again; its name. The kept version stays in the library.
+
+        Raises
+        ------
+        InputError
+            The new model was tuned from none.
+        """
+        parent = self.plan.model
+        if not parent:
+            raise InputError("A new model has no base model to go back to.", "Choose another in the Segment tab.")
         self._decide("rolled_back", by)
-        return self.plan.model
+        return parent
 
     def _decide(self, what: Decision, by: str) -> None:
         said = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}

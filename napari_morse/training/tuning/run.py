@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ MODEL = "model"
 LEAST = 10
 """Steps that a run has, however short its time."""
 
+Item = TypeVar("Item")
 Teller = Callable[[dict[str, Any]], None]
 
 
@@ -84,9 +85,9 @@ class TuningRun:
         CancelledError
             ``stop`` said so.
         """
-        over = self._over() if resume else None
-        if over is not None:
-            return self._done(over)
+        verdict = over(self.folder) if resume else None
+        if verdict is not None:
+            return self._done(verdict)
         self._check_judges()
         card = self.train(resume)
         if self.plan.leave_one_out:
@@ -97,14 +98,6 @@ class TuningRun:
         State(self.folder, {}).clear()
         self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
         return verdict
-
-    def _over(self) -> Verdict | None:
-        """The verdict of a run that had come to its end when it was stopped."""
-        try:
-            verdict = Verdict.read(self.folder)
-            return verdict if model_digest(self.folder / MODEL) == verdict.digest else None
-        except MorseError:
-            return None
 
     def _check_judges(self) -> None:
         """Raise before anything is trained where a case could not be judged after it."""
@@ -184,9 +177,8 @@ class TuningRun:
 
     def _some_held(self) -> list[Case]:
         """Held-out cases that are looked at while training: evenly from all of them."""
-        held, most = self.plan.held_out, self.plan.settings.check_cases
-        places = sorted({round(p) for p in np.linspace(0, len(held) - 1, min(most, len(held)))}) if held else []
-        return [load_example(held[p], self.base.card).case for p in places]
+        some = evenly(self.plan.held_out, self.plan.settings.check_cases)
+        return [load_example(source, self.base.card).case for source in some]
 
     def _settings(self, train: list[Example], spent: float, check: float, resume: bool) -> TuneSettings:
         """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
@@ -246,7 +238,7 @@ class TuningRun:
         learned = self._judged_new()
         said = sentence(cases, p, self.plan.leave_one_out, learned)
         fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
-        fields["metrics"] = {f"held_out_{k}": v for k, v in _means(cases).items()}
+        fields["metrics"] = {f"held_out_{k}": v for k, v in means(cases).items()}
         save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
         final = zoo.load(self.folder / MODEL)
         verdict = Verdict(
@@ -261,6 +253,21 @@ class TuningRun:
         """Names of the new structures that the truths hold."""
         held = {number for s in self.plan.judges for number in np.unique(open_mask(s.labels).data).tolist()}
         return tuple(entry.name for entry in self.plan.new_labels if entry.id in held)
+
+
+def over(folder: Path) -> Verdict | None:
+    """The verdict of a run that had come to its end when it was stopped; None when it had not."""
+    try:
+        verdict = Verdict.read(folder)
+        return verdict if model_digest(folder / MODEL) == verdict.digest else None
+    except MorseError:
+        return None
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """So many of them at most, evenly from all."""
+    places = {round(p) for p in np.linspace(0, len(items) - 1, min(most, len(items)))} if items else set()
+    return [items[place] for place in sorted(places)]
 
 
 def _apart(one: Source, other: Source) -> bool:
@@ -284,7 +291,7 @@ def _crossed(labels: Array, mask: Array, classes: int) -> NDArray[np.int64]:
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
 
-def _means(cases: Sequence[Any]) -> dict[str, float]:
+def means(cases: Sequence[Any]) -> dict[str, float]:
     """Figures of the new model for its card."""
     return {
         f"{stage}_{figure}": round(float(np.mean([getattr(c.figures[f"after {stage}"], figure) for c in cases])), 4)

@@ -47,7 +47,8 @@ class CaseVerdict(BaseModel):
     truth: str
     """File of its labels."""
     figures: dict[str, Figures]
-    """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``."""
+    """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``; without a base model only
+    those after."""
 
     def gain(self, figure: str = "dice", stage: Stage = "rendered") -> float:
         """After minus before."""
@@ -63,6 +64,7 @@ class Verdict(BaseModel):
     model: str
     digest: str
     parent: str
+    """The base model; empty for a model that began with none: there is no before."""
     parent_digest: str
     ids: tuple[int, ...]
     """Labels that are judged."""
@@ -77,14 +79,19 @@ class Verdict(BaseModel):
     left_out: bool = False
     """Each case was judged by a model that was tuned without it (leave-one-out)."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no base model to compare with."""
+        return not self.parent
+
     def mean(self, when: When, stage: Stage, figure: str) -> float:
         """Over the cases; NaN without any."""
         values = [getattr(case.figures[f"{when} {stage}"], figure) for case in self.cases]
         return float(np.mean(values)) if values else float("nan")
 
     def worst(self) -> tuple[CaseVerdict, ...]:
-        """Cases by what they gained in rendered Dice, the greatest loss first."""
-        return tuple(sorted(self.cases, key=CaseVerdict.gain))
+        """Cases by what they gained in rendered Dice, the greatest loss first; by their Dice without a base model."""
+        return tuple(sorted(self.cases, key=_dice if self.alone else CaseVerdict.gain))
 
     def write(self, folder: Path) -> None:
         """Keep it as ``verdict.json``."""
@@ -97,6 +104,21 @@ class Verdict(BaseModel):
             return Verdict.model_validate_json((folder / FILE).read_bytes())
         except (OSError, ValidationError) as error:
             raise InputError(f"{folder} holds no verdict.", "Give the folder that a tuning run wrote.") from error
+
+
+def _dice(case: CaseVerdict) -> float:
+    return case.figures["after rendered"].dice
+
+
+def sentence_alone(cases: Sequence[CaseVerdict]) -> str:
+    """What a model is worth that began with none, in one sentence."""
+    if not cases:
+        return "No case was held out, so nothing can be said about what the new model is worth."
+    after = [case.figures["after rendered"] for case in cases]
+    dice, mm = float(np.mean([f.dice for f in after])), float(np.mean([f.asd for f in after]))
+    mean, many = ("mean ", f"over {len(cases)} held-out cases") if len(cases) > 1 else ("", "on one held-out case")
+    told = f"{mean}Dice {dice:.3f}, ASD {mm:.2f} mm {many}"
+    return f"New model: {told}; there is no base model to compare it with."
 
 
 def mask_file(folder: Path, case: str, when: When, stage: Stage) -> Path:

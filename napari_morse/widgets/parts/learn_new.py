@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from napari_morse.widgets.parts.text import Note
 
 LEARN = "Learn new structures:"
+ALL = "Learns: "
 LEARN_TIP = (
     "On: the new model also finds these structures, which its base does not know. Off: cases with them cannot be"
     " trained on."
@@ -41,9 +42,21 @@ class LearnNew(QWidget):
         """Whether new structures are learned."""
         return self.box.isChecked()
 
-    def tell(self, new: Mapping[str, Sequence[str]], of: int) -> None:
-        """Say which: the names of the cases that hold it, by structure; ``of`` so many ticked cases."""
-        self.which.say(", ".join(f"{name} (in {len(cases)} of {of} cases)" for name, cases in new.items()))
+    def tell(self, new: Mapping[str, Sequence[str]], of: int, anew: bool) -> None:
+        """Say which.
+
+        Parameters
+        ----------
+        new
+            Names of the cases that hold it, by structure.
+        of
+            Number of ticked cases.
+        anew
+            A new model learns them in any case.
+        """
+        told = ", ".join(f"{name} (in {len(cases)} of {of} cases)" for name, cases in new.items())
+        self.which.say(f"{ALL}{told}" if anew and told else told)
+        self.box.setVisible(not anew)
         self.which.setToolTip("\n".join(f"{name}: {', '.join(cases[:20])}" for name, cases in new.items()))
         self.setVisible(bool(new))
 
