@@ -248,10 +248,10 @@ class TrainingData(_Frozen):
 
 
 class Tuned(_Frozen):
-    """How a model was tuned from another one, with everything that must stay true in later rounds."""
+    """How a model came out of a round of learning, with everything that must stay true in later rounds."""
 
     parent: str = Field(max_length=200)
-    """Name of the model that it was tuned from; its digest ends the card's ``lineage``."""
+    """Name of the model that it was tuned from, whose digest ends the card's ``lineage``; empty: from none."""
     by: str = Field("", max_length=200)
     """Who asked for it."""
     settings: dict[str, str | int | float]
@@ -290,7 +290,7 @@ class ModelCard(_Frozen):
     lineage: tuple[str, ...] = ()
     """sha256 of the models that this one was tuned from, oldest first."""
     tuned: Tuned | None = None
-    """None for a model that was trained from the beginning."""
+    """None for a model that no round of learning made."""
     metrics: dict[str, float] = {}
     """Figures on validation cases, by name."""
     created: str = ""

@@ -8,59 +8,33 @@ import os
 import signal
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_morse import zoo
-from napari_morse.errors import InputError
-from napari_morse.io import open_mask
+from napari_morse.config import LabelEntry
+from napari_morse.errors import CancelledError, InputError
+from napari_morse.inference.predictor import Predictor
+from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.learn import Choice, Round, candidates, prepare, rounds
+from napari_morse.session.learn import Choice, Held, Round, UnderWork, candidates, held, prepare, rounds
 from napari_morse.session.learn.gather import new_name
-from napari_morse.session.project import Project, from_folders, with_patients
+from napari_morse.session.project import Project
 from napari_morse.training.tuning import process
+from napari_morse.training.tuning.again import rederived
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import digests
-from tests.project_cases import SHAPE, box, nifti
-from tests.tuning_cases import save_small_model
+from tests.project_cases import box
+from tests.round_cases import choice, lesion, make_study, wait
 
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Eight cases of four patients, a quarter held out, all accepted with a mask of their own."""
-    monkeypatch.setenv("NAPARI_MORSE_MODELS", str(tmp_path / "library"))
-    save_small_model(tmp_path / "library" / "small")
-    rng = np.random.default_rng(0)
-    for patient in range(4):
-        for case in range(2):
-            image = 100.0 * box(2 + case) + rng.normal(0, 9, SHAPE)
-            nifti(tmp_path / "in" / f"p{patient}_{case}.nii.gz", image.astype(np.int16))
-            nifti(tmp_path / "truth" / f"p{patient}_{case}.nii.gz", box(2 + case))
-    found = with_patients(from_folders(tmp_path / "in", truths=tmp_path / "truth"), r"(p\d)_")
-    with Project.create(tmp_path / "study", found, name="s", reader="AB", holdout_share=0.25) as project:
-        for case in project.cases():
-            save_store(StoredMask(box(3), b"", {}), project.folder_of(case.id) / "corrected.zarr.zip")
-            if not case.held_out:
-                project.set_status([case.id], "in_review")
-                project.set_status([case.id], "accepted")
-    return tmp_path / "study"
-
-
-def choice(study: Path, **changes: object) -> Choice:
-    with Project.open(study, read_only=True) as project:
-        ids = tuple(found.id for found in candidates(project) if not found.held_out)
-    settings = TuneSettings.model_validate({"steps": 4, "what": "head", **changes})
-    return Choice("small", "small-tuned-1", ids, settings)
-
-
-def wait(found: Round, *states: str, seconds: float = 120) -> str:
-    limit = time.monotonic() + seconds
-    while found.state not in states and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert found.state in states, (found.state, (found.folder / "errors.txt").read_text()[-2000:])
-    return found.state
+    return make_study(tmp_path, monkeypatch, lambda case: box(2 + case))
 
 
 def test_the_plan_has_the_masks_as_they_are_and_no_held_out_patient(study: Path):
@@ -93,6 +67,74 @@ def test_labels_that_the_model_does_not_know_and_no_case_are_sentences_and_leave
     with pytest.raises(InputError, match="label 7"):
         prepare(study, "AB", wanted)
     assert not list((study / "learn").iterdir())
+
+
+@pytest.fixture
+def lesions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same study, but that all truths hold the label 7, too."""
+    return make_study(tmp_path, monkeypatch, lambda _case: lesion())
+
+
+def with_lesion(study: Path, cases: tuple[str, ...]) -> None:
+    """Another structure in some masks."""
+    for case in cases:
+        save_store(StoredMask(lesion(), b"", {}), study / "cases" / case / "corrected.zarr.zip")
+
+
+def test_a_structure_that_the_model_does_not_know_is_learned_where_that_is_wanted(lesions: Path):
+    study, wanted = lesions, choice(lesions, what="decoder")
+    with_lesion(study, wanted.cases[:2])
+    plain = prepare(study, "AB", replace(wanted, cases=wanted.cases[2:]))
+    assert not plain.plan.new_labels and not plain.plan.held_out  # its truths hold what the model will not know
+    wanted = replace(wanted, learn_new=True, names={7: "lesion"})
+    with pytest.raises(InputError, match="A head alone"):
+        prepare(study, "AB", replace(wanted, settings=TuneSettings(what="head")))
+    made = prepare(study, "AB", wanted)
+    assert made.plan.new_labels == (LabelEntry(id=7, name="lesion", color="#56b4e9"),)
+    assert len(made.plan.held_out) == 2
+    made.start()
+    wait(made, "done")
+    verdict = made.verdict
+    assert verdict is not None and len(verdict.cases) == 2 and verdict.ids == (1, 2, 7) and verdict.new == ("lesion",)
+    assert "The base model does not know lesion" in verdict.sentence
+    assert rederived(made.folder).sentence == verdict.sentence
+    made.keep("AB")
+    predictor = Predictor(zoo.load("small-tuned-1"))
+    predictor.set_scan(open_scan(made.plan.train[0].scan))
+    assert [(x.id, x.name, x.color) for x in predictor.predict().rendered.labels][2] == (7, "lesion", "#56b4e9")
+
+
+def test_a_label_that_no_card_can_hold_is_a_sentence(study: Path):
+    wanted = replace(choice(study, what="all"), learn_new=True)
+    large = box(3).astype(np.uint32) * 70_000
+    save_store(StoredMask(large, b"", {}), study / "cases" / wanted.cases[0] / "corrected.zarr.zip")
+    with pytest.raises(InputError, match="70000"):
+        prepare(study, "AB", wanted)
+    assert not list((study / "learn").iterdir())
+
+
+def test_what_masks_hold_is_read_anew_only_where_one_has_changed(study: Path):
+    cases, found = choice(study).cases, {}
+
+    def look(open_case: UnderWork | None = None) -> list[str]:
+        told = []
+
+        def tell(case: str, held_by_it: Held) -> None:
+            told.append(case)
+            found[case] = held_by_it
+
+        held(study, "AB", cases, dict(found), open_case, tell, lambda: False)
+        return told
+
+    assert look() == list(cases) and {each.ids for each in found.values()} == {(1,)}
+    assert look() == []
+    with_lesion(study, cases[1:2])
+    assert look() == [cases[1]] and found[cases[1]].ids == (1, 7)
+    under_work = UnderWork(cases[0], lesion(9), 3)
+    assert look(under_work) == [cases[0]] and found[cases[0]].ids == (1, 9)
+    assert look(under_work) == [] and look() == [cases[0]]
+    with pytest.raises(CancelledError):
+        held(study, "AB", cases, {}, None, lambda *_: None, lambda: True)
 
 
 def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(study: Path):
@@ -141,6 +183,31 @@ def test_a_killed_round_is_found_again_and_goes_on(study: Path):
     wait(again, "done")
     resumed = [e for e in again.history() if e["event"] == "prepared"]
     assert [e["resumed"] for e in resumed] == [False, True]
+
+
+def test_a_failed_round_goes_on_from_its_checkpoint_and_its_old_end_counts_no_more(study: Path):
+    made = prepare(study, "AB", choice(study, steps=40, checks=1))
+    judge = made.plan.held_out[0].scan
+    made.start()
+    limit = time.monotonic() + 120
+    while not any(e.get("step", 0) >= 12 for e in made.history()) and time.monotonic() < limit:
+        time.sleep(0.02)
+    judge.rename(judge.with_suffix(".away"))  # it cannot be judged now
+    wait(made, "failed")
+    other = rounds(study)[-1]
+    assert other.state == "failed" and judge.name in other.last["text"]
+    made.start(resume=True)
+    assert made.state == "running" and other.state == "running"  # another window, before the process says anything
+    os.kill(json.loads((made.folder / process.PID).read_text())["pid"], signal.SIGKILL)
+    wait(made, "stopped")
+    assert other.state == "stopped" and rounds(study)[-1].state == "stopped"
+    judge.with_suffix(".away").rename(judge)
+    other.start(resume=True)
+    wait(other, "done")
+    told = other.history()
+    resumed = max(place for place, e in enumerate(told) if e["event"] == "again")
+    assert all(e["step"] > 10 for e in told[resumed:] if e["event"] == "step")
+    assert [e["resumed"] for e in told[resumed:] if e["event"] == "prepared"] == [True]
 
 
 @pytest.mark.alone

@@ -83,22 +83,19 @@ def _plan(
 def _with_new(plan: Plan, said: list[str]) -> Plan:
     """The plan with further labels, coloured apart from those of the model."""
     from napari_morse import zoo
-    from napari_morse.config import LabelEntry
-    from napari_morse.training.finish import PALETTE
+    from napari_morse.training.palette import entries
 
     if not said:
         return plan
     if plan.settings.what == "head":
         raise InputError("A head alone cannot learn a new structure.", "Say --what decoder or --what all.")
-    taken = {entry.color for entry in zoo.find(plan.model).card.labels}
-    free = [color for color in PALETTE if color not in taken] or list(PALETTE)
-    new = []
-    for place, text in enumerate(said):
+    named = []
+    for text in said:
         number, equals, name = text.partition("=")
         if not equals or not number.strip().isdecimal() or not 0 < int(number) <= 65535 or not name.strip():
             raise InputError(f"{text!r} is no new label.", "Write its number and name: 3=lesion.")
-        new.append(LabelEntry(id=int(number), name=name.strip(), color=free[place % len(free)]))
-    return plan.model_copy(update={"new_labels": tuple(new)})
+        named.append((int(number), name.strip()))
+    return plan.model_copy(update={"new_labels": entries(named, zoo.find(plan.model).card.labels)})
 
 
 def _sources(images: Path, labels: Path, channels: int, kind: type[Source]) -> list[Source]:
@@ -191,19 +188,21 @@ def _publish(folder: Path, out: Path) -> None:
 
 
 def show(verdict: Verdict) -> None:
-    """Print a verdict: every case before and after, the means, p, and the sentence."""
+    """Print a verdict: every case before and after (a new model has no before), and the sentence."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+
+    from napari_morse.training.tuning.verdict import FIGURES, WHENS
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("case", "mask", "Dice", "HD95 mm", "ASD mm", "NSD"):
         table.add_column(column, overflow="fold")
     for case in verdict.cases:
         for stage in ("rendered", "coarse"):
-            before, after = case.figures[f"before {stage}"], case.figures[f"after {stage}"]
-            pairs = [(getattr(before, f), getattr(after, f)) for f in ("dice", "hd95", "asd", "nsd")]
-            table.add_row(case.case, stage, *(f"{a:.3f} → {b:.3f}" for a, b in pairs))
+            told = [case.figures[f"{when} {stage}"] for when in (("after",) if verdict.alone else WHENS)]
+            figures = (" → ".join(f"{getattr(each, f):.3f}" for each in told) for f in FIGURES)
+            table.add_row(case.case, stage, *figures)
     console = Console(markup=False, highlight=False)
     console.print(table)
     for name, same in verdict.samples.items():

@@ -186,7 +186,7 @@ def _tuned(card: ModelCard) -> list[tuple[str, str]]:
         return []
     tuned = card.tuned
     cases = f"{len(tuned.trained)} trained on, {len(tuned.held_out)} held out, over all rounds"
-    return [("parent", tuned.parent), ("tuned by", tuned.by), ("cases", cases), ("verdict", tuned.verdict)]
+    return [("parent", tuned.parent or "none"), ("tuned by", tuned.by), ("cases", cases), ("verdict", tuned.verdict)]
 
 
 def _printable(text: str) -> str:

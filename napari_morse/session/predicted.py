@@ -95,6 +95,16 @@ def kept_prediction(scan: Scan, scan_digest: str, folder: Path) -> Prediction | 
         return None
 
 
+def kept_labels(folder: Path) -> tuple[LabelEntry, ...]:
+    """The structures of the model that `keep_prediction` wrote of; none where nothing readable lies there."""
+    if not (folder / FOUND).is_file():
+        return ()
+    try:
+        return _About.model_validate(load_arrays(folder / FOUND).about).labels
+    except (MorseError, ValidationError):
+        return ()
+
+
 def _about(prediction: Prediction, scan_digest: str, stored: list[StoredMask]) -> dict[str, JsonValue]:
     roi = prediction.roi
     labels = tuple(LabelEntry(id=x.id, name=x.name, color=x.color, code=x.code) for x in prediction.rendered.labels)

@@ -18,12 +18,9 @@ from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case
 from napari_morse.training.judge import judge, run_case
+from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.types import Array
 
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-"""Okabe and Ito's colours, told apart by colour-blind people."""
-CLASSES, LARGEST_ID = 255, 65535
-"""Labels that a model may have; the largest id that a card holds."""
 BAND = 2
 """Voxels around the rendered boundary over which probabilities are calibrated."""
 
@@ -83,21 +80,19 @@ def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ..
                 f"{part!r} names no label; the truths hold {', '.join(map(str, ids))}.", "Write 1=name,2=name."
             )
         names[int(number)] = name.strip()
-    return tuple(
-        LabelEntry(id=i, name=names[i] or f"label {i}", color=PALETTE[n % len(PALETTE)]) for n, i in enumerate(ids)
-    )
+    return entries(names.items())
 
 
 def card_fields(
     purpose: Purpose, recipe: Recipe, net: Morse, labels: tuple[LabelEntry, ...], spacing: tuple[float, ...],
     slice_axis: str | None, train: Sequence[Case], val: list[Case], digest: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``."""
+    """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``, if any."""
     skewness = np.percentile([c.skewness for c in train], [1, 99])
     kept = [a for a in range(3) if slice_axis is None or a != AXES[slice_axis]]
     extents = np.array([[c.extent[a] for a in kept] for c in train])
     field_of_view = tuple((float(low), float(high)) for low, high in zip(extents.min(0), extents.max(0), strict=True))
-    verdict = judge(net, val, spacing, slice_axis, full=True)
+    figures = judge(net, val, spacing, slice_axis, full=True).figures if val else {}
     return {
         "name": purpose.name,
         "summary": purpose.summary,
@@ -110,12 +105,12 @@ def card_fields(
         "field_of_view": field_of_view,
         "largest_component": purpose.largest_component,
         "minimum_volume_mm3": purpose.minimum_volume_mm3,
-        "temperature": temperature(net, val, spacing, slice_axis),
+        "temperature": temperature(net, val, spacing, slice_axis) if val else 1.0,
         "data": TrainingData(
             name=purpose.data_name, cases=len(train), licence=purpose.licence, attribution=purpose.attribution,
             digest=digest,
         ),
-        "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(verdict.figures.items())},
+        "metrics": {f"val_{name}": round(value, 4) for name, value in sorted(figures.items())},
         "created": dt.datetime.now(dt.UTC).date().isoformat(),
     }  # fmt: skip
 

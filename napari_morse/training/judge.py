@@ -96,3 +96,11 @@ def _stack(case: Case, slice_axis: str | None) -> tuple[NDArray[np.float32], tup
 def from_stack(stack: Array, slice_axis: str | None) -> Array:
     """(B, *space) stack → (X, Y, Z)."""
     return stack[0] if slice_axis is None else np.moveaxis(stack, 0, AXES[slice_axis])
+
+
+def at_spacing(case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Case:
+    """The case at a model's spacing (mm); across the slices of a 2-D model, at its own."""
+    if slice_axis is None:
+        return case.resampled(spacing)
+    axis = AXES[slice_axis]
+    return case.resampled((*spacing[:axis], case.spacing[axis], *spacing[axis:]))

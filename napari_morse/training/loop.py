@@ -125,7 +125,7 @@ class Trainer:
             if (iteration + 1) % config.validate_every == 0 or after >= 1:
                 verdict, best = self._judge()
                 self.progress.seconds = self.clock() - begun
-                self._save()
+                self.save()
             if watch is not None:
                 watch(self._report(loss, after, verdict, best))
         result = copy.deepcopy(self.average)
@@ -235,15 +235,20 @@ class Trainer:
             else:  # counters and index tables
                 kept.copy_(new)
 
+    def look(self) -> Verdict:
+        """What the averaged weights are worth on the validation cases."""
+        return judge(self.average, self.val, self.spacing, self.slice_axis)
+
     def _judge(self) -> tuple[Verdict, bool]:
-        verdict = judge(self.average, self.val, self.spacing, self.slice_axis)
+        verdict = self.look()
         best = verdict.dice > self.progress.best_dice
         if best:
             self.progress.best_dice, self.progress.best_iteration = verdict.dice, self.progress.iteration
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         return verdict, best
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write a checkpoint from which `resume` goes on."""
         save_checkpoint(self.folder, self.net, self.average, self.best, self.optimizer, self.progress, self.settings)
 
     def _report(self, loss: float, share: float, verdict: Verdict | None, best: bool) -> Report:

@@ -12,9 +12,17 @@ from napari_morse.errors import InputError, WeightsError
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.batches import AXES, mirrored
-from napari_morse.training.cases import Case, files_digest, label_ids, load_case, pair_files, split_cases
+from napari_morse.training.cases import (
+    Case,
+    files_digest,
+    label_ids,
+    load_case,
+    pair_files,
+    split_cases,
+)
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, parse_labels
+from napari_morse.training.judge import at_spacing
 from napari_morse.training.loop import Trainer
 from napari_morse.training.recipes import on_backbone
 from napari_morse.zoo import LoadedModel
@@ -147,11 +155,7 @@ class TrainingRun:
 
     def _at_spacing(self, cases: list[Case]) -> list[Case]:
         """Training cases on the working grid; validation cases stay on their own, as users' scans do."""
-        target = list(self.spacing or ())
-        if self.slice_axis is not None:
-            axis = AXES[self.slice_axis]
-            return [c.resampled((*target[:axis], c.spacing[axis], *target[axis:])) for c in cases]
-        return [c.resampled(tuple(target)) for c in cases]
+        return [at_spacing(case, self.spacing or (), self.slice_axis) for case in cases]
 
     def finish(self, net: Morse, out: Path) -> ModelCard:
         """Judge, calibrate and write the model; the run's state goes when the model stands."""

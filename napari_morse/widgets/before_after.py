@@ -1,8 +1,12 @@
-"""A held-out case as two models see it: the masks before and after a round side by side, the truth over both."""
+"""A held-out case as two models see it: the masks before and after a round side by side, the truth over both.
+
+Where there is no base model, the truth stands in the place of the mask before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +16,11 @@ from napari.layers import Labels
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer
 
-from napari_morse.errors import CancelledError, GeometryError, InputError
+from napari_morse import zoo
+from napari_morse.config import LabelEntry
+from napari_morse.errors import CancelledError, GeometryError, InputError, MorseError
 from napari_morse.io import open_mask
+from napari_morse.training.tuning.plan import Plan
 from napari_morse.training.tuning.verdict import WHENS, Verdict, mask_file
 from napari_morse.types import Array, Label, Mask, Scan
 from napari_morse.widgets.compare import ResultLayers
@@ -26,7 +33,7 @@ from napari_morse.widgets.workers import JobRunner, Tell, Work
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-TRUTH = "truth"
+TRUTH, NEW = "truth", "new model"
 COLOUR = "#f0e442"
 """Of the truth's outline: Okabe and Ito's yellow, which structures get last."""
 LINE = 1
@@ -36,7 +43,7 @@ WAIT = 50
 
 
 class BeforeAfter(QObject):
-    """Opens the case and adds three layers; they go with the case, or when something else is compared.
+    """Opens the case and adds its layers; they go with the case, or when something else is compared.
 
     Parameters
     ----------
@@ -58,7 +65,7 @@ class BeforeAfter(QObject):
         self._comparison = segment.comparison
         self._wanted: tuple[Path, str] | None = None
         self.layers: dict[str, Labels] = {}
-        """``before``, ``after`` and ``truth``."""
+        """``before``, ``after`` and ``truth``; or ``truth`` and ``new model``. The first two stand side by side."""
         self.runner = JobRunner("morse-before-after", self)
         self.runner.succeeded.connect(self._on_masks)
         self.runner.failed.connect(self._on_failed)
@@ -90,8 +97,8 @@ class BeforeAfter(QObject):
         self._host.truths.note_look(work)
         self.runner.start(_reading(folder, case, work.scan))
 
-    def _on_masks(self, read: tuple[Scan, Mapping[str, Array]]) -> None:
-        scan, masks = read
+    def _on_masks(self, read: tuple[Scan, Mapping[str, Array], tuple[Label, ...]]) -> None:
+        scan, masks, known = read
         work, layers = self._host.work, self._host.layers
         if work is None or work.scan is not scan or layers is None:
             return
@@ -100,19 +107,21 @@ class BeforeAfter(QObject):
             return
         self._comparison.close()
         self._take_away()
-        self.layers = {name: self._add(name, data, scan) for name, data in masks.items()}
-        self.layers[TRUTH].contour = LINE
+        for name, data in masks.items():
+            self.layers[name] = self._add(name, data, scan, known)
+        left, right = list(self.layers)[:2]
+        if left != TRUTH:
+            self.layers[TRUTH].contour = LINE
         if layers.mask is not None and layers.mask in self._viewer.layers:
             self._viewer.layers.selection.active = layers.mask  # what the brush is for
-        before, after = (self.layers[when] for when in WHENS)
         self._comparison.mode = "side"
-        self._comparison.open(ResultLayers(layers.scan, None, before, after, None, ("before", "after")))
-        self._go_to()
+        pair = self.layers[left], self.layers[right]
+        self._comparison.open(ResultLayers(layers.scan, None, *pair, None, (left, right)))
+        self._go_to(*pair)
 
-    def _add(self, name: str, data: Array, scan: Scan) -> Labels:
-        """Masks in the colours of their structures, the truth in one of its own."""
-        labels = self._host.session.labels
-        if name == TRUTH:
+    def _add(self, name: str, data: Array, scan: Scan, labels: tuple[Label, ...]) -> Labels:
+        """Masks in the colours of their structures; the truth that is drawn over both in one of its own."""
+        if name == TRUTH and self.layers:
             labels = tuple(Label(int(i), f"{name}: label {i}", COLOUR) for i in np.unique(data) if i)
         mask = Mask(data, scan.grid, labels, scan.header)
         pixels, attributes, _ = mask_layer_data(mask, scan, f"{name} · {scan.stem}")
@@ -124,18 +133,17 @@ class BeforeAfter(QObject):
     def _on_comparison(self) -> None:
         """Another result is shown, or none: these masks would lie over it."""
         shown = self._comparison.shown
-        if self.layers and (shown is None or shown.coarse is not self.layers[WHENS[0]]):
+        if self.layers and (shown is None or shown.coarse is not next(iter(self.layers.values()))):
             self._take_away()
 
-    def _go_to(self) -> None:
+    def _go_to(self, left: Labels, right: Labels) -> None:
         """To the slice on which the two differ most."""
-        before, after = (np.asarray(self.layers[when].data) for when in WHENS)
-        differs = np.argwhere(before != after)
+        differs = np.argwhere(np.asarray(left.data) != np.asarray(right.data))
         if not len(differs) or self._viewer.dims.ndisplay != 2:
             return
         slices, counts = np.unique(differs[:, 0], return_counts=True)
         most = differs[differs[:, 0] == slices[np.argmax(counts)]]
-        go_to(self._viewer, self.layers["after"], most.mean(axis=0).round().tolist())
+        go_to(self._viewer, right, most.mean(axis=0).round().tolist())
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -161,17 +169,29 @@ class BeforeAfter(QObject):
 
 def _reading(folder: Path, case: str, scan: Scan) -> Work:
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
-        judged = next((found for found in Verdict.read(folder).cases if found.case == case), None)
+        verdict = Verdict.read(folder)
+        judged = next((found for found in verdict.cases if found.case == case), None)
         if judged is None:
             raise InputError(f"The round did not judge {case}.", "Choose a case of its verdict.")
-        files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS}
-        files |= {TRUTH: _truth(folder, Path(judged.truth))}
+        truth = {TRUTH: _truth(folder, Path(judged.truth))}
+        files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS} | truth
+        if verdict.alone:
+            files = truth | {NEW: mask_file(folder, case, "after", "rendered")}
         found = {name: open_mask(path) for name, path in files.items()}
         if not all(mask.grid.same_as(scan.grid) for mask in found.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
-        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}
+        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}, _labels(folder)
 
     return work
+
+
+def _labels(folder: Path) -> tuple[Label, ...]:
+    """The structures of the round's models, as far as the base model is still there."""
+    plan = Plan.read(folder)
+    known: tuple[LabelEntry, ...] = ()
+    with suppress(MorseError):
+        known = zoo.find(plan.model).card.labels
+    return tuple(Label(x.id, x.name, x.color, x.code) for x in (*known, *plan.new_labels))
 
 
 def _truth(folder: Path, said: Path) -> Path:

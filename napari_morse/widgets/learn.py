@@ -10,12 +10,16 @@ from qtpy.QtWidgets import QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_morse import zoo
 from napari_morse.session.learn import Candidate, Choice, candidates
+from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
+from napari_morse.session.learn.round import GOING_ON
 from napari_morse.session.project import WORDS
-from napari_morse.widgets.learner import GOING_ON, Followed, Learner
+from napari_morse.widgets.learn_work import Followed
+from napari_morse.widgets.learner import Learner
 from napari_morse.widgets.parts.learn_bar import LearnBar
 from napari_morse.widgets.parts.learn_cases import LearnCases, counted
 from napari_morse.widgets.parts.learn_choice import LearnChoice
 from napari_morse.widgets.parts.learn_curves import LearnCurves
+from napari_morse.widgets.parts.learn_new import LearnNew
 from napari_morse.widgets.parts.learn_result import LearnResult
 from napari_morse.widgets.parts.learn_story import LINES
 from napari_morse.widgets.parts.text import RESEARCH_ONLY, Elided, Note
@@ -31,6 +35,7 @@ ENDS = {
     "ready": "The training was made ready and has not begun.",
     "cancelled": "Cancelled; nothing was kept.",
 }
+TRY = "Go on tries again, from the last checkpoint where there is one; Start begins another round."
 
 
 class LearnTab(QWidget):
@@ -50,10 +55,12 @@ class LearnTab(QWidget):
         self._found: list[Candidate] = []
         self._project: object = None
         self._said: object = None
+        self._known: dict[str, set[int]] = {}
+        """Label ids of the models, by name."""
         self.about, self.missing, self.sizes = Note(parent=self), Elided(parent=self), Elided(parent=self)
         self.cases, self.choice, self.bar = LearnCases(self), LearnChoice(self), LearnBar(self)
-        self.curves, self.result = LearnCurves(self), LearnResult(self)
-        self.log = QPlainTextEdit(self)
+        self.new, self.curves, self.result = LearnNew(self), LearnCurves(self), LearnResult(self)
+        self.recipe, self.log = Note(parent=self), QPlainTextEdit(self)
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(LINES)
         self.log.setToolTip("What the training has said.")
@@ -72,7 +79,8 @@ class LearnTab(QWidget):
         body = QVBoxLayout(self)
         body.setContentsMargins(4, 4, 4, 4)
         parts = (
-            self.about, self.missing, self.cases, self.sizes, self.choice, self.bar, self.curves, self.log, self.result,
+            self.about, self.missing, self.cases, self.sizes, self.choice, self.new, self.bar, self.recipe,
+            self.curves, self.log, self.result,
         )  # fmt: skip
         for widget in parts:
             body.addWidget(widget)
@@ -83,7 +91,9 @@ class LearnTab(QWidget):
         learner = self.learner
         learner.changed.connect(self._on_learner)
         learner.told.connect(self._on_told)
+        learner.structures.changed.connect(self._say)
         learner.host.changed.connect(self._on_host)
+        self.new.changed.connect(self._say)
         self.cases.changed.connect(self._say)
         self.choice.changed.connect(self._say)
         self.bar.start.clicked.connect(self.start)
@@ -104,8 +114,13 @@ class LearnTab(QWidget):
         """Begin a round with what is chosen."""
         if not self._blocked:
             choice = self.choice
-            base, name = choice.base.currentText(), choice.name.text().strip()
-            self.learner.start(Choice(base, name, self.cases.ticked, choice.settings, choice.leave_one_out))
+            names, whole = self.learner.structures.names(), not choice.model and choice.whole
+            self.learner.start(
+                Choice(
+                    choice.model, choice.name.text().strip(), self.cases.ticked, choice.settings,
+                    choice.leave_one_out, self.new.on, names, whole,
+                )
+            )  # fmt: skip
 
     # What is so now
 
@@ -121,9 +136,13 @@ class LearnTab(QWidget):
         self._offer()
         self._say()
         self._show_story()
+        if self.isVisible():
+            self.learner.structures.look(case.id for case in self._found if not (case.held_out or case.missing))
 
     def _offer(self) -> None:
-        names = [info.name for info in zoo.available()]
+        models = zoo.available()
+        self._known = {info.name: {entry.id for entry in info.card.labels} for info in models}
+        names = [info.name for info in models]
         chosen = self.learner.segment.model.currentText()
         first = chosen if chosen in names else next(iter(names), "")
         self.choice.offer(names, [*names, *(info.name for info in zoo.broken())], first)
@@ -134,7 +153,19 @@ class LearnTab(QWidget):
         line, more = counted([case for case in self._found if case.id in ticked])
         self.sizes.say(line, more)
         self.sizes.setVisible(bool(line))
+        self.new.tell(self._new_structures(), len(ticked), anew=not self.choice.model)
         self._follow()
+
+    def _new_structures(self) -> dict[str, list[str]]:
+        """Names of the ticked cases by structures that the base model does not know, as far as they were read."""
+        look, known = self.learner.structures, self._known.get(self.choice.model, set())
+        ticked, names = set(self.cases.ticked), look.names()
+        holding: dict[int, list[str]] = {}
+        for case in self._found:
+            for number in look.found[case.id].ids if case.id in ticked and case.id in look.found else ():
+                if number not in known:
+                    holding.setdefault(number, []).append(case.name)
+        return {names.get(number, f"label {number}"): cases for number, cases in sorted(holding.items())}
 
     @property
     def _judges(self) -> list[Candidate]:
@@ -163,7 +194,17 @@ class LearnTab(QWidget):
         if self.learner.host.project is not None and not self.learner.blocked and not self.cases.ticked:
             trainable = any(not case.held_out for case in self._found)
             return "Tick a case to train on." if trainable else NO_CASES
-        return self.learner.blocked or self.choice.blocked
+        return self.learner.blocked or self.choice.blocked or self._blocked_by_new
+
+    @property
+    def _blocked_by_new(self) -> str:
+        base = self.choice.model
+        for name, cases in self._new_structures().items() if base else ():
+            if not self.new.on:
+                return f"{cases[0]} holds {name}, which {base} does not know: let it learn that, or untick the case."
+            if self.choice.settings.what == "head":
+                return f"A head alone cannot learn {name}: {HEAD_LEARNS_NONE[0].lower()}{HEAD_LEARNS_NONE[1:]}"
+        return ""
 
     def _follow(self) -> None:
         """The buttons, the line, the verdict."""
@@ -181,6 +222,7 @@ class LearnTab(QWidget):
         self.bar.stays.setChecked(learner.stays)
         self.choice.lock("The choices are fixed while a round runs." if learner.doing or learner.alive else "")
         self.cases.setEnabled(not (learner.doing or learner.alive))
+        self.new.lock(bool(learner.doing or learner.alive))
         self._show_result(now)
 
     def _show_result(self, now: Followed | None) -> None:
@@ -214,7 +256,7 @@ class LearnTab(QWidget):
         decided = None if now is None else (now.round.folder, now.decision)
         if decided != self._said:
             self._said = decided
-            self.choice.renew()
+            self.choice.renew(kept=now is not None and now.decision == "kept")
             self._offer()
         self._follow()
 
@@ -226,6 +268,7 @@ class LearnTab(QWidget):
     def _show_story(self) -> None:
         now = self.learner.now
         self.log.setVisible(now is not None and bool(now.story.lines))
+        self.recipe.say("" if now is None else now.story.why)
         if now is None:
             self.curves.hide()
             return
@@ -248,6 +291,7 @@ class LearnTab(QWidget):
         self._look.stop()
         self.learner.changed.disconnect(self._on_learner)
         self.learner.told.disconnect(self._on_told)
+        self.learner.structures.changed.disconnect(self._say)
         self.learner.host.changed.disconnect(self._on_host)
 
 
@@ -259,4 +303,4 @@ def _end(now: Followed | None) -> str:
     """What became of the last round, where its verdict does not say it."""
     if now is None or now.state == "done":
         return ""
-    return f"The training failed: {now.story.trouble}" if now.state == "failed" else ENDS.get(now.state, "")
+    return f"The training failed: {now.story.trouble}\n{TRY}" if now.state == "failed" else ENDS.get(now.state, "")

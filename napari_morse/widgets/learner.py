@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.session.learn import Choice, Round, prepare, rounds
-from napari_morse.session.learn.round import Decision, State
-from napari_morse.training.tuning.verdict import Verdict
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.session.learn import Choice, Round
+from napari_morse.session.learn.round import GOING_ON
 from napari_morse.widgets.before_after import BeforeAfter
-from napari_morse.widgets.parts.learn_curves import plotting
-from napari_morse.widgets.parts.learn_story import Story
+from napari_morse.widgets.learn_work import Followed, beginning, deciding, finding
 from napari_morse.widgets.project_host import ProjectHost
 from napari_morse.widgets.segment import SegmentTab
-from napari_morse.widgets.workers import JobRunner, Tell, Work
+from napari_morse.widgets.structures_look import StructuresLook
+from napari_morse.widgets.workers import JobRunner, Work
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,26 +27,8 @@ if TYPE_CHECKING:
 BEAT, SOON = 300, 100
 """Milliseconds between two looks at a round that runs, and at one that is being cancelled."""
 ALIVE = ("running", "paused")
-GOING_ON = ("stopped", "ready")
-"""States from which a round can go on."""
 
 Doing = Literal["", "preparing", "keeping", "discarding", "rolling back"]
-
-
-@dataclass
-class Followed:
-    """A round and what is known of it."""
-
-    round: Round
-    story: Story = field(default_factory=Story)
-    state: State = "ready"
-    verdict: Verdict | None = None
-    decision: Decision = ""
-
-    def read_end(self) -> None:
-        """Take the verdict and the decision from the disk."""
-        self.decision = self.round.decision
-        self.verdict = self.round.verdict if self.state == "done" else None
 
 
 class Learner(QObject):
@@ -78,6 +58,7 @@ class Learner(QObject):
         self.host, self.segment = host, segment
         self.before_after = BeforeAfter(viewer, host, segment, self)
         self.finder, self.runner = JobRunner("morse-rounds", self), JobRunner("morse-learn", self)
+        self.structures = StructuresLook(host, self)
         self.now: Followed | None = None
         self.doing: Doing = ""
         self.asked = ""
@@ -99,7 +80,7 @@ class Learner(QObject):
     @property
     def runners(self) -> tuple[JobRunner, ...]:
         """All that run something beside the window."""
-        return self.finder, self.runner, self.before_after.runner
+        return self.finder, self.runner, self.before_after.runner, self.structures.runner
 
     @property
     def stop_events(self) -> tuple[Event, ...]:
@@ -139,7 +120,7 @@ class Learner(QObject):
             self.host.corrected.compare()
         self.host.save()
         self.doing = "preparing"
-        self._waiting = partial(self._run, _beginning(project.places.folder, project.reader, choice))
+        self._waiting = partial(self._run, beginning(project.places.folder, project.reader, choice))
         self.changed.emit()
         self._when_saved()
 
@@ -168,7 +149,7 @@ class Learner(QObject):
 
     def _resume(self, now: Followed) -> None:
         try:
-            now.round.start(resume=now.state == "stopped")
+            now.round.start(resume=now.state != "ready")
         except MorseError as error:
             show_error(str(error))
             return
@@ -187,8 +168,8 @@ class Learner(QObject):
     def _ask(self, word: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except OSError as error:
-            show_error(f"The training cannot be reached: {error.strerror}. Look whether the project's disk is there.")
+        except MorseError as error:
+            show_error(str(error))
             return
         self.asked = word
         self._timer.setInterval(SOON if word == "cancelling" else BEAT)
@@ -254,7 +235,7 @@ class Learner(QObject):
         if project is None or now is None or self.doing or self.runner.busy:
             return
         self.doing = doing
-        self.runner.start(_deciding(now.round, project.reader, act))
+        self.runner.start(deciding(now.round, project.reader, act))
         self.changed.emit()
 
     def show_case(self, case: str) -> None:
@@ -316,7 +297,7 @@ class Learner(QObject):
 
     def _find(self) -> None:
         if not self.finder.busy and self._place is not None:
-            self.finder.start(_finding(self._place))
+            self.finder.start(finding(self._place))
 
     def _on_found(self, found: tuple[Path, Followed | None]) -> None:
         place, followed = found
@@ -351,6 +332,7 @@ class Learner(QObject):
         self.host.changed.disconnect(self._on_host)
         self.host.saver.changed.disconnect(self._when_saved)
         self.before_after.close_down()
+        self.structures.close_down()
         self._leave()
         self._place = None
 
@@ -359,39 +341,3 @@ class Learner(QObject):
         now, self.now = self.now, None
         if now is not None:
             now.round.leave()
-
-
-def _beginning(folder: Path, reader: str, choice: Choice) -> Work:
-    def work(_tell: Tell, cancelled: Callable[[], bool]) -> Round:
-        if any(found.alive for found in rounds(folder)):
-            raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
-        plotting()  # quick from here on, when the first curve is drawn
-        made = prepare(folder, reader, choice, cancelled)
-        if cancelled():
-            made.remove()
-            raise CancelledError
-        made.start()
-        return made
-
-    return work
-
-
-def _deciding(now: Round, reader: str, act: Callable[[Round, str], str | None]) -> Work:
-    return lambda _tell, _cancelled: act(now, reader)
-
-
-def _finding(folder: Path) -> Work:
-    """The last round, with all that it has told; an hour of it takes too long for the window's thread."""
-
-    def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
-        found = rounds(folder)
-        if not found:
-            return folder, None
-        plotting()
-        followed = Followed(found[-1])
-        followed.story.feed(followed.round.history())
-        followed.state = followed.round.state
-        followed.read_end()
-        return folder, followed
-
-    return work

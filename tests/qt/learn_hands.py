@@ -15,9 +15,18 @@ from napari_morse.session.learn.gather import Choice, prepare
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.training.tuning import process
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.verdict import CaseVerdict, Figures, Verdict, mask_file, sentence, tested
+from napari_morse.training.tuning.verdict import (
+    CaseVerdict,
+    Figures,
+    Verdict,
+    mask_file,
+    sentence,
+    sentence_alone,
+    tested,
+)
 from tests.fakes import FakeEngine
 from tests.qt.conftest import add_dock
+from tests.qt.test_dock_run import press
 from tests.qt.test_project_window import SHAPE, scans
 
 BASE = "hippocampus-3d"
@@ -77,6 +86,8 @@ class FakeRuns:
         process.want(made.folder, "go")
         (made.folder / "alive").touch()
         self.begun.append((made, resume))
+        if resume:
+            tell(made, "again")
         tell(made, "begun", pid=1)
 
 
@@ -113,18 +124,20 @@ def finish(made, model=True):
     for number, source in enumerate(plan.held_out):
         gain = 0.02 * (number + 1)
         both = {"before": figures(0.8, 1.2), "after": figures(0.8 + gain, 1.0)}
+        if plan.anew is not None:
+            del both["before"]
         shown = {f"{when} {stage}": both[when] for when in both for stage in ("rendered", "coarse")}
         cases.append(CaseVerdict(case=source.name, truth=str(source.labels), figures=shown))
         ball(mask_file(made.folder, source.name, "before", "rendered"), 4)
         ball(mask_file(made.folder, source.name, "after", "rendered"), 5)
-    p = tested(cases)
-    verdict = Verdict(
-        model=plan.name, digest="1" * 64, parent=plan.model, parent_digest="0" * 64, ids=(1, 2),
-        cases=tuple(cases), p=p,
-        samples={"colin27_left_hippocampus": 0.981, "colin27_right_hippocampus": 0.993}, sentence=sentence(cases, p),
-    )  # fmt: skip
+    told = {"model": plan.name, "digest": "1" * 64, "parent": plan.model, "ids": (1, 2), "cases": tuple(cases)}
+    if plan.anew is not None:
+        verdict = Verdict(**told, parent_digest="", p={}, sentence=sentence_alone(cases))
+    else:
+        p, samples = tested(cases), {"colin27_left_hippocampus": 0.981, "colin27_right_hippocampus": 0.993}
+        verdict = Verdict(**told, parent_digest="0" * 64, p=p, samples=samples, sentence=sentence(cases, p))
     if model:
-        loaded = zoo.load(plan.model)
+        loaded = zoo.load(plan.model or BASE)
         fields = ModelCard.model_dump(loaded.card) | {"name": plan.name, "version": loaded.card.version + 1}
         save_model(made.folder / "model", fields, loaded.net.tensors())
     verdict.write(made.folder)
@@ -133,10 +146,25 @@ def finish(made, model=True):
     return verdict
 
 
-def over(tmp_path, project, told=halfway, model=True):
-    """A round that came to its end before any window was open."""
+WHY = "Fitted to 4 cases: volumes at 1 × 1.5 × 2 mm, windows of 16 × 24 × 16 voxels; 1500 steps."
+
+
+def fitting(made, steps=40, total=1500):
+    """What a new model's run tells."""
+    tell(made, "fitted", text=WHY)
+    tell(made, "log", text=WHY)
+    tell(made, "prepared", steps=total, resumed=False, seconds=725.0)
+    for step in range(1, steps + 1):
+        tell(made, "step", step=step, loss=1 / step, left=float(total - step))
+    if steps:
+        tell(made, "check", step=steps, dice=0.7, hd95=3.0)
+
+
+def over(tmp_path, project, told=halfway, model=True, base=BASE):
+    """A round that came to its end before any window was open; without a ``base`` it made a new model."""
     chosen = tuple(case.id for case in project.cases() if not case.held_out)
-    made = prepare(tmp_path / "study", "AB", Choice(BASE, f"{BASE}-tuned-1", chosen, TuneSettings(what="all")))
+    name = f"{base}-tuned-1" if base else "new-model-1"
+    made = prepare(tmp_path / "study", "AB", Choice(base, name, chosen, TuneSettings(what="all")))
     made.start()
     told(made, 100)
     return made, finish(made, model)
@@ -148,3 +176,27 @@ def row(table, text):
 
 def check(table, text, on):
     table.item(row(table, text), 0).setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+
+
+def begin(qtbot, dock):
+    """Press Start; the round."""
+    press(qtbot, dock.learn.bar.start)
+    qtbot.waitUntil(lambda: dock.learner.alive, timeout=20000)
+    return dock.learner.now.round
+
+
+def held(dock):
+    return [case.id for case in dock.host.project.cases() if case.held_out]
+
+
+def usable(dock):
+    return [case.id for case in dock.host.project.cases() if not case.held_out]
+
+
+def state(qtbot, dock, wanted):
+    qtbot.waitUntil(lambda: dock.learner.now is not None and dock.learner.now.state == wanted, timeout=10000)
+
+
+def reopened(viewer, qtbot, dock, tmp_path):
+    viewer.window.remove_dock_widget(dock)
+    return opened(viewer, qtbot, Project.open(tmp_path / "study", reader="AB"))

@@ -16,6 +16,7 @@ from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.alone import LearnAlone
 from napari_morse.widgets.parts.learn_story import Story
 from tests.qt import learn_hands as hands
+from tests.qt.learn_hands import begin, held, reopened, state, usable
 from tests.qt.test_dock_looks import controls, cut
 from tests.qt.test_dock_run import messages, press
 
@@ -38,25 +39,6 @@ def project(tmp_path):
 @pytest.fixture
 def dock(viewer, qtbot, project, runs):
     return hands.opened(viewer, qtbot, project)
-
-
-def begin(qtbot, dock):
-    """Press Start; the round."""
-    press(qtbot, dock.learn.bar.start)
-    qtbot.waitUntil(lambda: dock.learner.alive, timeout=20000)
-    return dock.learner.now.round
-
-
-def held(dock):
-    return [case.id for case in dock.host.project.cases() if case.held_out]
-
-
-def usable(dock):
-    return [case.id for case in dock.host.project.cases() if not case.held_out]
-
-
-def state(qtbot, dock, wanted):
-    qtbot.waitUntil(lambda: dock.learner.now is not None and dock.learner.now.state == wanted, timeout=10000)
 
 
 # What is offered
@@ -171,10 +153,14 @@ def test_a_round_that_cannot_be_made_says_why_and_leaves_nothing(dock, qtbot, ru
     dock.host.go(first)
     qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == first, timeout=20000)
     dock.host.corrected.layer.data[0, 0, 0] = 9
+    dock.learn.new.box.setChecked(False)
     press(qtbot, dock.learn.bar.start)
     qtbot.waitUntil(lambda: any("holds the label 9" in text for text in messages()), timeout=20000)
-    qtbot.waitUntil(dock.learn.bar.start.isEnabled, timeout=5000)
-    assert rounds(tmp_path / "study") == [] and not runs.begun
+    qtbot.waitUntil(lambda: "holds label 9" in dock.learn.bar.start.toolTip(), timeout=20000)
+    assert rounds(tmp_path / "study") == [] and not runs.begun and not dock.learner.doing
+
+
+# While it runs
 
 
 def test_curves_bar_and_log_follow_what_is_told(dock, qtbot, runs):
@@ -243,11 +229,6 @@ def test_a_round_that_failed_says_why(dock, qtbot, runs):
 
 
 # Closing, and found again
-
-
-def reopened(viewer, qtbot, dock, tmp_path):
-    viewer.window.remove_dock_widget(dock)
-    return hands.opened(viewer, qtbot, Project.open(tmp_path / "study", reader="AB"))
 
 
 def test_a_round_outlives_the_dock_and_is_found_again(viewer, dock, qtbot, runs, tmp_path):

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from napari_morse import zoo
-from napari_morse.config import NAME, ModelCard
-from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.io import save_mask
-from napari_morse.io.mask_store import pixel_digest
+from napari_morse.config import NAME, LabelEntry, ModelCard
+from napari_morse.errors import InputError
+from napari_morse.session.learn.copied import Copied, UnknownLabelError, copied
 from napari_morse.session.learn.round import Round, rounds
-from napari_morse.session.predicted import kept_prediction
 from napari_morse.session.project import Case, Project
-from napari_morse.session.report.masks import load_masks
-from napari_morse.training.tuning.plan import Plan, check_apart
+from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
+from napari_morse.training.tuning.plan import Anew, Plan, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import UNREVIEWED, Source, digests
-from napari_morse.types import Array, Mask, Roi, Scan
+from napari_morse.training.tuning.source import Source, digests
 
+HEAD_LEARNS_NONE = "Train head and decoder, or everything."
 LEARNED_FROM = ("accepted", "corrected")
 """Statuses of cases whose whole mask a person stands for."""
 
@@ -63,7 +59,7 @@ class Choice:
     Parameters
     ----------
     model
-        Name of the base model.
+        Name of the base model; empty: none, a new model learns what the masks hold, and nothing else.
     name
         Of the new one.
     cases
@@ -72,6 +68,12 @@ class Choice:
         Of the run.
     leave_one_out
         Judge by the training cases, each by a model that was tuned without it.
+    learn_new
+        Learn structures of the masks that the base model does not know; else a case with one is refused.
+    names
+        Of such structures, by id; without one ``label 3``.
+    whole
+        A new model is trained for as many steps as suit the cases, whatever the settings' minutes.
     """
 
     model: str
@@ -79,6 +81,9 @@ class Choice:
     cases: tuple[str, ...]
     settings: TuneSettings
     leave_one_out: bool = False
+    learn_new: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -98,13 +103,16 @@ def _candidate(case: Case, blind: AbstractSet[str]) -> Candidate | None:
 
 
 def new_name(base: str) -> str:
-    """A name that no model has yet for one tuned from ``base``: ``base-tuned-1``, ``base-tuned-2`` and so on."""
-    stem = base.rpartition("-tuned-")[0] or base
+    """A name that no model has yet for one tuned from ``base``: ``base-tuned-1``, ``base-tuned-2`` and so on.
+
+    Without a base ``new-model-1``, ``new-model-2``.
+    """
+    stem = f"{(base.rpartition('-tuned-')[0] or base)[:50]}-tuned" if base else "new-model"
     taken = {info.name.casefold() for info in zoo.available()} | {info.name.casefold() for info in zoo.broken()}
     number = 1
-    while f"{stem}-tuned-{number}".casefold() in taken:
+    while f"{stem}-{number}".casefold() in taken:
         number += 1
-    return f"{stem[:50]}-tuned-{number}"
+    return f"{stem}-{number}"
 
 
 def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], bool] = lambda: False) -> Round:
@@ -124,27 +132,45 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     Raises
     ------
     InputError
-        No case is left to train on, one cannot be read, holds a label that the model does not know, or would be on
-        both sides.
+        No case is left to train on, one cannot be read, holds a label that the model does not know and shall not
+        learn, or would be on both sides.
     """
     if not re.fullmatch(NAME, choice.name):
         raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
-    card = zoo.find(choice.model).card
+    card = zoo.find(choice.model).card if choice.model else None
     with Project.open(folder, reader=reader, read_only=True) as project:
         made = Round.make(folder)
         try:
-            chosen = [case for case in project.cases() if case.id in choice.cases]
-            blind = set(project.to_read())
-            held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
-            sources = [_kept(project, case, made.folder, card, cancelled) for case in chosen]
-            judges = [source for case in held if (source := _judge(project, case, made.folder, card, cancelled))]
-            plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
+            plan = _gathered(project, made, choice, reader, card, cancelled)
             check_apart(plan, card)
             plan.write(made.folder)
         except BaseException:
             made.remove()
             raise
     return made
+
+
+def _gathered(
+    project: Project, made: Round, choice: Choice, reader: str, card: ModelCard | None, cancelled: Callable[[], bool]
+) -> Plan:
+    chosen = [case for case in project.cases() if case.id in choice.cases]
+    known = None if choice.learn_new or card is None else _known_to(card)
+    found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
+    new = _new(choice, card, found)
+    blind = set(project.to_read())
+    held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
+    judged = _known_to(card) | {entry.id for entry in new}
+    judges = [source for case in held if (source := _judge(project, case, made.folder, judged, cancelled))]
+    sources = [each.source for each in found]
+    if not sources:
+        raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
+    if card is None:
+        return Plan(
+            model="", name=choice.name, by=reader, train=tuple(sources), held_out=tuple(judges), new_labels=new,
+            settings=choice.settings, anew=Anew(whole=choice.whole),
+        )  # fmt: skip
+    plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
+    return plan.model_copy(update={"new_labels": new})
 
 
 def _unusable(case: Case, blind: AbstractSet[str]) -> bool:
@@ -157,8 +183,6 @@ def _plan(
     card: ModelCard,
 ) -> Plan:  # fmt: skip
     """Cases that the base model was trained on already are replayed, the others are new."""
-    if not sources:
-        raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
     known = set(card.tuned.trained) if card.tuned else set()
     by_digest = dict(zip(digests(sources, len(card.channels)), sources, strict=True))
     before = dict(zip(digests(earlier, len(card.channels)), earlier, strict=True))
@@ -196,57 +220,34 @@ def _moved(project: Project, folder: Path, source: Source) -> Source:
     return source.model_copy(update=told)
 
 
-class UnknownLabelError(InputError):
-    """A mask holds a label that the model does not know."""
+def _known_to(card: ModelCard | None) -> set[int]:
+    return set() if card is None else {entry.id for entry in card.labels}
 
 
-def _judge(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source | None:
-    """As `_kept`; None where the truth has structures that the model does not know: it judges other models."""
+def _new(choice: Choice, card: ModelCard | None, found: Sequence[Copied]) -> tuple[LabelEntry, ...]:
+    """Structures of the masks that the base model does not know."""
+    ids = sorted({number for each in found for number in each.ids} - _known_to(card))
+    if card is None and found and not ids:
+        raise InputError("The masks of these cases hold no structure.", "Draw some, or tick other cases.")
+    if card is not None and ids and choice.settings.what == "head":
+        raise InputError("A head alone cannot learn a new structure.", HEAD_LEARNS_NONE)
+    return _entries(choice, ids, () if card is None else card.labels)
+
+
+def _entries(choice: Choice, ids: Sequence[int], taken: Sequence[LabelEntry]) -> tuple[LabelEntry, ...]:
+    if ids and (ids[-1] > LARGEST_ID or len(ids) + len(taken) > CLASSES):
+        raise InputError(
+            f"The masks hold {len(ids) + len(taken)} labels, the largest {ids[-1]}.",
+            f"A model tells at most {CLASSES} apart, none above {LARGEST_ID}: renumber them, or leave cases out.",
+        )
+    return entries([(number, choice.names.get(number, "")) for number in ids], taken)
+
+
+def _judge(
+    project: Project, case: Case, folder: Path, known: AbstractSet[int], cancelled: Callable[[], bool]
+) -> Source | None:
+    """The case, copied; None where its truth has structures that the model will not know: it judges other models."""
     try:
-        return _kept(project, case, folder, card, cancelled)
+        return copied(project, case, folder, known, cancelled).source
     except UnknownLabelError:
         return None
-
-
-def _kept(project: Project, case: Case, folder: Path, card: ModelCard, cancelled: Callable[[], bool]) -> Source:
-    """A case's mask, copied into the round, and what of it was reviewed."""
-    if cancelled():
-        raise CancelledError
-    masks = load_masks(project, case)
-    data = masks.truth if case.held_out else (masks.final[1] if masks.final is not None else None)
-    if data is None:
-        raise InputError(f"{case.stem} has no mask to learn from.", "Open it and correct or accept its mask.")
-    known = {0, *(entry.id for entry in card.labels)}
-    stray = sorted(set(np.unique(data).tolist()) - known)
-    if stray:
-        raise UnknownLabelError(
-            f"{case.stem} holds the label {stray[0]}, which the model {card.name!r} does not know.",
-            "Train a new model from your labels, or leave the case out.",
-        )
-    labels = folder / "labels" / f"{case.id}.nii.gz"
-    labels.parent.mkdir(parents=True, exist_ok=True)
-    save_mask(Mask(data, masks.scan.grid, ()), labels)
-    codes = None if case.held_out else _codes(project, case, masks.scan, folder)
-    return Source(
-        name=case.id, scan=project.scan_of(case.id), labels=labels, patient=case.patient or case.id, codes=codes
-    )
-
-
-def _codes(project: Project, case: Case, scan: Scan, folder: Path) -> Path | None:
-    """Where a run read a region only, nobody looked outside of it."""
-    try:
-        found = kept_prediction(scan, pixel_digest(scan.data), project.folder_of(case.id))
-    except MorseError:
-        return None
-    if found is None or found.roi is None:
-        return None
-    path = folder / "reviewed" / f"{case.id}.nii.gz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_mask(Mask(_outside(scan.grid.shape, found.roi), scan.grid, ()), path)
-    return path
-
-
-def _outside(shape: tuple[int, ...], roi: Roi) -> Array:
-    codes = np.full(shape, UNREVIEWED, np.uint8)
-    codes[roi.slices] = 0
-    return codes

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_morse import zoo
-from napari_morse.errors import InputError
+from napari_morse.errors import InputError, MorseError
 from napari_morse.io.atomic import write_text
 from napari_morse.training.tuning import process
 from napari_morse.training.tuning.plan import PLAN, Plan
@@ -33,7 +33,9 @@ _left: list[subprocess.Popen[bytes]] = []
 """Processes that nobody follows: one that has ended counts as running until it is asked."""
 
 State = Literal["ready", "running", "paused", "stopped", "done", "cancelled", "failed"]
-"""``stopped``: its process is gone without having come to an end; it can go on."""
+"""``stopped``: its process is gone without having come to an end; it can go on, as one that ``failed`` can."""
+GOING_ON: tuple[State, ...] = ("ready", "stopped", "failed")
+"""States from which a round can go on."""
 Decision = Literal["", "kept", "discarded", "rolled_back"]
 
 
@@ -85,7 +87,7 @@ class Round:
     # The process
 
     def start(self, resume: bool = False) -> None:
-        """Begin, or go on from the last checkpoint; the process outlives this window.
+        """Begin, or go on from the last checkpoint where there is one; the process outlives this window.
 
         Raises
         ------
@@ -97,17 +99,24 @@ class Round:
         process.want(self.folder, "go")
         (self.folder / process.PID).unlink(missing_ok=True)  # of a process that is gone
         self._cancelled_at = None
-        words = [sys.executable, "-m", "napari_morse.training.tuning.process", str(self.folder.resolve())]
         try:
-            with (self.folder / "errors.txt").open("ab") as errors:
-                self._process = subprocess.Popen(  # noqa: S603 (our own program)
-                    [*words, *(["--resume"] if resume else [])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    stderr=errors, start_new_session=True, cwd=self.folder,
-                )  # fmt: skip
+            if resume:
+                _append(self.folder, {"event": "again"})  # whatever end it had is none from here on
+            self._process = self._begun(resume)
         except OSError as error:
             raise InputError(
-                f"The training could not be started: {error.strerror}.", "Close other programs."
+                f"The training could not be started: {error.strerror}.", "Close other programs, or make space."
             ) from error
+        with suppress(MorseError):  # the process says so, too, but another window may look before it can
+            process.note_pid(self.folder, self._process.pid)
+
+    def _begun(self, resume: bool) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "napari_morse.training.tuning.process", str(self.folder.resolve())]
+        with (self.folder / "errors.txt").open("ab") as errors:
+            return subprocess.Popen(  # noqa: S603 (our own program)
+                [*words, *(["--resume"] if resume else [])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=errors, start_new_session=True, cwd=self.folder,
+            )  # fmt: skip
 
     @property
     def alive(self) -> bool:
@@ -234,9 +243,18 @@ class Round:
         shutil.rmtree(self.folder / "model", ignore_errors=True)
 
     def roll_back(self, by: str) -> str:
-        """Note that the model that was tuned from is used again; its name. The kept version stays in the library."""
+        """Note that the model that was tuned from is used again; its name. The kept version stays in the library.
+
+        Raises
+        ------
+        InputError
+            The new model was tuned from none.
+        """
+        parent = self.plan.model
+        if not parent:
+            raise InputError("A new model has no base model to go back to.", "Choose another in the Segment tab.")
         self._decide("rolled_back", by)
-        return self.plan.model
+        return parent
 
     def _decide(self, what: Decision, by: str) -> None:
         said = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_morse.training.tuning.judging import judged
 from napari_morse.training.tuning.plan import Plan
 from napari_morse.training.tuning.source import Source
-from napari_morse.training.tuning.verdict import Verdict, sentence, tested
+from napari_morse.training.tuning.verdict import WHENS, Verdict, sentence, sentence_alone, tested
 
 
 def truth_of(folder: Path, source: Source) -> Path:
@@ -26,8 +26,10 @@ def rederived(folder: Path) -> Verdict:
     """
     said = Verdict.read(folder)
     places = [(source.name, truth_of(folder, source)) for source in Plan.read(folder).judges]
-    cases = judged(folder, places, said.ids)
+    cases = judged(folder, places, said.ids, ("after",) if said.alone else WHENS)
     known = {case.case: case.truth for case in said.cases}
     cases = tuple(case.model_copy(update={"truth": known.get(case.case, case.truth)}) for case in cases)
+    if said.alone:
+        return said.model_copy(update={"cases": cases, "sentence": sentence_alone(cases)})
     p = tested(cases)
-    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out)})
+    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out, said.new)})

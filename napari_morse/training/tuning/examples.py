@@ -59,7 +59,7 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
     case = load_case(source.scan, source.labels, ids, card.intensity, len(card.channels))
     if card.slice_axis is not None and 1 in case.labels.shape:
         raise InputError(f"{source.name} is a single slice, and tuning reads volumes.", "Leave it out.")
-    case, codes = _seen(case, _codes(source, case), card)
+    case, codes = _seen(case, codes_of(source, case), card)
     target = card.spacing
     if card.slice_axis is not None:
         axis = AXES[card.slice_axis]
@@ -82,7 +82,14 @@ def _seen(case: Case, codes: NDArray[np.uint8], card: ModelCard) -> tuple[Case, 
     return replace(case, image=image, labels=case.labels[box].copy(), others=others), codes[box].copy()
 
 
-def _codes(source: Source, case: Case) -> NDArray[np.uint8]:
+def codes_of(source: Source, case: Case) -> NDArray[np.uint8]:
+    """(X, Y, Z) what was reviewed of a case, on its own grid: one of the codes of `source` for each voxel.
+
+    Raises
+    ------
+    GeometryError
+        They do not lie on the scan's voxels.
+    """
     if source.codes is None:
         return np.zeros(case.labels.shape, np.uint8)
     mask = open_mask(source.codes)

@@ -43,21 +43,23 @@ def predict_all(
             told(f"{source.name}: predicted {'with the base model' if when == 'before' else 'with the new model'}")
 
 
-def judged(folder: Path, names: Sequence[tuple[str, Path]], ids: Sequence[int]) -> tuple[CaseVerdict, ...]:
-    """Figures of all cases, from the masks that lie in a run's folder and the truths.
+def judged(
+    folder: Path, names: Sequence[tuple[str, Path]], ids: Sequence[int], whens: Sequence[When] = WHENS
+) -> tuple[CaseVerdict, ...]:
+    """Figures of all cases, from the masks that lie in a run's folder, of ``whens``, and the truths.
 
     Raises
     ------
     InputError
         A mask is missing or damaged.
     """
-    return tuple(_judged(folder, name, truth, ids) for name, truth in names)
+    return tuple(_judged(folder, name, truth, ids, whens) for name, truth in names)
 
 
-def _judged(folder: Path, name: str, truth_file: Path, ids: Sequence[int]) -> CaseVerdict:
+def _judged(folder: Path, name: str, truth_file: Path, ids: Sequence[int], whens: Sequence[When]) -> CaseVerdict:
     truth = open_mask(truth_file)
     figures = {}
-    for when in WHENS:
+    for when in whens:
         for stage in STAGES:
             mask = open_mask(mask_file(folder, name, when, stage))
             figures[f"{when} {stage}"] = figures_of(mask.data, truth.data, truth.grid.spacing, ids)

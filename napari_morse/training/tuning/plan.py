@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_morse.config import NAME, LabelEntry, ModelCard
+from napari_morse.config import NAME, LabelEntry, ModelCard, Recipe
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.training.tuning.settings import TuneSettings
@@ -18,13 +19,40 @@ NEEDED = 1
 """Cases that a run needs to learn from."""
 
 
+class Fit(BaseModel):
+    """What fits the cases of a model that begins with nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Recipe
+    spacing: tuple[float, ...]
+    """mm of the model's axes."""
+    slice_axis: Literal["R", "A", "S"] | None = None
+    """Of a 2-D recipe."""
+    why: str
+    """A sentence."""
+    seconds: tuple[float, float] = (0.0, 0.0)
+    """Of a step, without and with the renderer, as timed."""
+
+
+class Anew(BaseModel):
+    """That a run begins with no model, and what is known of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    whole: bool = True
+    """As many steps as suit the cases, however long; else as many as fit into the settings' minutes."""
+    fit: Fit | None = None
+    """None before the run has read the cases."""
+
+
 class Plan(BaseModel):
     """One round of fine-tuning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    """Name or folder of the base model."""
+    """Name or folder of the base model; empty for a new model."""
     name: str = Field(pattern=f"^{NAME}$")
     """Of the new model."""
     by: str = Field("", max_length=200)
@@ -35,7 +63,9 @@ class Plan(BaseModel):
     """Cases of earlier rounds, replayed."""
     held_out: tuple[Source, ...] = ()
     new_labels: tuple[LabelEntry, ...] = ()
-    """Structures that the base model does not know."""
+    """Structures that the base model does not know; all, for a new model."""
+    anew: Anew | None = None
+    """None for a run that tunes a model."""
     leave_one_out: bool = False
     """Judge by the training cases: each by a model that was tuned without it. Takes as many times as long."""
     settings: TuneSettings = TuneSettings()
@@ -65,20 +95,21 @@ class Plan(BaseModel):
             raise InputError(f"{folder} holds no tuning run.", "Begin a new one.") from error
 
 
-def check_apart(plan: Plan, card: ModelCard) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def check_apart(plan: Plan, card: ModelCard | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Digests of what is trained on and of what judges, after looking that nothing and nobody is on both sides.
 
-    Also of earlier rounds: a case that once judged never trains, and one that trained never judges.
+    Also of earlier rounds: a case that once judged never trains, and one that trained never judges. A new model has no
+    card yet, and reads one image a case.
 
     Raises
     ------
     InputError
         A scan or a patient is on both sides; the message names the case.
     """
-    channels = len(card.channels)
+    channels = 1 if card is None else len(card.channels)
     seen = (*plan.train, *plan.earlier)
     trained, held = digests(seen, channels), digests(plan.held_out, channels)
-    before = card.tuned
+    before = None if card is None else card.tuned
     never_train = {*held, *(before.held_out if before else ())}
     never_judge = {*trained, *(before.trained if before else ())}
     _refuse(seen, trained, never_train, "judges the model, now or in an earlier round, and cannot be trained on")

@@ -4,9 +4,10 @@ What happens is appended to ``events.jsonl`` in the run's folder, a JSON object 
 read from ``wanted.txt`` there (``go``, ``pause``, ``cancel``) before every step. Both are files, so that a window can
 close, and another find the run again. ``pid.json`` says which process it is.
 
-Events, by ``event``: ``begun`` (pid), ``log`` (text), ``prepared`` (steps, resumed), ``check`` (step, dice, hd95 in mm,
-of held-out cases; step 0 is the base model), ``step`` (step, loss, left in s), ``paused``, ``going``, and one of
-``done`` (sentence, model), ``cancelled``, ``failed`` (text) at the end.
+Events, by ``event``: ``again`` (who lets a run go on says so before its process can), ``begun`` (pid), ``log`` (text),
+``fitted`` (text: which recipe a new model gets), ``prepared`` (steps, resumed; of a new model also seconds), ``check``
+(step, dice, hd95 in mm, of held-out cases; step 0 is the base model), ``step`` (step, loss, left in s), ``paused``,
+``going``, and one of ``done`` (sentence, model), ``cancelled``, ``failed`` (text) at the end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from napari_morse.training.tuning.plan import Plan
 
 EVENTS, WANTED, PID = "events.jsonl", "wanted.txt", "pid.json"
 ENDS: tuple[Literal["done", "cancelled", "failed"], ...] = ("done", "cancelled", "failed")
+NO_MEMORY = "There is not enough memory. Close other programs, or tune the head of a model only."
 NICE = 5
 """How far the run stands back behind other programs."""
 POLL = 0.2
@@ -41,6 +43,11 @@ def wanted(folder: Path) -> str:
         return (folder / WANTED).read_text().strip() or "go"
     except OSError:
         return "go"
+
+
+def note_pid(folder: Path, pid: int) -> None:
+    """Say which process runs in a folder."""
+    write_text(folder / PID, json.dumps({"pid": pid, "begun": time.time()}))
 
 
 class Reporter:
@@ -89,7 +96,7 @@ def main(arguments: list[str]) -> int:
     """Run the plan in a folder; 0 done, 130 cancelled, 2 failed."""
     folder, resume = Path(arguments[0]), "--resume" in arguments
     report = Reporter(folder)
-    write_text(folder / PID, json.dumps({"pid": os.getpid(), "begun": time.time()}))
+    note_pid(folder, os.getpid())
     report.tell({"event": "begun", "pid": os.getpid()})
     try:
         return _run(folder, resume, report)
@@ -98,13 +105,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(folder: Path, resume: bool, report: Reporter) -> int:
+    from napari_morse.training.checkpoint import clear_checkpoint
+    from napari_morse.training.tuning.anew import NewRun
     from napari_morse.training.tuning.run import TuningRun
     from napari_morse.training.tuning.state import State
 
     try:
-        TuningRun(Plan.read(folder), folder, report.tell, report.stop).run(resume)
+        plan = Plan.read(folder)
+        kind = TuningRun if plan.anew is None else NewRun
+        kind(plan, folder, report.tell, report.stop).run(resume)
     except CancelledError:
         State(folder, {}).clear()
+        clear_checkpoint(folder)
         report.tell({"event": "cancelled"})
         return 130
     except MorseError as error:
@@ -112,9 +124,7 @@ def _run(folder: Path, resume: bool, report: Reporter) -> int:
         return 2
     except Exception as error:
         if isinstance(error, MemoryError) or "memory" in str(error):
-            report.tell(
-                {"event": "failed", "text": "There is not enough memory. Close other programs, or tune the head."}
-            )
+            report.tell({"event": "failed", "text": NO_MEMORY})
             return 2
         text = f"Something went wrong in the program: {type(error).__name__}. Begin again; errors.txt says where."
         report.tell({"event": "failed", "text": text})

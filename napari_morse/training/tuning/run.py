@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
 from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.io import open_mask
 from napari_morse.io.cards import model_digest
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
@@ -43,6 +44,7 @@ OTHER_CONTRAST = "The cases have inverted grey levels: the new model reads scans
 LEAST = 10
 """Steps that a run has, however short its time."""
 
+Item = TypeVar("Item")
 Teller = Callable[[dict[str, Any]], None]
 
 
@@ -82,9 +84,9 @@ class TuningRun:
         CancelledError
             ``stop`` said so.
         """
-        over = self._over() if resume else None
-        if over is not None:
-            return self._done(over)
+        verdict = over(self.folder) if resume else None
+        if verdict is not None:
+            return self._done(verdict)
         self._check_judges()
         card = self.train(resume)
         if self.plan.leave_one_out:
@@ -95,14 +97,6 @@ class TuningRun:
         State(self.folder, {}).clear()
         self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
         return verdict
-
-    def _over(self) -> Verdict | None:
-        """The verdict of a run that had come to its end when it was stopped."""
-        try:
-            verdict = Verdict.read(self.folder)
-            return verdict if model_digest(self.folder / MODEL) == verdict.digest else None
-        except MorseError:
-            return None
 
     def _check_judges(self) -> None:
         """Raise before anything is trained where a case could not be judged after it."""
@@ -116,7 +110,11 @@ class TuningRun:
         begun = time.monotonic()
         self.parent = zoo.load(self.plan.model)
         self.known = check_apart(self.plan, self.parent.card)
-        self.base = grown(self.parent, self.plan.new_labels) if self.plan.new_labels else self.parent
+        self.base = self.parent
+        if self.plan.new_labels:
+            self.base = grown(self.parent, self.plan.new_labels)
+            names = ", ".join(entry.name for entry in self.plan.new_labels)
+            self.tell({"event": "log", "text": f"New structures: {names}."})
         self._votes = np.zeros((len(self.base.card.labels) + 1,) * 2, np.int64)
         read = self._read(self.plan.train, False) + self._read(self.plan.earlier, True)
         self.base = either_contrast(self.base, [example.case for example in read if not example.replay])
@@ -190,9 +188,8 @@ class TuningRun:
 
     def _some_held(self) -> list[Case]:
         """Held-out cases that are looked at while training: evenly from all of them."""
-        held, most = self.plan.held_out, self.plan.settings.check_cases
-        places = sorted({round(p) for p in np.linspace(0, len(held) - 1, min(most, len(held)))}) if held else []
-        return [load_example(held[p], self.base.card).case for p in places]
+        some = evenly(self.plan.held_out, self.plan.settings.check_cases)
+        return [load_example(source, self.base.card).case for source in some]
 
     def _settings(self, train: list[Example], begun: float, check: float, resume: bool) -> TuneSettings:
         """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
@@ -248,18 +245,39 @@ class TuningRun:
         ids = tuple(entry.id for entry in card.labels)
         cases = judged(self.folder, names, ids)
         p = tested(cases)
-        said = sentence(cases, p, self.plan.leave_one_out)
+        learned = self._judged_new()
+        said = sentence(cases, p, self.plan.leave_one_out, learned)
         fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
-        fields["metrics"] = {f"held_out_{k}": v for k, v in _means(cases).items()}
+        fields["metrics"] = {f"held_out_{k}": v for k, v in means(cases).items()}
         save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
         final = zoo.load(self.folder / MODEL)
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
             ids=ids, cases=cases, p=p, samples=sample_changes(self.parent, final, self.stop), sentence=said,
-            left_out=self.plan.leave_one_out,
+            left_out=self.plan.leave_one_out, new=learned,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
+
+    def _judged_new(self) -> tuple[str, ...]:
+        """Names of the new structures that the truths hold."""
+        held = {number for s in self.plan.judges for number in np.unique(open_mask(s.labels).data).tolist()}
+        return tuple(entry.name for entry in self.plan.new_labels if entry.id in held)
+
+
+def over(folder: Path) -> Verdict | None:
+    """The verdict of a run that had come to its end when it was stopped; None when it had not."""
+    try:
+        verdict = Verdict.read(folder)
+        return verdict if model_digest(folder / MODEL) == verdict.digest else None
+    except MorseError:
+        return None
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """So many of them at most, evenly from all."""
+    places = {round(p) for p in np.linspace(0, len(items) - 1, min(most, len(items)))} if items else set()
+    return [items[place] for place in sorted(places)]
 
 
 def _apart(one: Source, other: Source) -> bool:
@@ -283,7 +301,7 @@ def _crossed(labels: Array, mask: Array, classes: int) -> NDArray[np.int64]:
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
 
-def _means(cases: Sequence[Any]) -> dict[str, float]:
+def means(cases: Sequence[Any]) -> dict[str, float]:
     """Figures of the new model for its card."""
     return {
         f"{stage}_{figure}": round(float(np.mean([getattr(c.figures[f"after {stage}"], figure) for c in cases])), 4)

@@ -47,7 +47,8 @@ class CaseVerdict(BaseModel):
     truth: str
     """File of its labels."""
     figures: dict[str, Figures]
-    """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``."""
+    """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``; without a base model only
+    those after."""
 
     def gain(self, figure: str = "dice", stage: Stage = "rendered") -> float:
         """After minus before."""
@@ -63,6 +64,7 @@ class Verdict(BaseModel):
     model: str
     digest: str
     parent: str
+    """The base model; empty for a model that began with none: there is no before."""
     parent_digest: str
     ids: tuple[int, ...]
     """Labels that are judged."""
@@ -72,8 +74,15 @@ class Verdict(BaseModel):
     samples: dict[str, float] = {}
     """Dice between the two models' rendered masks of the shipped sample scans: 1 where nothing changed."""
     sentence: str
+    new: tuple[str, ...] = ()
+    """Structures that the base model does not know: none of its masks holds them."""
     left_out: bool = False
     """Each case was judged by a model that was tuned without it (leave-one-out)."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no base model to compare with."""
+        return not self.parent
 
     def mean(self, when: When, stage: Stage, figure: str) -> float:
         """Over the cases; NaN without any."""
@@ -81,8 +90,8 @@ class Verdict(BaseModel):
         return float(np.mean(values)) if values else float("nan")
 
     def worst(self) -> tuple[CaseVerdict, ...]:
-        """Cases by what they gained in rendered Dice, the greatest loss first."""
-        return tuple(sorted(self.cases, key=CaseVerdict.gain))
+        """Cases by what they gained in rendered Dice, the greatest loss first; by their Dice without a base model."""
+        return tuple(sorted(self.cases, key=_dice if self.alone else CaseVerdict.gain))
 
     def write(self, folder: Path) -> None:
         """Keep it as ``verdict.json``."""
@@ -95,6 +104,21 @@ class Verdict(BaseModel):
             return Verdict.model_validate_json((folder / FILE).read_bytes())
         except (OSError, ValidationError) as error:
             raise InputError(f"{folder} holds no verdict.", "Give the folder that a tuning run wrote.") from error
+
+
+def _dice(case: CaseVerdict) -> float:
+    return case.figures["after rendered"].dice
+
+
+def sentence_alone(cases: Sequence[CaseVerdict]) -> str:
+    """What a model is worth that began with none, in one sentence."""
+    if not cases:
+        return "No case was held out, so nothing can be said about what the new model is worth."
+    after = [case.figures["after rendered"] for case in cases]
+    dice, mm = float(np.mean([f.dice for f in after])), float(np.mean([f.asd for f in after]))
+    mean, many = ("mean ", f"over {len(cases)} held-out cases") if len(cases) > 1 else ("", "on one held-out case")
+    told = f"{mean}Dice {dice:.3f}, ASD {mm:.2f} mm {many}"
+    return f"New model: {told}; there is no base model to compare it with."
 
 
 def mask_file(folder: Path, case: str, when: When, stage: Stage) -> Path:
@@ -115,8 +139,19 @@ def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
     return found
 
 
-def sentence(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool = False) -> str:
-    """Whether the new model is better, in one sentence."""
+def sentence(
+    cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool = False, new: Sequence[str] = ()
+) -> str:
+    """Whether the new model is better, in one sentence; a second one where ``new`` structures are judged, too."""
+    said = _compared(cases, p, left_out)
+    return f"{said} The base model does not know {_listed(new)}, which counts against it." if cases and new else said
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _compared(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out: bool) -> str:
     if not cases:
         return "No case was held out, so nothing can be said about whether the new model is better."
     if not any(case.gain(figure) for case in cases for figure in FIGURES):

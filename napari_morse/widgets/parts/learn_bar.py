@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QPushButton, QWidget
 
-from napari_morse.widgets.parts.learn_story import Story
+from napari_morse.widgets.parts.learn_story import Story, length
 from napari_morse.widgets.parts.text import Note
 
 START_TIP = "Train on the ticked cases, beside the window; the held-out ones judge the result."
@@ -82,15 +82,10 @@ def _progress(story: Story) -> str:
     if story.phase == "judging":
         return "judging the new model on the held-out cases"
     if story.phase != "training":
-        return "reading the cases, and judging the base model"
+        return "reading the cases" if story.anew else "reading the cases, and judging the base model"
     if not story.steps:
+        if story.seconds is not None:
+            return f"{story.total} steps, about {length(story.seconds)}"
         return f"about {story.total} steps fit into the time on this machine"
-    left = f", {minutes(story.left)} left" if story.left is not None else ""
+    left = f", {length(story.left)} left" if story.left is not None else ""
     return f"step {story.step} of {story.total}, loss {story.smooth[-1]:.3f}{left}"
-
-
-def minutes(seconds: float) -> str:
-    """A length of time in words."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"

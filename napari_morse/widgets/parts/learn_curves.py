@@ -24,7 +24,7 @@ LEAST = 0.05
 """Height of an axis at least, as a share of its values: what differs by less is no news."""
 TIP = (
     "Above: the loss at every step, thin, and smoothed. Below, of the held-out cases: Dice (circles, left) and HD95 in"
-    " mm (squares, right). Dashed: the base model."
+    " mm (squares, right). Dashed: the base model, where there is one."
 )
 
 

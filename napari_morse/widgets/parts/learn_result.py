@@ -17,6 +17,8 @@ TIPS = {
     "roll_back": "Use the model that was tuned from again; the new one stays in your library.",
     "show": "Open the selected case, else the worst: before at the left, after at the right, the truth as an outline.",
 }
+SHOW_ALONE = "Open the selected case, else the worst: the truth at the left, the new model's mask at the right."
+NO_PARENT = "There is no base model to go back to."
 DONE: dict[Decision, str] = {
     "": "",
     "kept": "Kept as {model}.",
@@ -88,16 +90,18 @@ class LearnResult(QWidget):
 
     def decide(self, decision: Decision, blocked: str) -> None:
         """Say what was decided, and what can be; ``blocked`` says why nothing can now."""
+        verdict = self._verdict
+        alone = verdict is not None and verdict.alone
         over = "" if not decision else "It is decided."
         back = "" if decision == "kept" else "Keep the model first."
         if decision == "rolled_back":
             back = over
         for button, name, why in (
-            (self.keep, "keep", over), (self.discard, "discard", over), (self.roll_back, "roll_back", back),
+            (self.keep, "keep", over), (self.discard, "discard", over),
+            (self.roll_back, "roll_back", NO_PARENT if alone else back),
         ):  # fmt: skip
             _enable(button, blocked or why, TIPS[name])
-        _enable(self.show_case, "", TIPS["show"])
-        verdict = self._verdict
+        _enable(self.show_case, "", SHOW_ALONE if alone else TIPS["show"])
         self.done.say(DONE[decision].format(model=verdict.model, parent=verdict.parent) if verdict is not None else "")
 
     def _fill(self) -> None:

@@ -37,6 +37,12 @@ class Story:
         """Steps; 0 before it is known."""
         self.left: float | None = None
         """s."""
+        self.seconds: float | None = None
+        """s that all steps take, as a new model's run says before the first."""
+        self.why = ""
+        """Which recipe a new model has; empty where a model is tuned."""
+        self.anew = False
+        """Whether the round begins with no model."""
         self.phase: Phase = ""
         self.trouble = ""
         self.lines: deque[str] = deque(maxlen=LINES)
@@ -58,6 +64,10 @@ class Story:
             if take is not None:
                 take(event)
 
+    def _on_again(self, event: dict[str, Any]) -> None:
+        self._on_begun(event)
+        self.lines.append("Going on.")
+
     def _on_begun(self, _event: dict[str, Any]) -> None:
         self.phase, self.trouble, self.left = "reading", "", None
 
@@ -67,7 +77,14 @@ class Story:
     def _on_prepared(self, event: dict[str, Any]) -> None:
         self.total, self.phase = int(event.get("steps", 0)), "training"
         again = " It goes on from its last checkpoint." if event.get("resumed") else ""
-        self.lines.append(f"About {self.total} steps fit into the time on this machine.{again}")
+        self.seconds = event.get("seconds")
+        told = f"About {self.total} steps fit into the time on this machine."
+        if self.seconds is not None:
+            told = f"{self.total} steps, about {length(self.seconds)} left on this machine."
+        self.lines.append(f"{told}{again}")
+
+    def _on_fitted(self, event: dict[str, Any]) -> None:
+        self.why = str(event.get("text", ""))
 
     def _on_check(self, event: dict[str, Any]) -> None:
         step = int(event["step"])
@@ -103,3 +120,10 @@ class Story:
     def _on_failed(self, event: dict[str, Any]) -> None:
         self.phase, self.trouble = "over", str(event.get("text", ""))
         self.lines.append(self.trouble)
+
+
+def length(seconds: float) -> str:
+    """A length of time in words."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"

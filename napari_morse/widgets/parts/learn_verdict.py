@@ -14,7 +14,7 @@ ROWS = 4
 PADDING = 7
 """Pixels at either side of a number."""
 HEADS = (
-    ("case", "The held-out case; the one that lost most is the first. Double click: see both masks."),
+    ("case", "The held-out case; the one that lost most, or is worst, is the first. Double click: see its masks."),
     ("Dice", "Overlap with the truth: 1 is best."),
     ("HD95\nmm", "95th percentile of the distance to the true boundary: 0 is best."),
     ("ASD\nmm", "Mean distance to the true boundary: 0 is best."),
@@ -26,7 +26,7 @@ FIGURES: dict[str, Callable[[float], str]] = {
 
 
 class VerdictTable(QTableWidget):
-    """Before over after, a row a case, the mean above all."""
+    """Before over after, a row a case, the mean above all; without a base model, after alone."""
 
     chosen = Signal(str)
     """Id of the case that was double-clicked."""
@@ -64,7 +64,7 @@ class VerdictTable(QTableWidget):
         """Show a verdict on the masks of a stage; ``names`` of the cases, by id."""
         worst = verdict.worst()
         self.ensurePolished()  # in the viewer's font from here on
-        self._row = 2 * self.fontMetrics().height() + 6
+        self._row = (1 if verdict.alone else 2) * self.fontMetrics().height() + 6
         self._numbers.setDefaultSectionSize(self._row)
         self.setRowCount(len(worst) + bool(worst))
         if worst:
@@ -80,6 +80,11 @@ class VerdictTable(QTableWidget):
 
     def _fill_mean(self, verdict: Verdict, stage: Stage) -> None:
         cases = f"mean of {len(verdict.cases)}"
+        if verdict.alone:
+            self._set(0, 0, cases, "", "There is no base model to compare with.", bold=True)
+            for column, (figure, form) in enumerate(FIGURES.items(), start=1):
+                self._set(0, column, form(verdict.mean("after", stage, figure)), "", "")
+            return
         chances = {figure: _chance(verdict.p.get(f"{figure} {stage}")) for figure in FIGURES}
         told = "\n".join(f"{figure.upper()}: {said}" for figure, said in chances.items())
         self._set(0, 0, cases, "", f"Wilcoxon's signed rank test over the cases.\n{told}", bold=True)
@@ -88,8 +93,13 @@ class VerdictTable(QTableWidget):
             self._set(0, column, f"{form(before)}\n→ {form(after)}", "", chances[figure])
 
     def _fill_case(self, row: int, case: CaseVerdict, stage: Stage, name: str) -> None:
-        self._set(row, 0, name, case.case, f"{name}\nDouble click: see it before and after.")
+        alone = f"before {stage}" not in case.figures
+        see = "beside its truth" if alone else "before and after"
+        self._set(row, 0, name, case.case, f"{name}\nDouble click: see it {see}.")
         for column, (figure, form) in enumerate(FIGURES.items(), start=1):
+            if alone:
+                self._set(row, column, form(getattr(case.figures[f"after {stage}"], figure)), case.case, name)
+                continue
             before, after = (getattr(case.figures[f"{when} {stage}"], figure) for when in ("before", "after"))
             tip = f"{name}: {after - before:+.3f}"
             self._set(row, column, f"{form(before)}\n→ {form(after)}", case.case, tip)
