@@ -30,8 +30,8 @@ SKIPS = 3
 """Losses in a row that are no numbers, after which the run goes back to its last checkpoint, at half the rate."""
 BACKS = 2
 """How often it does; then it ends."""
-TRIED = 3
-"""Steps that are timed."""
+TRIED = 4
+"""Steps that are timed, after one that is not."""
 WARM = 10
 """Steps over which the learning rate rises."""
 DISTIL_EVERY = 2
@@ -158,8 +158,11 @@ class Tuner:
             self.step(step, samples)
             making.append(made - begun)
             using.append(time.monotonic() - made)
-        # Samples are made beside the steps; the first of both is slow, and others may have been held up.
-        return max(min(making[1:]), min(using[1:]))
+        # The least of each kind, as others may have been held up: every second step looks at the base model as well.
+        kinds = [min(using[first::DISTIL_EVERY]) for first in range(1, 1 + DISTIL_EVERY)]
+        made, used = min(making[1:]), sum(kinds) / DISTIL_EVERY
+        # Samples are made beside the steps, on the cores that these use too.
+        return max(made, used + (made / 2 if self.device.type == "cpu" else 0.0))
 
     def moments(self) -> set[int]:
         """Steps after which held-out cases are looked at."""
