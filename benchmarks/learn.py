@@ -165,13 +165,13 @@ def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given:
         best = Best(val, card)
         best.look(0, model.net)
         tuner = Tuner(model.net, examples, card.slice_axis, settings, Path(place))
+        if settings.what == "head":
+            tuner.average.recipe = widened(model.net.recipe, model.net, examples, card)
 
         def check(step: int, now: Morse) -> None:
             best.look(step, now)
 
         net = best.of(tuner.run(check=check), model.net)
-    if settings.what == "head":
-        net.recipe = widened(net.recipe, model.net, examples, card)
     return net.eval(), settings.steps
 
 

@@ -25,6 +25,17 @@ def nets() -> tuple[Morse, Morse]:
     return base, tuned
 
 
+def test_the_base_model_s_weights_come_with_its_recipe(monkeypatch: pytest.MonkeyPatch):
+    for dice, same in ((0.9, True), (0.99, False)):
+        base, tuned = nets()
+        tuned.recipe = tuned.recipe.model_copy(update={"name": "reaches further"})
+        best = Best([example(0).case], None)  # type: ignore[arg-type]
+        monkeypatch.setattr(best, "_judged", lambda net, d=dice, b=base: (d if gone(b, net) > 0.9 else 0.9, 1.0))
+        best.look(0, base)
+        best.look(3, tuned)
+        assert (best.of(tuned, base).recipe == base.recipe) is same
+
+
 def gone(base: Morse, net: Morse) -> float:
     """Share of the way."""
     return float((net.state_dict()[NAME] - base.state_dict()[NAME]).mean())
@@ -48,7 +59,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, favours: dict[float, float]) -> tuple
         ((0.70, 0.80, 0.82, 0.84, 0.86), 1.0),  # the more the better
         ((0.85, 0.90, 0.89, 0.88, 0.87), 0.25),
         ((0.85, 0.80, 0.90, 0.85, 0.80), 0.5),
-        ((0.85, 0.80, 0.90 - EVEN / 2, 0.90, 0.89), 0.5),  # not worth going further
+        ((0.85, 0.80, 0.90 - EVEN / 20, 0.90, 0.89), 0.5),  # not worth going further
+        ((0.985, 0.985, 0.9865, 0.988, 0.988), 0.75),  # little is much where little is wrong
         ((0.90, 0.90, 0.90, 0.90, 0.90), 0.0),
         ((0.95, 0.90, 0.90, 0.90, 0.90), 0.0),
     ],

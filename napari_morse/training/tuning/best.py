@@ -18,8 +18,8 @@ from napari_morse.training.judge import from_stack, run_case
 
 SHARES = (0.25, 0.5, 0.75)
 """Of the way from the base model's weights to the tuned ones, that are tried besides all of it."""
-EVEN = 0.002
-"""Dice that going further must be worth: what is not learned need not be forgotten."""
+EVEN = 0.015
+"""Share of the error (1 - Dice) that going further must take away: what is not learned need not be forgotten."""
 FAVOURED = "The held-out cases favour {:.0%} of the way from the base model to what was learned."
 NOTHING = "Nothing that was learned helps on the held-out cases: the weights stay those of the base model."
 
@@ -81,8 +81,10 @@ class Best:
             net.load_state_dict(between(kept, self._weights, share))
             tried.append((share, self._judged(net)[0]))
         most = max(dice for _, dice in tried)
-        share = min(share for share, dice in tried if dice >= most - EVEN)
+        share = min(share for share, dice in tried if dice >= most - EVEN * (1 - most))
         net.load_state_dict(between(kept, self._weights, share))
+        if share == 0:
+            net.recipe = base.recipe
         self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING})
         return net
 

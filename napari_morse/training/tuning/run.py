@@ -133,12 +133,14 @@ class TuningRun:
         if resume and tuner.state.kept:
             tuner.resume()
             best.restore(tuner.state.notes)
+        if settings.what == "head":
+            tuner.average.recipe = widened(self.base.net.recipe, self.base.net, train, self.base.card)
         clock = _Clock(settings.steps, tuner.state.step)
         net = tuner.run(
             lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
             self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
         )  # fmt: skip
-        return self._write(best.of(net, self.base.net), train, settings)
+        return self._write(best.of(net, self.base.net), settings)
 
     def _leave_out(self, card: ModelCard) -> None:
         """Predict every training case by a model that was tuned without it, for as many steps, looking at no case."""
@@ -215,13 +217,11 @@ class TuningRun:
         }  # fmt: skip
         return Tuner(self.base.net, train, self.base.card.slice_axis, settings, self.folder, about)
 
-    def _write(self, net: Morse, train: list[Example], settings: TuneSettings) -> ModelCard:
+    def _write(self, net: Morse, settings: TuneSettings) -> ModelCard:
         """The new model, in the run's folder; it becomes the user's only when it is kept."""
-        card, recipe = self.base.card, net.recipe
-        if settings.what == "head":
-            recipe = widened(recipe, self.base.net, train, card)
+        card = self.base.card
         fields = card.model_dump() | {
-            "name": self.plan.name, "version": card.version + 1, "recipe": recipe, "metrics": {},
+            "name": self.plan.name, "version": card.version + 1, "recipe": net.recipe, "metrics": {},
             "lineage": (*card.lineage, self.base.digest), "created": self.plan.created,
             "data": _data(card, self.plan), "tuned": self._lineage(settings),
         }  # fmt: skip
