@@ -45,13 +45,14 @@ def plan_of(folder: Path, train: int = 3, held: int = 2, whole: bool = True, **s
 
 @pytest.mark.slow
 def test_a_new_model_is_made_judged_and_says_what_it_saw(tmp_path: Path):
-    plan, told = plan_of(tmp_path), []
+    plan, told = plan_of(tmp_path).model_copy(update={"created": "2020-02-29"}), []
     verdict = NewRun(plan, tmp_path / "run", told.append).run()
     assert verdict.alone and not verdict.p and not verdict.samples and len(verdict.cases) == 2
     assert "mean Dice" in verdict.sentence and "no base model to compare it with" in verdict.sentence
     assert all(set(case.figures) == {"after rendered", "after coarse"} for case in verdict.cases)
     assert rederived(tmp_path / "run") == verdict
     card = zoo.load(tmp_path / "run" / "model").card
+    assert card.created == plan.created  # whenever it came to its end
     assert card.labels == LABELS and card.lineage == () and card.version == 1 and card.recipe.backbone.classes == 3
     assert card.tuned is not None and card.tuned.parent == "" and card.tuned.by == "AB"
     assert card.tuned.trained == digests(plan.train) and card.tuned.held_out == digests(plan.held_out)
@@ -145,6 +146,9 @@ def test_a_pair_that_only_its_side_tells_apart_is_never_mirrored(tmp_path: Path)
 
     assert told_by_side([case((1, 1, 4), (2, 7, 10)), case((1, 0, 5), (2, 6, 9)), case((1, 3, 5))])
     assert not told_by_side([case((1, 1, 4), (2, 7, 10)), case((2, 0, 5), (1, 6, 9))])  # not always
+    stray = case((1, 1, 4), (2, 7, 10))
+    stray.labels[11, 0, 0] = 1
+    assert told_by_side([stray, stray])
     assert not told_by_side([case((1, 1, 4)), case((2, 7, 10))])  # never both
 
 

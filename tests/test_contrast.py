@@ -13,7 +13,10 @@ from napari_morse.inference import Predictor
 from napari_morse.inference.contrast import read_surer, sureness
 from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.local import LocalRenderer
+from napari_morse.inference.predictor import TURNED
 from napari_morse.io import open_scan, save_image, save_mask
+from napari_morse.io.weights import save_model
+from napari_morse.session.engine import LocalEngine
 from napari_morse.training.cases import Case, load_case
 from napari_morse.training.judge import dice, inverted
 from napari_morse.training.tuning.contrast import either_contrast, reading_either
@@ -24,6 +27,7 @@ from napari_morse.training.tuning.source import Source
 from napari_morse.types import Roi, Scan
 from napari_morse.zoo import LoadedModel
 from tests.nets import awake, blob, small_net
+from tests.tuning_cases import save_small_model
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 NAMES = ("colin27_left_hippocampus", "colin27_right_hippocampus")
@@ -68,8 +72,21 @@ def test_a_stack_and_its_inverse_are_read_alike():
     assert first is not second
     np.testing.assert_array_equal(one.logits.numpy(), other.logits.numpy())
     np.testing.assert_array_equal(one.native.pixels.numpy(), other.native.pixels.numpy())
-    sure = [sureness(coarse_pass(net, each, frame)) for each in (stack, -stack)]
-    assert sureness(one) == max(sure) > min(sure)
+    (sure, marked), (less, fewer) = sorted(
+        (sureness(coarse_pass(net, s, frame)) for s in (stack, -stack)), reverse=True
+    )
+    assert sureness(one) == (sure, marked) and sure > less and marked > fewer
+
+
+def test_a_few_cells_of_which_it_is_sure_are_no_reason_to_turn_a_scan(monkeypatch: pytest.MonkeyPatch):
+    net = awake(small_net())
+    net.recipe = net.recipe.model_copy(update={"contrast": "either"})
+    stack = blob((16, 24, 16))[None]
+    frame = frame_of(stack, SPACING, SPACING, net)
+    for second, turns in (((0.9, 3), False), ((0.9, 200), True), ((0.7, 200), False), ((0.0, 0), False)):
+        said = iter([(0.8, 100), second])
+        monkeypatch.setattr("napari_morse.inference.contrast.sureness", lambda _, said=said: next(said))
+        assert read_surer(net, stack, frame)[0] is turns
 
 
 def test_other_models_read_a_scan_as_it_is_and_once(monkeypatch: pytest.MonkeyPatch):
@@ -90,7 +107,7 @@ def test_nothing_marked_is_no_certainty_and_the_inverse_is_in_the_budget():
     done = coarse_pass(net, stack, frame)
     logits = done.maps.logits.clone()
     logits[:, 0] = 100.0
-    assert sureness(replace(done, maps=replace(done.maps, logits=logits))) == 0.0
+    assert sureness(replace(done, maps=replace(done.maps, logits=logits))) == (0.0, 0)
     before = coarse_bytes(net, frame, 1)
     net.recipe = net.recipe.model_copy(update={"contrast": "either"})
     assert coarse_bytes(net, frame, 1) == (2 if net.recipe.render.looks == 1 else 1) * before
@@ -115,6 +132,7 @@ def test_an_inverted_scan_gets_the_masks_of_the_scan(model: LoadedModel, name: s
     either.set_scan(turned(scan))
     for _ in range(2):  # the second time it is known which contrast it is
         found = either.predict()
+        assert found.warnings.count(TURNED) == 1
         assert dice(found.rendered.data == 1, as_it_is.rendered.data == 1) > 0.97
         assert dice(found.coarse.data > 0, as_it_is.coarse.data > 0) > 0.97
     plain.set_scan(turned(scan))
@@ -171,3 +189,16 @@ def test_a_round_on_inverted_scans_keeps_both_contrasts(model: LoadedModel, case
     TuningRun(once_more, tmp_path / "more", told.append).train()
     assert not any(event.get("text") == OTHER_CONTRAST for event in told)
     assert zoo.load(tmp_path / "more" / "model").card.recipe.contrast == "either"
+
+
+def test_a_model_with_its_base_s_weights_is_not_taken_for_it(tmp_path: Path):
+    base = save_small_model(tmp_path / "base")
+    found = zoo.load(base)
+    fields = found.card.model_dump() | {
+        "name": "tuned", "recipe": found.card.recipe.model_copy(update={"contrast": "either"}),
+    }  # fmt: skip
+    save_model(tmp_path / "tuned", fields, found.net.tensors())
+    engine = LocalEngine()
+    for name, contrast in (("base", "as_is"), ("tuned", "either"), ("base", "as_is")):
+        predictor = engine.predictor(str(tmp_path / name), "cpu")
+        assert predictor.card.name == name and predictor.net.recipe.contrast == contrast

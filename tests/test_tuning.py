@@ -266,6 +266,20 @@ def test_what_a_person_changed_is_marked_and_regions_nobody_saw_are_not(tmp_path
     np.testing.assert_array_equal(again.codes[:, 5:] == CORRECTED, base[:, 5:] != found.case.labels[:, 5:])
 
 
+def test_a_shipped_model_with_a_new_label_marks_what_it_did():
+    base = zoo.load("hippocampus-3d")
+    scan = open_scan(Path(__file__).parents[1] / "sample_data" / "colin27_left_hippocampus.nii.gz")
+    masks = []
+    for model in (base, grown(base, [LabelEntry(id=9, name="new", color="#009e73")]),
+                  grown(base, [LabelEntry(id=9, name="new", color="#009e73")], [2])):  # fmt: skip
+        predictor = Predictor(model, "cpu")
+        predictor.set_scan(scan)
+        masks.append(predictor.predict())
+    for found in masks[1:]:
+        assert (found.rendered.data != masks[0].rendered.data).mean() < 1e-3 and 9 not in found.rendered.data
+        np.testing.assert_array_equal(found.coarse.data, masks[0].coarse.data)
+
+
 def test_a_new_label_is_learned_and_at_first_changes_nothing(tmp_path: Path):
     plan = plan_of(tmp_path)
     base = zoo.load(plan.model)

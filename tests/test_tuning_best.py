@@ -79,6 +79,15 @@ def test_nothing_held_out_leaves_the_network_as_it_was_tuned():
     assert gone(base, best.of(tuned, base)) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_new_structures_go_all_of_the_way_of_the_best_moment(monkeypatch: pytest.MonkeyPatch):
+    base, tuned = nets()
+    best = Best([example(0).case], None)  # type: ignore[arg-type]
+    monkeypatch.setattr(best, "_judged", lambda net: (0.9 - gone(base, net) / 10, 1.0))
+    best.look(0, base)
+    best.look(3, tuned)
+    assert gone(base, best.of(copy.deepcopy(base), base, whole=True)) == pytest.approx(1.0, abs=1e-5)
+
+
 def test_all_of_the_way_is_exact_and_counters_are_not_mixed():
     base, tuned = (net.state_dict() for net in nets())
     base["count"], tuned["count"] = torch.tensor(3), torch.tensor(10)

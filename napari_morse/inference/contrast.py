@@ -20,7 +20,9 @@ def read_surer(
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[bool, CoarsePass]:
-    """The coarse pass over a stack, or over its inverse where the recipe reads either contrast and that one is surer.
+    """The coarse pass over a stack, or over its inverse where the recipe reads either contrast and is surer of it.
+
+    The inverse is taken only where more is marked in it, too: a few cells of which a network is sure are no structure.
 
     Returns
     -------
@@ -32,14 +34,15 @@ def read_surer(
     if net.recipe.contrast == "as_is":
         return False, coarse_pass(net, stack, frame, tick, cancelled)
     plain = coarse_pass(net, stack, frame, _half(tick, 0), cancelled)
-    sure = sureness(plain)
+    sure, marked = sureness(plain)
     inverse = coarse_pass(net, -stack, frame, _half(tick, 1), cancelled)
-    turned = sureness(inverse) > sure
+    surer, more = sureness(inverse)
+    turned = surer > sure and more > marked
     return turned, inverse if turned else plain
 
 
-def sureness(done: CoarsePass) -> float:
-    """Mean probability of what is marked, 0 to 1; 0 where nothing is marked.
+def sureness(done: CoarsePass) -> tuple[float, int]:
+    """Mean probability of what is marked, 0 to 1 (0 where nothing is), and how many cells are marked.
 
     A network that was trained on one contrast marks something in the other too, but less, and with less conviction.
     """
@@ -48,7 +51,7 @@ def sureness(done: CoarsePass) -> float:
         chance, index = logits.softmax(dim=0).max(dim=0)
         marked += int((index > 0).sum())
         total += float(chance[index > 0].sum())
-    return total / marked if marked else 0.0
+    return total / marked if marked else 0.0, marked
 
 
 def _half(tick: Tick | None, part: int) -> Tick | None:

@@ -228,7 +228,7 @@ class LocalRenderer:
 
     def _read(self, box: Box, cancelled: Callable[[], bool] | None) -> _Part:
         net, card = self._predictor.net, self._predictor.card
-        ready = self._ready = self._predictor.upright(self._ready)
+        ready = self._ready = self._predictor.upright(self._ready, cancelled)
         outer, core = self._around(box)
         slices, *space = (slice(a, b) for a, b in zip(*outer, strict=True))
         channels = [slice(None)] * (ready.stack.ndim - 1 - len(space))

@@ -29,6 +29,7 @@ from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
 AXES = {"R": 0, "A": 1, "S": 2}
+TURNED = "The grey levels were read inverted: the model is surer of what it finds so."
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,14 +230,7 @@ class Predictor:
         tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> tuple[Prepared, CoarsePass]:
-        frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
-        needed, budget = coarse_bytes(self.net, frame, len(ready.stack), mask is not None), memory_budget()
-        if needed > budget:
-            raise MemoryBudgetError(
-                f"At the model's spacing the scan needs {needed / 1e9:.3g} GB of memory; the budget is "
-                f"{budget / 1e9:.3g} GB.",
-                f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
-            )
+        frame = self._frame(ready, mask is not None)
         done = None
         if not ready.upright:
             ready, done = self._upright(ready, frame, tick, cancelled)
@@ -245,19 +239,36 @@ class Predictor:
             done = coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
         return ready, done
 
-    def upright(self, ready: Prepared) -> Prepared:
-        """A scan that was set, with inverted grey levels where the model reads either and is surer so."""
-        if not ready.upright:
-            frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
-            ready, _ = self._upright(ready, frame, None, None)
-        return ready
+    def _frame(self, ready: Prepared, given: bool) -> WorkFrame:
+        """Where the coarse pass works, if the memory suffices for it."""
+        frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
+        needed, budget = coarse_bytes(self.net, frame, len(ready.stack), given), memory_budget()
+        if needed > budget:
+            raise MemoryBudgetError(
+                f"At the model's spacing the scan needs {needed / 1e9:.3g} GB of memory; the budget is "
+                f"{budget / 1e9:.3g} GB.",
+                f"Check its voxel size, draw a region of interest, or set {MEMORY_VARIABLE} higher.",
+            )
+        return frame
+
+    def upright(self, ready: Prepared, cancelled: Callable[[], bool] | None = None) -> Prepared:
+        """A scan that was set, with inverted grey levels where the model reads either and is surer so.
+
+        Raises
+        ------
+        CancelledError, MemoryBudgetError
+            As `predict`.
+        """
+        return ready if ready.upright else self._upright(ready, self._frame(ready, False), None, cancelled)[0]
 
     def _upright(
         self, ready: Prepared, frame: WorkFrame, tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
         turned, done = read_surer(self.net, ready.stack, frame, tick, cancelled)
-        found = replace(ready, upright=True, stack=-ready.stack if turned else ready.stack)
+        found = replace(ready, upright=True)
+        if turned:
+            found = replace(found, stack=-ready.stack, warnings=(*ready.warnings, TURNED))
         if self._set is ready:
             self._set = found
         return found, done

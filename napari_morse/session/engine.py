@@ -97,8 +97,10 @@ class LocalEngine:
     def _load(self, model: str, device: str) -> LoadedModel:
         """Of its own for each device: a predictor moves the network, under whoever else runs it."""
         from napari_morse import zoo
+        from napari_morse.io.cards import model_digest
 
-        key = zoo.find(model).card.weights_sha256, device
+        # By card and weights: a tuned model may have those of its base, and read scans in another way.
+        key = model_digest(zoo.find(model).folder), device
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = zoo.load(model)

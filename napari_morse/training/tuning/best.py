@@ -66,14 +66,20 @@ class Best:
         if notes:
             self._dice, self._weights = notes["dice"], notes["weights"]
 
-    def of(self, net: Morse, base: Morse) -> Morse:
+    def of(self, net: Morse, base: Morse, whole: bool = False) -> Morse:
         """The network that a run ends with; ``net`` as it is when nothing was looked at.
+
+        ``whole``: that of the best moment, all of the way. A structure that the base does not know need not be in the
+        cases that are looked at.
 
         The weights lie between those of the base and of the best moment (Wortsman et al., Robust fine-tuning of
         zero-shot models, 2022), as near to the base as the held-out cases allow: they are its own where nothing that
         was learned helps there.
         """
         if self._weights is None:
+            return net
+        if whole:
+            net.load_state_dict(self._weights)
             return net
         kept = base.state_dict()
         tried = [(0.0, self._before), (1.0, self._dice)]

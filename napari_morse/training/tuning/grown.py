@@ -20,8 +20,9 @@ BEHIND = 1.0
 def grown(model: LoadedModel, new: Sequence[LabelEntry], come_from: Sequence[int] = ()) -> LoadedModel:
     """The model with further classes behind its own; its digest stays that of the base.
 
-    The backbone's rows of a new class are those of the class it comes from, less `BEHIND`; whatever reads coarse logits
-    does not read the new ones yet. So the masks are the base model's until the new classes have been learned.
+    The rows of a new class, in the backbone and at the renderer's end, are those of the class it comes from, less
+    `BEHIND`; whatever reads coarse logits does not read the new ones yet. So the masks are the base model's until the
+    new classes have been learned.
 
     Parameters
     ----------
@@ -71,8 +72,9 @@ def _widened(name: str, old: Tensor, fresh: Tensor, rows: list[int]) -> Tensor:
         )
     whole = torch.zeros_like(fresh)
     whole[tuple(slice(0, n) for n in old.shape)] = old
-    if name.startswith("backbone.") and old.shape[0] < fresh.shape[0]:
-        whole[len(old) :] = old[rows]
-        if old.ndim == 1:
+    if old.shape[0] < fresh.shape[0]:
+        # Of the renderer as well, whose correction of a class then is that of the one that it comes from.
+        whole[(slice(len(old), None), *(slice(0, n) for n in old.shape[1:]))] = old[rows]
+        if old.ndim == 1 and name.startswith("backbone."):
             whole[len(old) :] -= BEHIND
     return whole

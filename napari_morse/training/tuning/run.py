@@ -128,9 +128,11 @@ class TuningRun:
         self.checked = self._some_held()
         best = Best(self.checked, self.base.card, self.tell)
         best.look(0, self.base.net)
-        settings = self._settings(train, begun, best.seconds, resume)
+        settings = self._settings(train, begun, best.seconds)
         tuner = self._tuner(train, settings)
-        if resume and tuner.state.kept:
+        resume = resume and tuner.state.kept
+        self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
+        if resume:
             tuner.resume()
             best.restore(tuner.state.notes)
         if settings.what == "head":
@@ -140,21 +142,22 @@ class TuningRun:
             lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
             self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
         )  # fmt: skip
-        return self._write(best.of(net, self.base.net), settings)
+        return self._write(best.of(net, self.base.net, bool(self.plan.new_labels)), settings)
 
     def _leave_out(self, card: ModelCard) -> None:
-        """Predict every training case by a model that was tuned without it, for as many steps, looking at no case."""
+        """Predict every training case by a model that was tuned as this one, without it."""
         for source in self.plan.train:
             place = self.folder / LEFT_OUT / source.name
             others = tuple(other for other in self.plan.train if _apart(other, source))
             if not others:
                 raise InputError(f"Without {source.name} there is no case to train on.", "Add cases of other patients.")
             told = {
-                "train": others, "earlier": tuple(e for e in self.plan.earlier if _apart(e, source)), "held_out": (),
+                "train": others, "earlier": tuple(e for e in self.plan.earlier if _apart(e, source)),
                 "leave_one_out": False, "name": card.name,
             }  # fmt: skip
             sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
-            sub.train(resume=State(place, {}).kept)
+            if State(place, {}).kept or not (place / MODEL).is_dir():  # else it was done before the run was stopped
+                sub.train(resume=State(place, {}).kept)
             self._predicted(zoo.load(place / MODEL), "after", (source,))
             State(place, {}).clear()
 
@@ -193,7 +196,7 @@ class TuningRun:
         some = evenly(self.plan.held_out, self.plan.settings.check_cases)
         return [load_example(source, self.base.card).case for source in some]
 
-    def _settings(self, train: list[Example], begun: float, check: float, resume: bool) -> TuneSettings:
+    def _settings(self, train: list[Example], begun: float, check: float) -> TuneSettings:
         """With as many steps as fit into the minutes; written down, so that a resumed run has as many."""
         settings = self.plan.settings
         if settings.steps == 0:
@@ -203,7 +206,6 @@ class TuningRun:
             settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
             self.plan = self.plan.model_copy(update={"settings": settings})
             self.plan.write(self.folder)
-        self.tell({"event": "prepared", "steps": settings.steps, "resumed": resume})
         return settings
 
     def _step_seconds(self, train: list[Example]) -> float:
