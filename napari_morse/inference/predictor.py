@@ -196,7 +196,7 @@ class Predictor:
         ready = self.ready
         begun = time.perf_counter()
         share = COARSE_SHARE / self.net.recipe.render.looks
-        ready, done = self._coarse(ready, coarse, teller("coarse", share, progress), cancelled)
+        ready, done = self._read(ready, coarse, teller("coarse", share, progress), cancelled)
         between = time.perf_counter()
         rendering = render(self.net, done, teller("render", share, progress), cancelled)
         if not rendering.finite:
@@ -223,21 +223,26 @@ class Predictor:
         steps = tuple(s / t for s, t in zip(ready.spacing, self.card.spacing, strict=True))
         return torch.stack([mask_logits(part, len(ids), steps) for part in stack], dim=1)
 
+    def _read(
+        self, ready: Prepared, mask: Mask | None, tick: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
+        """The coarse pass, and the scan as it was read."""
+        if ready.upright:
+            return ready, self._coarse(ready, mask, tick, cancelled)
+        ready, done = self._upright(ready, self._frame(ready, mask is not None), tick, cancelled)
+        return ready, done if mask is None else self._coarse(ready, mask, tick, cancelled)
+
     def _coarse(
         self,
         ready: Prepared,
         mask: Mask | None,
         tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> tuple[Prepared, CoarsePass]:
+    ) -> CoarsePass:
         frame = self._frame(ready, mask is not None)
-        done = None
-        if not ready.upright:
-            ready, done = self._upright(ready, frame, tick, cancelled)
-        if done is None or mask is not None:
-            given = None if mask is None else self._given(ready, mask)
-            done = coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
-        return ready, done
+        given = None if mask is None else self._given(ready, mask)
+        return coarse_pass(self.net, ready.stack, frame, tick, cancelled, given)
 
     def _frame(self, ready: Prepared, given: bool) -> WorkFrame:
         """Where the coarse pass works, if the memory suffices for it."""
