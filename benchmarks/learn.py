@@ -39,14 +39,12 @@ from napari_morse.inference.normalise import normalise
 from napari_morse.metrics import score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.judge import from_stack, run_case, upright
-from napari_morse.training.tuning.best import SHARES, Best
-from napari_morse.training.tuning.bounds import widened
+from napari_morse.training.judge import from_stack, run_case
 from napari_morse.training.tuning.contrast import either_contrast
-from napari_morse.training.tuning.examples import Example, marked
+from napari_morse.training.tuning.examples import Example
 from napari_morse.training.tuning.judging import figures_of
+from napari_morse.training.tuning.learning import Learning, as_read
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.tuner import Tuner
 from napari_morse.training.tuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
@@ -148,43 +146,14 @@ def _edge(region: Array, axes: Sequence[int]) -> Array:
 
 
 def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given: TuneSettings) -> tuple[Morse, int]:
-    """The model tuned as a user's is: timed steps, the best of the moments looked at; and the number of steps."""
+    """The model tuned as a user's is, and the number of steps that it took."""
     begun = time.monotonic()
     model = either_contrast(model, cases)
-    card = model.card
-    examples = []
-    for read in cases:
-        case = upright(model.net, read, card.spacing, card.slice_axis)
-        blank = Example(case, np.zeros(case.labels.shape, np.uint8))
-        mask = from_stack(run_case(model.net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
-        examples.append(marked(blank, mask.astype(np.uint8)))
+    examples = [as_read(model, Example(case, np.zeros(case.labels.shape, np.uint8)))[0] for case in cases]
     with tempfile.TemporaryDirectory() as place:
-        settings = given if given.steps else given.model_copy(
-            update={"steps": _steps(model, examples, val, given, begun, Path(place))}
-        )  # fmt: skip
-        best = Best(val, card)
-        best.look(0, model.net)
-        tuner = Tuner(model.net, examples, card.slice_axis, settings, Path(place))
-        if settings.what == "head":
-            tuner.average.recipe = widened(model.net.recipe, model.net, examples, card)
-
-        def check(step: int, now: Morse) -> None:
-            best.look(step, now)
-
-        net = best.of(tuner.run(check=check), model.net)
-    return net.eval(), settings.steps
-
-
-def _steps(
-    model: LoadedModel, examples: list[Example], val: Sequence[Case], given: TuneSettings, begun: float, place: Path
-) -> int:
-    trial = given.model_copy(update={"steps": 10**6})
-    seconds = Tuner(model.net, examples, model.card.slice_axis, trial, place).timed()
-    start = time.monotonic()
-    judged(model.net, val, model)
-    check = time.monotonic() - start
-    left = given.minutes * 60 - (time.monotonic() - begun) - (given.checks + len(SHARES)) * check
-    return max(10, int(left / seconds))
+        learning = Learning(model, given, Path(place), begun=begun)
+        net = learning.run(examples, val)
+    return net.eval(), learning.settings.steps
 
 
 def main() -> None:

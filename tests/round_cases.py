@@ -52,6 +52,21 @@ def wait(found: Round, *states: str, seconds: float = 120) -> str:
     return found.state
 
 
+def wait_for_step(found: Round, known: int = 0, seconds: float = 200) -> None:
+    """Until it has told of a step, after the first ``known`` events."""
+    limit = time.monotonic() + seconds
+    while not any(e["event"] == "step" for e in found.history()[known:]):
+        assert time.monotonic() < limit, found.state
+        time.sleep(0.05)
+
+
+def cancelled_soon(found: Round) -> None:
+    """Ask it to end; it does within two seconds."""
+    asked = time.monotonic()
+    found.cancel()
+    assert wait(found, "cancelled") and time.monotonic() - asked < 2.0
+
+
 def lesion(label: int = 7) -> np.ndarray:
     mask = box(3)
     mask[8:11, 6:9, 4:7] = label

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from napari_morse.training.tuning.source import UNREVIEWED, digests
 from napari_morse.training.tuning.verdict import CaseVerdict, Figures, Verdict, sentence_alone
 from napari_morse.types import Mask
 from tests.project_cases import box
-from tests.round_cases import choice, make_study, wait
+from tests.round_cases import cancelled_soon, choice, make_study, wait, wait_for_step
 from tests.tuning_cases import SHAPE, save_case
 
 LABELS = entries([(1, "a"), (2, "b")])
@@ -97,6 +96,20 @@ def test_the_command_line_shows_it_without_a_before(tmp_path: Path, capsys: pyte
                  sentence=sentence_alone([case])))  # fmt: skip
     said = capsys.readouterr().out
     assert "0.870" in said and "→" not in said and "New model: Dice 0.870, ASD 0.50 mm on one held-out case" in said
+
+
+def test_held_out_cases_that_are_passed_over_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    told: list[dict] = []
+    plan = plan_of(tmp_path, held=1).model_copy(update={"passed_over": ("p8",)})
+    verdict = NewRun(plan, tmp_path / "run", told.append).run()
+    said = "Not judged: p8; its truth holds a structure that the model does not know."
+    assert {"event": "log", "text": said} in told and rederived(tmp_path / "run").unjudged({}) == said
+    show(verdict)
+    assert said in " ".join(capsys.readouterr().out.split())
+    many = verdict.model_copy(update={"passed_over": tuple(f"p{n}" for n in range(7))}).unjudged({"p0": "first"})
+    assert many == (
+        "Not judged: first, p1, p2, p3 and p4 (and 2 more); their truths hold structures that the model does not know."
+    )
 
 
 def test_without_held_out_cases_nothing_is_said_of_its_worth(tmp_path: Path):
@@ -193,9 +206,7 @@ def test_masks_without_a_structure_make_no_model(study: Path):
 def test_a_new_model_pauses_goes_on_after_a_kill_and_is_cancelled_within_two_seconds(study: Path):
     made = prepare(study, "AB", new(study, steps=100_000))
     made.start()
-    limit = time.monotonic() + 200
-    while not any(e["event"] == "step" for e in made.history()) and time.monotonic() < limit:
-        time.sleep(0.05)
+    wait_for_step(made)
     made.pause()
     wait(made, "paused")
     os.kill(json.loads((made.folder / process.PID).read_text())["pid"], signal.SIGKILL)
@@ -203,10 +214,7 @@ def test_a_new_model_pauses_goes_on_after_a_kill_and_is_cancelled_within_two_sec
     again = rounds(study)[-1]
     again.start(resume=True)
     known = len(again.history())
-    while not any(e["event"] == "step" for e in again.history()[known:]) and time.monotonic() < limit:
-        time.sleep(0.05)
+    wait_for_step(again, known)
     assert again.state == "running"
-    asked = time.monotonic()
-    again.cancel()
-    assert wait(again, "cancelled") and time.monotonic() - asked < 2.0
+    cancelled_soon(again)
     assert not again.alive and again.verdict is None and not (again.folder / "model").exists()

@@ -10,7 +10,8 @@ import pytest
 
 from napari_morse import zoo
 from napari_morse.inference import Predictor
-from napari_morse.inference.contrast import read_surer, sureness
+from napari_morse.inference import predictor as predictor_module
+from napari_morse.inference.contrast import Turns, read_surer, sureness
 from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.local import LocalRenderer
 from napari_morse.inference.predictor import TURNED
@@ -153,6 +154,33 @@ def test_a_stroke_is_sharpened_on_an_inverted_scan_as_on_the_scan(model: LoadedM
         predictor.set_scan(each)
         sharp.append(LocalRenderer(predictor).sharpen(rough, box) > 0)  # without a run before
     assert dice(*sharp) > 0.97 and dice(sharp[0], rough > 0) < 0.97
+
+
+def test_a_scan_that_was_predicted_is_not_read_twice_again(model: LoadedModel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predictor_module, "turns", Turns())
+    either, scan = reading_either(model), turned(open_scan(SAMPLES / f"{NAMES[0]}.nii.gz"))
+    predictor = Predictor(either, "cpu")
+    predictor.set_scan(scan)
+    first = predictor.predict()
+    monkeypatch.setattr(predictor_module, "read_surer", lambda *_: pytest.fail("read twice"))
+    again = Predictor(either, "cpu")
+    again.set_scan(scan)
+    stroke = LocalRenderer(again).sharpen(first.rendered.data, Roi((0, 0, 0), scan.grid.shape))
+    assert dice(stroke > 0, first.rendered.data > 0) > 0.9
+    again.set_scan(scan)
+    found = again.predict()
+    np.testing.assert_array_equal(found.rendered.data, first.rendered.data)
+    assert found.warnings.count(TURNED) == 1
+    again.set_scan(turned(scan))
+    with pytest.raises(pytest.fail.Exception):
+        again.predict()  # another scan
+
+
+def test_only_the_last_scans_are_remembered():
+    turns = Turns(most=2)
+    for number in range(3):
+        turns.put(str(number), bool(number % 2))
+    assert [turns.get(str(number)) for number in range(3)] == [None, True, False]
 
 
 def test_the_other_contrast_is_noticed_and_the_known_one_left(model: LoadedModel, cases: list[Source]):

@@ -28,7 +28,7 @@ from napari_morse.training.tuning.again import rederived
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import digests
 from tests.project_cases import box
-from tests.round_cases import choice, lesion, make_study, wait
+from tests.round_cases import cancelled_soon, choice, lesion, make_study, wait, wait_for_step
 
 
 @pytest.fixture
@@ -86,12 +86,14 @@ def test_a_structure_that_the_model_does_not_know_is_learned_where_that_is_wante
     with_lesion(study, wanted.cases[:2])
     plain = prepare(study, "AB", replace(wanted, cases=wanted.cases[2:]))
     assert not plain.plan.new_labels and not plain.plan.held_out  # its truths hold what the model will not know
+    with Project.open(study, read_only=True) as project:
+        assert set(plain.plan.passed_over) == {case.id for case in project.cases() if case.held_out}
     wanted = replace(wanted, learn_new=True, names={7: "lesion"})
     with pytest.raises(InputError, match="A head alone"):
         prepare(study, "AB", replace(wanted, settings=TuneSettings(what="head")))
     made = prepare(study, "AB", wanted)
     assert made.plan.new_labels == (LabelEntry(id=7, name="lesion", color="#56b4e9"),)
-    assert len(made.plan.held_out) == 2
+    assert len(made.plan.held_out) == 2 and not made.plan.passed_over
     made.start()
     wait(made, "done")
     verdict = made.verdict
@@ -214,16 +216,12 @@ def test_a_failed_round_goes_on_from_its_checkpoint_and_its_old_end_counts_no_mo
 def test_pause_go_and_cancel(study: Path):
     made = prepare(study, "AB", choice(study, steps=100_000, what="all"))
     made.start()
-    limit = time.monotonic() + 120
-    while not any(e["event"] == "step" for e in made.history()) and time.monotonic() < limit:
-        time.sleep(0.02)
+    wait_for_step(made)
     made.pause()
     wait(made, "paused")
     made.go()
     wait(made, "running")
-    asked = time.monotonic()
-    made.cancel()
-    assert wait(made, "cancelled") and time.monotonic() - asked < 2.0
+    cancelled_soon(made)
     assert not made.alive and made.verdict is None
     with pytest.raises(InputError, match="not come to its end"):
         made.keep("AB")

@@ -207,4 +207,4 @@ def show(verdict: Verdict) -> None:
     console.print(table)
     for name, same in verdict.samples.items():
         console.print(f"{name}: Dice {same:.3f} between the masks of both models")
-    console.print(verdict.sentence)
+    console.print(" ".join(said for said in (verdict.sentence, verdict.unjudged({})) if said))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,36 @@ from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.engine import CoarsePass, coarse_pass
 from napari_morse.inference.tiles import Tick
 from napari_morse.model.morse import Morse
+
+
+class Turns:
+    """Which scans were read inverted, the last ones: found out once, a scan is read once from then on."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most, self._known = most, OrderedDict[str, bool]()
+        self._lock = Lock()
+
+    def get(self, key: str) -> bool | None:
+        """None for a scan that is not known."""
+        with self._lock:
+            return self._known.get(key)
+
+    def put(self, key: str, turned: bool) -> None:
+        """Remember one; the oldest is forgotten."""
+        with self._lock:
+            self._known[key] = turned
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+
+
+turns = Turns()
+"""Of this process."""
+
+
+def key_of(digest: str, stack: NDArray[np.float32], spacing: tuple[float, ...]) -> str:
+    """Of a stack as the model with that digest reads it."""
+    values = hashlib.blake2b(np.ascontiguousarray(stack).data, digest_size=16).hexdigest()
+    return f"{digest} {stack.shape} {spacing} {values}"
 
 
 def read_surer(

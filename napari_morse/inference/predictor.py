@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
-from napari_morse.inference.contrast import read_surer
+from napari_morse.inference.contrast import key_of, read_surer, turns
 from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.likeness import further, unlike
@@ -228,10 +228,12 @@ class Predictor:
         cancelled: Callable[[], bool] | None,
     ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
         """The coarse pass, and the scan as it was read."""
-        if ready.upright:
-            return ready, self._coarse(ready, mask, tick, cancelled)
-        ready, done = self._upright(ready, self._frame(ready, mask is not None), tick, cancelled)
-        return ready, done if mask is None else self._coarse(ready, mask, tick, cancelled)
+        done = None
+        if not ready.upright:
+            ready, done = self._upright(ready, self._frame(ready, mask is not None), tick, cancelled)
+        if done is None or mask is not None:
+            done = self._coarse(ready, mask, tick, cancelled)
+        return ready, done
 
     def _coarse(
         self,
@@ -269,8 +271,13 @@ class Predictor:
     def _upright(
         self, ready: Prepared, frame: WorkFrame, tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
-        turned, done = read_surer(self.net, ready.stack, frame, tick, cancelled)
+    ) -> tuple[Prepared, CoarsePass | None]:  # fmt: skip
+        """The scan as the model is surer of it, and the coarse pass over it where that had to be found out."""
+        key, done = key_of(self.model.digest, ready.stack, ready.spacing), None
+        turned = turns.get(key)
+        if turned is None:
+            turned, done = read_surer(self.net, ready.stack, frame, tick, cancelled)
+            turns.put(key, turned)
         found = replace(ready, upright=True)
         if turned:
             found = replace(found, stack=-ready.stack, warnings=(*ready.warnings, TURNED))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,38 +50,42 @@ def stitched_maps(
     CancelledError
         When ``cancelled`` says so, within one pass.
     """
-    size = tuple(image.shape[2:])
-    total = image.shape[0] * window_count(size, window, net.backbone.divisor, overlap)
-    done = 0
+    size, divisor = tuple(image.shape[2:]), net.backbone.divisor
     strides, logit_stride = net.backbone.strides, net.backbone.logit_stride
     # Finest first: MONAI shrinks its blending weights from one output to the next and cannot grow them back.
     order = sorted(range(1 + len(strides)), key=(logit_stride, *strides).__getitem__)
-
-    def one_pass(tile: Tensor) -> tuple[Tensor, ...]:
-        nonlocal done
-        if cancelled is not None and cancelled():
-            raise CancelledError
-        maps = net.coarse(tile)
-        done += len(tile)
-        if tick is not None:
-            tick(min(done, total), total)
-        return tuple((maps.logits, *maps.features)[k] for k in order)
-
+    total = image.shape[0] * window_count(size, window, divisor, overlap)
+    one_pass = _Passes(net, order, total, tick, cancelled)
     stitched: Any
     if size == tuple(window):
         parts = [one_pass(chunk) for chunk in image.split(batch)]
         stitched = tuple(torch.cat(maps) for maps in zip(*parts, strict=True))
     else:
-        stitched = sliding_window_inference(
-            image,
-            window,
-            batch,
-            one_pass,
-            overlap=_overlaps(window, net.backbone.divisor, overlap),
-            mode="gaussian",
-        )
+        overlaps = _overlaps(window, divisor, overlap)
+        stitched = sliding_window_inference(image, window, batch, one_pass, overlap=overlaps, mode="gaussian")
     logits, *features = (stitched[order.index(k)] for k in range(len(order)))
     return CoarseMaps(logits, tuple(features), strides, logit_stride, size)
+
+
+@dataclass
+class _Passes:
+    """The network on one batch of tiles after the other; (logits, *decoder maps) in ``order``."""
+
+    net: Morse
+    order: Sequence[int]
+    total: int
+    tick: Tick | None
+    cancelled: Callable[[], bool] | None
+    done: int = 0
+
+    def __call__(self, tile: Tensor) -> tuple[Tensor, ...]:
+        if self.cancelled is not None and self.cancelled():
+            raise CancelledError
+        maps = self.net.coarse(tile)
+        self.done += len(tile)
+        if self.tick is not None:
+            self.tick(min(self.done, self.total), self.total)
+        return tuple((maps.logits, *maps.features)[k] for k in self.order)
 
 
 def _interval(length: int, divisor: int, overlap: float) -> int:

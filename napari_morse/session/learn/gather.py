@@ -157,20 +157,17 @@ def _gathered(
     known = None if choice.learn_new or card is None else _known_to(card)
     found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
     new = _new(choice, card, found)
-    blind = set(project.to_read())
-    held = [case for case in project.cases() if case.held_out and not _unusable(case, blind)]
-    judged = _known_to(card) | {entry.id for entry in new}
-    judges = [source for case in held if (source := _judge(project, case, made.folder, judged, cancelled))]
+    judges, passed_over = _judges(project, made.folder, _known_to(card) | {entry.id for entry in new}, cancelled)
     sources = [each.source for each in found]
     if not sources:
         raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
     if card is None:
         return Plan(
             model="", name=choice.name, by=reader, train=tuple(sources), held_out=tuple(judges), new_labels=new,
-            settings=choice.settings, anew=Anew(whole=choice.whole),
+            passed_over=passed_over, settings=choice.settings, anew=Anew(whole=choice.whole),
         )  # fmt: skip
     plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
-    return plan.model_copy(update={"new_labels": new})
+    return plan.model_copy(update={"new_labels": new, "passed_over": passed_over})
 
 
 def _unusable(case: Case, blind: AbstractSet[str]) -> bool:
@@ -243,11 +240,16 @@ def _entries(choice: Choice, ids: Sequence[int], taken: Sequence[LabelEntry]) ->
     return entries([(number, choice.names.get(number, "")) for number in ids], taken)
 
 
-def _judge(
-    project: Project, case: Case, folder: Path, known: AbstractSet[int], cancelled: Callable[[], bool]
-) -> Source | None:
-    """The case, copied; None where its truth has structures that the model will not know: it judges other models."""
-    try:
-        return copied(project, case, folder, known, cancelled).source
-    except UnknownLabelError:
-        return None
+def _judges(
+    project: Project, folder: Path, known: AbstractSet[int], cancelled: Callable[[], bool]
+) -> tuple[list[Source], tuple[str, ...]]:
+    """Held-out cases, copied; and ids of those whose truths have structures that the model will not know."""
+    blind, found, passed_over = set(project.to_read()), [], []
+    for case in project.cases():
+        if not case.held_out or _unusable(case, blind):
+            continue
+        try:
+            found.append(copied(project, case, folder, known, cancelled).source)
+        except UnknownLabelError:
+            passed_over.append(case.id)
+    return found, tuple(passed_over)

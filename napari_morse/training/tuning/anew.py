@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from napari_morse import zoo
 from napari_morse.config import Intensity, ModelCard, Recipe, Tuned
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.inference.devices import resolve_device
-from napari_morse.io.weights import save_model
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
@@ -23,12 +21,13 @@ from napari_morse.training.fitted import fitted
 from napari_morse.training.judge import Verdict as Looked
 from napari_morse.training.judge import at_spacing, judge
 from napari_morse.training.loop import Report, Trainer
+from napari_morse.training.tuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.tuning.examples import codes_of
-from napari_morse.training.tuning.judging import judged, predict_all
-from napari_morse.training.tuning.plan import Anew, Fit, Plan, check_apart
-from napari_morse.training.tuning.run import LEAST, MODEL, Teller, evenly, means, over
+from napari_morse.training.tuning.judging import judged
+from napari_morse.training.tuning.learning import LEAST
+from napari_morse.training.tuning.plan import Anew, Fit, check_apart
 from napari_morse.training.tuning.source import UNREVIEWED, Source
-from napari_morse.training.tuning.verdict import MASKS, Verdict, sentence_alone
+from napari_morse.training.tuning.verdict import Verdict, sentence_alone
 from napari_morse.types import Grid
 
 SAVE = 20.0
@@ -42,52 +41,24 @@ LOOKS = 0.1
 
 
 @dataclass
-class NewRun:
-    """One round that begins with no model.
-
-    Parameters
-    ----------
-    plan
-        What is to be done; its ``new_labels`` are the structures that the model learns.
-    folder
-        Where the run keeps itself; the model and the verdict are written there.
-    tell
-        Told what happens, as `process` writes it.
-    stop
-        Asked before every step and every case; True ends the run with CancelledError.
-    """
-
-    plan: Plan
-    folder: Path
-    tell: Teller = lambda _: None
-    stop: Callable[[], bool] = lambda: False
-    known: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False)
-    """Digests of what is trained on and of what judges."""
-
-    def run(self, resume: bool = False) -> Verdict:
-        """Train, write the model, judge it.
-
-        Raises
-        ------
-        InputError
-            Cases cannot be used, or lie on both sides.
-        WeightsError
-            The run cannot be resumed as it was.
-        CancelledError
-            ``stop`` said so.
-        """
-        verdict = over(self.folder) if resume else None
-        if verdict is None:
-            verdict = self._verdict(self._train(resume))
-        clear_checkpoint(self.folder)
-        self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
-        return verdict
+class NewRun(BaseRun):
+    """One round that begins with no model; the plan's ``new_labels`` are the structures that it learns."""
 
     @property
     def _ids(self) -> tuple[int, ...]:
         return tuple(entry.id for entry in self.plan.new_labels)
 
-    def _train(self, resume: bool) -> ModelCard:
+    def check(self) -> None:
+        """Read every case that judges."""
+        for source in self.plan.held_out:
+            self.go_on()
+            self._loaded(source)
+
+    def _loaded(self, source: Source) -> Case:
+        return load_case(source.scan, source.labels, self._ids, Intensity())
+
+    def train(self, resume: bool = False) -> ModelCard:
+        """Train and write the model, without judging it; errors as `run`."""
         begun = time.monotonic()
         self.known = check_apart(self.plan, None)
         cases = [self._read(source) for source in self.plan.train]
@@ -101,35 +72,25 @@ class NewRun:
         left = _Left(fit, trainer.progress.iteration)
         seconds = round(left.expected(trainer.progress.iteration), 1)
         self.tell({"event": "prepared", "steps": iterations, "resumed": resume, "seconds": seconds})
-        self._go_on()
+        self.go_on()
         return self._write(trainer.run(_Watch(self, trainer, left)), fit, cases, looked)
-
-    def _go_on(self) -> None:
-        if self.stop():
-            raise CancelledError
 
     def _read(self, source: Source) -> Case:
         """A training case: what somebody looked at of it."""
-        self._go_on()
-        case = load_case(source.scan, source.labels, self._ids, Intensity())
+        self.go_on()
+        case = self._loaded(source)
         if 1 in case.labels.shape:
             raise InputError(f"{source.name} is a single slice, and a round reads volumes.", "Leave it out.")
         seen = codes_of(source, case) != UNREVIEWED
         if not seen.any():
             raise InputError(f"Nobody looked at any part of {source.name}.", "Leave it out.")
         box = bounding_box(seen)
-        self.tell({"event": "log", "text": f"{source.name}: read"})
+        self.log(f"{source.name}: read")
         return replace(case, image=case.image[box].copy(), labels=case.labels[box].copy())
 
     def _looked(self) -> list[Case]:
-        """Held-out cases that are looked at while training; all are read, as one may be that cannot be judged."""
-        some, found = evenly(self.plan.held_out, self.plan.settings.check_cases), []
-        for source in self.plan.held_out:
-            self._go_on()
-            case = load_case(source.scan, source.labels, self._ids, Intensity())
-            if source in some:
-                found.append(case)
-        return found
+        """Held-out cases that are looked at while training."""
+        return [self._loaded(source) for source in evenly(self.plan.held_out, self.plan.settings.check_cases)]
 
     # The recipe
 
@@ -142,13 +103,13 @@ class NewRun:
             self.plan = self.plan.model_copy(update={"anew": anew.model_copy(update={"fit": fit})})
             self.plan.write(self.folder)
         self.tell({"event": "fitted", "text": fit.why})
-        self.tell({"event": "log", "text": fit.why})
+        self.log(fit.why)
         return fit
 
     def _lasting(self, fit: Fit, cases: list[Case], looked: list[Case], begun: float) -> Fit:
         """The recipe with as many steps as were asked for, or as fit into the time."""
         settings, whole = self.plan.settings, self.plan.anew is None or self.plan.anew.whole
-        seconds = _timed(self._trainer(fit, cases, []), self._go_on)
+        seconds = _timed(self._trainer(fit, cases, []), self.go_on)
         usual, stage_one = fit.recipe.train.iterations, fit.recipe.train.stage_one
         steps = settings.steps or usual
         if not (settings.steps or whole):
@@ -180,7 +141,6 @@ class NewRun:
     # What came of it
 
     def _write(self, net: Morse, fit: Fit, cases: list[Case], looked: list[Case]) -> ModelCard:
-        """The new model, in the run's folder; it becomes the user's only when it is kept."""
         digest = files_digest([(s.scan, s.labels) for s in self.plan.train])
         purpose = Purpose(self.plan.name, "", "own cases", "not stated", "")
         fields = card_fields(
@@ -193,30 +153,24 @@ class NewRun:
         fields["tuned"] = Tuned(
             parent="", by=self.plan.by, settings=told, trained=self.known[0], held_out=self.known[1]
         )
-        for left in (self.folder / MASKS).glob("*_after_*"):
-            left.unlink()  # of another model
-        written = save_model(self.folder / MODEL, fields, net.tensors(), overwrite=True)
-        self.tell({"event": "log", "text": "The new model is written; now it is judged."})
-        return written
+        return self.written(fields, net)
 
-    def _verdict(self, card: ModelCard) -> Verdict:
-        new = zoo.load(self.folder / MODEL)
-        predict_all(
-            new, self.plan.held_out, "after", self.folder, self.stop,
-            lambda text: self.tell({"event": "log", "text": text}),
-        )  # fmt: skip
+    def judge(self, card: ModelCard) -> Verdict:
+        """By the held-out cases, without a before."""
+        self.predicted(zoo.load(self.folder / MODEL), "after", self.plan.held_out)
         names = [(source.name, source.labels) for source in self.plan.held_out]
         cases = judged(self.folder, names, self._ids, ("after",))
         said = sentence_alone(cases)
-        fields = card.model_dump() | {"tuned": card.tuned.model_copy(update={"verdict": said})}  # type: ignore[union-attr]
-        fields["metrics"] = {f"held_out_{name}": value for name, value in means(cases).items()}
-        save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
         verdict = Verdict(
-            model=self.plan.name, digest=zoo.load(self.folder / MODEL).digest, parent="", parent_digest="",
-            ids=self._ids, cases=cases, p={}, sentence=said,
+            model=self.plan.name, digest=self.concluded(card, said, cases).digest, parent="", parent_digest="",
+            ids=self._ids, cases=cases, p={}, sentence=said, passed_over=self.plan.passed_over,
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
+
+    def clear(self) -> None:
+        """Remove checkpoints."""
+        clear_checkpoint(self.folder)
 
 
 class _Trainer(Trainer):

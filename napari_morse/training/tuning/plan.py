@@ -62,6 +62,8 @@ class Plan(BaseModel):
     earlier: tuple[Source, ...] = ()
     """Cases of earlier rounds, replayed."""
     held_out: tuple[Source, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    """Names of held-out cases that cannot judge: their truths hold structures that the model will not know."""
     new_labels: tuple[LabelEntry, ...] = ()
     """Structures that the base model does not know; all, for a new model."""
     anew: Anew | None = None

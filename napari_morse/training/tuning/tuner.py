@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,8 +31,8 @@ SKIPS = 3
 """Losses in a row that are no numbers, after which the run goes back to its last checkpoint, at half the rate."""
 BACKS = 2
 """How often it does; then it ends."""
-TRIED = 4
-"""Steps that are timed, after one that is not."""
+TRIED = 16
+"""Steps that are timed at most, after one that is not."""
 WARM = 10
 """Steps over which the learning rate rises."""
 DISTIL_EVERY = 2
@@ -144,25 +145,20 @@ class Tuner:
         source = self.samples if self.cache is None else self.cache
         return source.stream(self.state.step, total)
 
-    def prepared(self, step: int) -> Samples:
-        """The samples of one step."""
-        return self.samples.batch(step) if self.cache is None else self.cache.batch(step)
+    def timed(self, limit: float) -> float:
+        """Seconds of a step, from some that are done on the spot: for a tuner that is thrown away.
 
-    def timed(self) -> float:
-        """Seconds of a step, from some that are done on the spot: for a tuner that is thrown away."""
-        making, using = [], []
-        for step in range(TRIED + 1):
-            begun = time.monotonic()
-            samples = self.prepared(step)
-            made = time.monotonic()
+        Samples are made beside the steps, as in a run, and take their share of the cores. No further step is begun
+        after ``limit`` seconds, if both kinds were seen: every second step looks at the base model as well.
+        """
+        begun, ends = time.monotonic(), []
+        for step, samples in self._stream(TRIED + 1):
             self.step(step, samples)
-            making.append(made - begun)
-            using.append(time.monotonic() - made)
-        # The least of each kind, as others may have been held up: every second step looks at the base model as well.
-        kinds = [min(using[first::DISTIL_EVERY]) for first in range(1, 1 + DISTIL_EVERY)]
-        made, used = min(making[1:]), sum(kinds) / DISTIL_EVERY
-        # Samples are made beside the steps, on the cores that these use too.
-        return max(made, used + (made / 2 if self.device.type == "cpu" else 0.0))
+            ends.append(time.monotonic())
+            if len(ends) > DISTIL_EVERY and ends[-1] - begun > limit:
+                break
+        rounds = [b - a for a, b in zip(ends, ends[DISTIL_EVERY:], strict=False)]
+        return float(np.median(rounds)) / DISTIL_EVERY
 
     def moments(self) -> set[int]:
         """Steps after which held-out cases are looked at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,8 @@ FILE, MASKS = "verdict.json", "predictions"
 FEWEST = 6
 """Cases below which Wilcoxon's signed rank test cannot reach p < 0.05, whatever they show."""
 SURE = 0.05
+SHOWN = 5
+"""Cases that are named where there may be many."""
 
 When = Literal["before", "after"]
 Stage = Literal["coarse", "rendered"]
@@ -76,6 +78,8 @@ class Verdict(BaseModel):
     sentence: str
     new: tuple[str, ...] = ()
     """Structures that the base model does not know: none of its masks holds them."""
+    passed_over: tuple[str, ...] = ()
+    """Held-out cases that were not judged: their truths hold structures that the model does not know."""
     left_out: bool = False
     """Each case was judged by a model that was tuned without it (leave-one-out)."""
 
@@ -83,6 +87,10 @@ class Verdict(BaseModel):
     def alone(self) -> bool:
         """Whether there is no base model to compare with."""
         return not self.parent
+
+    def unjudged(self, names: Mapping[str, str]) -> str:
+        """A sentence on the cases that were not judged; ``names`` by case, where it has another one. Else empty."""
+        return passed(tuple(names.get(case, case) for case in self.passed_over))
 
     def mean(self, when: When, stage: Stage, figure: str) -> float:
         """Over the cases; NaN without any."""
@@ -108,6 +116,15 @@ class Verdict(BaseModel):
 
 def _dice(case: CaseVerdict) -> float:
     return case.figures["after rendered"].dice
+
+
+def passed(names: Sequence[str]) -> str:
+    """That held-out cases are not judged; empty without any."""
+    if not names:
+        return ""
+    each = "its truth holds a structure" if len(names) == 1 else "their truths hold structures"
+    which = f"{_listed(names[:SHOWN])}{f' (and {len(names) - SHOWN} more)' * (len(names) > SHOWN)}"
+    return f"Not judged: {which}; {each} that the model does not know."
 
 
 def sentence_alone(cases: Sequence[CaseVerdict]) -> str:

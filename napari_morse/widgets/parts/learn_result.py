@@ -46,7 +46,7 @@ class LearnResult(QWidget):
         self.table = VerdictTable(self)
         self.coarse = QCheckBox("coarse masks", self)
         self.coarse.setToolTip("On: figures of the coarse masks. Off: of the rendered ones.")
-        self.samples, self.done = Elided(parent=self), Note(parent=self)
+        self.unjudged, self.samples, self.done = Note(parent=self), Elided(parent=self), Note(parent=self)
         self.show_case = act_button(self, "Show case", lambda: self.show_asked.emit(self.table.current))
         self.keep = act_button(self, "Keep", self.keep_asked.emit)
         self.discard = act_button(self, "Discard", self.discard_asked.emit)
@@ -64,7 +64,7 @@ class LearnResult(QWidget):
             acts.addWidget(button)
         body = QVBoxLayout(self)
         body.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.sentence, self.table):
+        for widget in (self.sentence, self.unjudged, self.table):
             body.addWidget(widget)
         body.addLayout(look)
         body.addWidget(self.samples)
@@ -80,6 +80,7 @@ class LearnResult(QWidget):
         if verdict is None:
             return
         self.sentence.say(verdict.sentence)
+        self.unjudged.say(verdict.unjudged(names))
         told = ", ".join(f"{name} {dice:.3f}" for name, dice in verdict.samples.items())
         more = "Dice between both models' masks of the sample scans: 1 where nothing changed."
         self.samples.say(f"Samples: {told}", more)

@@ -39,12 +39,12 @@ def ball(path, radius, label=1):
     nib.save(nib.Nifti1Image((label * (far <= radius)).astype("u1"), AFFINE), path)
 
 
-def learning(tmp_path, cases=6, share=0.34, accepted=True):
+def learning(tmp_path, cases=6, share=0.34, accepted=True, truth=1):
     """Cases with masks, those held out with truths; the others are accepted."""
     folder = scans(tmp_path / "scans", cases)
     for path in folder.iterdir():
         ball(tmp_path / "masks" / path.name, 5)
-        ball(tmp_path / "truths" / path.name, 5)
+        ball(tmp_path / "truths" / path.name, 5, truth)
     found = with_patients(from_folders(folder, tmp_path / "masks", tmp_path / "truths"), r"(P\d+)_")
     project = Project.create(tmp_path / "study", found, name="study", reader="AB", holdout_share=share)
     if accepted:
@@ -131,6 +131,7 @@ def finish(made, model=True):
         ball(mask_file(made.folder, source.name, "before", "rendered"), 4)
         ball(mask_file(made.folder, source.name, "after", "rendered"), 5)
     told = {"model": plan.name, "digest": "1" * 64, "parent": plan.model, "ids": (1, 2), "cases": tuple(cases)}
+    told["passed_over"] = plan.passed_over
     if plan.anew is not None:
         verdict = Verdict(**told, parent_digest="", p={}, sentence=sentence_alone(cases))
     else:

@@ -10,36 +10,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
 
-from napari_morse import zoo
 from napari_morse.session.learn import rounds
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.alone import LearnAlone
 from napari_morse.widgets.parts.learn_story import Story
-from tests.qt import learn_hands as hands
-from tests.qt.learn_hands import begin, held, reopened, state, usable
+from tests.qt.learn import hands
+from tests.qt.learn.hands import begin, held, reopened, state, usable
 from tests.qt.test_dock_looks import controls, cut
 from tests.qt.test_dock_run import messages, press
-
-
-@pytest.fixture(autouse=True)
-def library(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.LIBRARY_VARIABLE, str(tmp_path / "models"))
-
-
-@pytest.fixture
-def runs(monkeypatch):
-    return hands.FakeRuns(monkeypatch)
-
-
-@pytest.fixture
-def project(tmp_path):
-    return hands.learning(tmp_path)
-
-
-@pytest.fixture
-def dock(viewer, qtbot, project, runs):
-    return hands.opened(viewer, qtbot, project)
-
 
 # What is offered
 

@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from napari_morse import zoo
-from tests.qt import learn_hands as hands
+from tests.qt.learn import hands
 from tests.qt.test_dock_run import press
-
-
-@pytest.fixture(autouse=True)
-def library(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.LIBRARY_VARIABLE, str(tmp_path / "models"))
-
-
-@pytest.fixture
-def runs(monkeypatch):
-    return hands.FakeRuns(monkeypatch)
-
-
-@pytest.fixture
-def project(tmp_path):
-    return hands.learning(tmp_path)
 
 
 def test_a_held_out_case_is_shown_before_and_after_side_by_side(viewer, qtbot, tmp_path, project, runs):

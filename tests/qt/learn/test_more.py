@@ -8,30 +8,9 @@ import pytest
 from napari_morse import zoo
 from napari_morse.errors import MorseError
 from napari_morse.session.learn import rounds
-from tests.qt import learn_hands as hands
-from tests.qt.learn_hands import begin, held, reopened, state, usable
+from tests.qt.learn import hands
+from tests.qt.learn.hands import begin, held, reopened, state, usable
 from tests.qt.test_dock_run import press
-
-
-@pytest.fixture(autouse=True)
-def library(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.LIBRARY_VARIABLE, str(tmp_path / "models"))
-
-
-@pytest.fixture
-def runs(monkeypatch):
-    return hands.FakeRuns(monkeypatch)
-
-
-@pytest.fixture
-def project(tmp_path):
-    return hands.learning(tmp_path)
-
-
-@pytest.fixture
-def dock(viewer, qtbot, project, runs):
-    return hands.opened(viewer, qtbot, project)
-
 
 # A round that failed
 
@@ -107,6 +86,18 @@ def test_a_structure_that_is_painted_over_again_is_offered_no_more(dock, qtbot, 
     qtbot.waitUntil(dock.learn.new.isVisible, timeout=20000)
     dock.host.corrected.undo()
     qtbot.waitUntil(dock.learn.new.isHidden, timeout=20000)
+
+
+def test_held_out_cases_that_the_model_cannot_be_judged_by_are_named(viewer, qtbot, runs, tmp_path):
+    project = hands.learning(tmp_path, truth=9)
+    judges = [case for case in project.cases() if case.held_out]
+    made, _ = hands.over(tmp_path, project)
+    assert made.plan.passed_over == tuple(case.id for case in judges) and len(judges) == 2
+    dock = hands.opened(viewer, qtbot, project)
+    state(qtbot, dock, "done")
+    told, names = dock.learn.result.unjudged, " and ".join(case.stem for case in judges)
+    qtbot.waitUntil(told.isVisible, timeout=20000)
+    assert told.text() == f"Not judged: {names}; their truths hold structures that the model does not know."
 
 
 # A new model
