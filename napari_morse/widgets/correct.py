@@ -56,6 +56,7 @@ class CorrectTab(QWidget):
         self._corrected: CorrectedLayer | None = None
         self.begin = QPushButton("Start correcting", self)
         self.labels = LabelList(self)
+        self.another = QPushButton("New structure", self)
         self.modes: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
@@ -99,6 +100,7 @@ class CorrectTab(QWidget):
         self.body.setContentsMargins(4, 4, 4, 4)
         self.body.addWidget(self.begin)
         self.body.addWidget(self.labels)
+        self.body.addWidget(self.another, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addLayout(tools)
         self.body.addLayout(brush)
         self.body.addLayout(sharp)
@@ -126,6 +128,10 @@ class CorrectTab(QWidget):
         self.begin.clicked.connect(lambda _checked=False: desk.begin())
         self.labels.chosen.connect(self._on_chosen)
         self.labels.locked.connect(desk.lock)
+        self.labels.renamed.connect(desk.name_structure)
+        # Once more, later: the list is not filled while its editor is closing.
+        self.labels.renamed.connect(self._on_renamed, Qt.ConnectionType.QueuedConnection)
+        self.another.clicked.connect(self._on_another)
         self.brush_size.valueChanged.connect(self._on_size)
         self.all_slices.toggled.connect(self._on_all_slices)
         self.sharpen.toggled.connect(self._on_sharpen)
@@ -155,6 +161,14 @@ class CorrectTab(QWidget):
         corrected = self._desk.corrected
         if corrected is not None:
             self._desk.viewer.layers.selection.active = corrected.layer
+
+    def _on_another(self, _checked: bool = False) -> None:
+        number = self._desk.add_structure()
+        if number:
+            self.labels.type_name(number)
+
+    def _on_renamed(self, _number: int, _name: str) -> None:
+        self.refresh()
 
     def _on_size(self, size: int) -> None:
         corrected = self._desk.corrected
@@ -196,11 +210,14 @@ class CorrectTab(QWidget):
         self.begin.setVisible(corrected is None)
         self.begin.setEnabled(not desk.blocked)
         self.begin.setToolTip(desk.blocked or "Make a mask of your own. Every stroke is kept at once.")
-        self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked)
+        own = frozenset(label.id for label in desk.own)
+        self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked, own)
+        self.another.setVisible(corrected is not None)
         for mode, button in self.modes.items():
             self._say(button, desk.blocked, MODES[mode][1])
         for widget, tip in (
             (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
+            (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),
             (self.all_slices, "The brush is a ball that reaches into the slices beside this one."),
             (self.undo, "Take the last act back, sharpening included. [Ctrl+Z]"),
             (self.redo, "Do it again. [Ctrl+Shift+Z]"),

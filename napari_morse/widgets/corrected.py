@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -138,7 +139,7 @@ class CorrectedLayer(QObject):
             A label that does not fit, or a box outside.
         """
         self.compare()
-        if self._frozen():
+        if self.frozen():
             return None, 0
         corrections = self.corrections
         box.check(corrections.mask.shape)
@@ -160,6 +161,13 @@ class CorrectedLayer(QObject):
         self._soon.stop()
         self._waiting = []
         self._take(None, "edit")
+
+    def colour(self, labels: tuple[Label, ...]) -> None:
+        """Show structures that the model does not know in their own colours, too."""
+        now = self.layer.colormap
+        more = {label.id: label.color for label in labels if label.id not in {x.id for x in self.labels}}
+        if more and isinstance(now, DirectLabelColormap):
+            self.layer.colormap = DirectLabelColormap(color_dict={**now.color_dict, **more})
 
     def redraw(self) -> None:
         """Show all of what the corrections hold."""
@@ -193,7 +201,7 @@ class CorrectedLayer(QObject):
         self.setParent(None)
         self.deleteLater()
 
-    def _frozen(self) -> bool:
+    def frozen(self) -> bool:
         """Whether nothing may be changed any more; what was painted is then taken away again."""
         if self._may_write():
             return False
@@ -204,7 +212,7 @@ class CorrectedLayer(QObject):
 
     def _step(self, step: Any) -> None:
         self.compare()
-        if self._frozen():
+        if self.frozen():
             return
         self.stepped.emit()
         box = step()
@@ -239,7 +247,7 @@ class CorrectedLayer(QObject):
         shown = self._axes.back(np.asarray(self.layer.data))
         where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_back(box)
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
-        if differs and self._frozen():
+        if differs and self.frozen():
             return True
         refused = self._restored(shown, where) if differs else 0
         try:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session import SegmentSession
+from napari_morse.session.structures import Structures
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.loose import LooseCorrections
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
+DRAWN = "It is drawn in this case, and keeps its name: erase it first."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
@@ -75,6 +77,7 @@ class Desk(QObject):
         self._corrected: CorrectedLayer | None = None
         self._warned: CorrectedLayer | None = None
         self._told: tuple[Any, ...] = ()
+        self._named: Structures | None = None
         self._then: list[Callable[[], None]] = []
         self._loose.changed.connect(self.refresh)
         self._loose.failed.connect(self._on_not_begun)
@@ -117,8 +120,61 @@ class Desk(QObject):
     def labels(self) -> tuple[Label, ...]:
         """The structures that can be worked on."""
         corrected, prediction = self.corrected, self.prediction
-        own = corrected.labels if corrected is not None else ()
-        return own or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
+        said = corrected.labels if corrected is not None else ()
+        said = said or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
+        ids = {label.id for label in said}
+        return (*said, *(label for label in self.own if label.id not in ids))
+
+    @property
+    def own(self) -> tuple[Label, ...]:
+        """Structures that a person added, in this project or on this scan."""
+        return () if self._structures is None else self._structures.labels
+
+    @property
+    def _structures(self) -> Structures | None:
+        project = self.host.project if self.host is not None else None
+        place = project.places.folder if self._in_case and project is not None else self._loose.folder_of(self.scan)
+        if place is None:
+            return None
+        if self._named is None or self._named.path.parent != place:
+            self._named = Structures(place)
+        return self._named
+
+    def add_structure(self) -> int:
+        """One more structure, under work from now on; its id, 0 where none can be added."""
+        corrected, structures = self.corrected, self._structures
+        if corrected is None or structures is None or self.folder is None:
+            self.said.emit(self.blocked or NO_MASK)
+            return 0
+        if corrected.frozen():
+            return 0
+        mask = corrected.corrections.mask
+        try:
+            made = structures.add(self.labels, lambda number: bool((mask == number).any()))
+        except MorseError as error:
+            show_error(str(error))
+            return 0
+        corrected.colour(self.own)
+        self.label = made.id
+        self.refresh()
+        return made.id
+
+    def name_structure(self, number: int, name: str) -> None:
+        """Call one that a person added otherwise; without a name it goes, where nothing of it is drawn."""
+        corrected, structures = self.corrected, self._structures
+        if corrected is None or structures is None or self.folder is None or corrected.frozen():
+            return
+        try:
+            if name.strip():
+                structures.rename(number, name)
+            elif (corrected.corrections.mask == number).any():
+                self.said.emit(DRAWN)
+            else:
+                structures.remove(number)
+        except MorseError as error:
+            show_error(str(error))
+        self._told = ()
+        self.refresh()
 
     @property
     def mask(self) -> Array | None:
@@ -245,6 +301,7 @@ class Desk(QObject):
             self._follow(corrected)
         now = (
             self.scan, self.scan_layer, corrected, self.prediction, self.label, self.locked, self.folder, self.blocked,
+            self.own,
         )  # fmt: skip
         same = len(now) == len(self._told) and all(
             a is b or (isinstance(a, int | str | frozenset | Path) and a == b)
@@ -265,6 +322,7 @@ class Desk(QObject):
             for signal, slot in self._signals(before):
                 signal.disconnect(slot)
         if corrected is not None:
+            corrected.colour(self.own)
             corrected.layer.events.selected_label.connect(self._on_label)
             for signal, slot in self._signals(corrected):
                 signal.connect(slot)

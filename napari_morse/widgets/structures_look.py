@@ -8,6 +8,8 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.session.learn import Held, UnderWork, held
+from napari_morse.session.structures import Structures
+from napari_morse.types import Label
 from napari_morse.widgets.project_host import ProjectHost
 from napari_morse.widgets.workers import JobRunner, Tell, Work
 
@@ -58,11 +60,16 @@ class StructuresLook(QObject):
             )
 
     def names(self) -> dict[int, str]:
-        """What structures are called, by id: as models said of the cases, as the open case's layer has it."""
+        """What structures are called, by id: by a person, by models of the cases, in the open case; the last wins."""
         corrected = self._host.corrected
         own = {label.id: label.name for label in (*self._host.session.labels, *(corrected.labels if corrected else ()))}
         said = {number: name for found in self.found.values() for number, name in found.names.items()}
-        return said | own
+        return {label.id: label.name for label in self._added()} | said | own
+
+    def _added(self) -> tuple[Label, ...]:
+        """By a person, in this project."""
+        project = self._host.project
+        return () if project is None else Structures(project.places.folder).labels
 
     def _under_work(self) -> UnderWork | None:
         work, corrected = self._host.work, self._host.corrected

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_morse import zoo
 from napari_morse.errors import MorseError
@@ -184,3 +186,64 @@ def test_the_verdict_of_a_new_model_has_no_before_and_nothing_to_go_back_to(view
     assert dock.learn.choice.name.text() == "new-model-1-tuned-1"
     with pytest.raises(MorseError, match="no base model"):
         made.roll_back("AB")
+
+
+# A structure that a person adds
+
+
+def typed(qtbot, table, text):
+    """In the editor that is open."""
+    editor = table.findChild(QLineEdit)
+    editor.selectAll()
+    qtbot.keyClicks(editor, text)
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+
+
+def names(dock):
+    labels = dock.correct.labels
+    return [labels.item(row, 0).text() for row in range(labels.rowCount())]
+
+
+def test_a_structure_is_added_named_drawn_and_learned_by_its_name(dock, qtbot, runs, project):
+    first = usable(dock)[0]
+    dock.host.go(first)
+    qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == first, timeout=20000)
+    dock.tabs.setCurrentIndex(1)
+    tab, layer = dock.correct, dock.host.corrected.layer
+    before = names(dock)
+    press(qtbot, tab.another)
+    added = dock.desk.own[-1]
+    typed(qtbot, tab.labels, "lesion")
+    qtbot.waitUntil(lambda: names(dock) == [*before, "lesion"])
+    assert layer.selected_label == added.id and layer.colormap.color_dict[added.id] is not None
+    shown = layer.get_color(added.id)
+    assert not np.allclose(shown, layer.get_color(added.id + 40))  # not as what nobody named
+    layer.data[0, 0, 0] = added.id
+    dock.host.corrected.compare()
+    assert (dock.host.corrected.corrections.mask == added.id).any()
+    dock.desk.name_structure(added.id, "")
+    assert "erase it first" in tab.note.text() and names(dock)[-1] == "lesion"
+    dock.tabs.setCurrentIndex(3)
+    qtbot.waitUntil(lambda: dock.learn.new.which.text() == "lesion (in 1 of 4 cases)", timeout=20000)
+    made = begin(qtbot, dock)
+    assert [(entry.id, entry.name) for entry in made.plan.new_labels] == [(added.id, "lesion")]
+    hands.die(made)
+
+
+def test_an_added_structure_is_there_in_every_case_and_goes_when_it_loses_its_name(viewer, dock, qtbot, tmp_path):
+    one, other = usable(dock)[:2]
+    dock.tabs.setCurrentIndex(1)
+    for case in (one, other):
+        dock.host.go(case)
+        qtbot.waitUntil(lambda case=case: dock.host.corrected is not None and dock.host.case.id == case, timeout=20000)
+        if case == one:
+            press(qtbot, dock.correct.another)
+            typed(qtbot, dock.correct.labels, "lesion")
+            qtbot.waitUntil(lambda: names(dock)[-1] == "lesion")
+    assert names(dock)[-1] == "lesion"
+    labels, known = dock.correct.labels, names(dock)[:-1]
+    assert not labels.item(0, 0).flags() & Qt.ItemFlag.ItemIsEditable  # a model's stays as it is
+    labels.type_name(dock.desk.own[-1].id)
+    typed(qtbot, labels, " ")
+    qtbot.waitUntil(lambda: names(dock) == known)
+    assert dock.desk.own == ()
