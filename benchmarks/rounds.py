@@ -93,12 +93,10 @@ class Rounds(Review):
         self.base = ""
 
     def _all(self) -> None:
-        steps = (self.first, self.second, self.begin, self.train, self.pause, self.verdict, self.look, self.keep,
-                 self.use, self.roll_back)  # fmt: skip
         try:
             self.hand.until(lambda: self.host.layers is not None, "the project")
             self.ask(self.blame.afresh)
-            for step in steps:
+            for step in self.steps:
                 began = time.monotonic()
                 step()
                 taken, (held, where) = time.monotonic() - began, self.ask(self.blame.afresh)
@@ -109,6 +107,12 @@ class Rounds(Review):
             self.picture("stopped")
         finally:
             self.done.set()
+
+    @property
+    def steps(self) -> tuple[Callable[[], None], ...]:
+        """What is done, in this order."""
+        return (self.first, self.second, self.begin, self.train, self.pause, self.verdict, self.look, self.keep,
+                self.use, self.roll_back)  # fmt: skip
 
     @staticmethod
     def say(line: str) -> None:
@@ -336,10 +340,10 @@ class Rounds(Review):
         self.hand.until(lambda: box().currentText() == text, text)
 
 
-def main() -> int:
+def main(kind: type[Rounds] = Rounds, about: str | None = __doc__) -> int:
     import napari
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     given = parser.parse_args()
@@ -358,7 +362,7 @@ def main() -> int:
         dock.host.take(project)
         watch = QTimer()
         with Blame() as blame:
-            rounds = Rounds(viewer, dock, blame, given.pictures)
+            rounds = kind(viewer, dock, blame, given.pictures)
             watch.timeout.connect(lambda: viewer.close() if rounds.done.is_set() else None)
             watch.start(200)
             QTimer.singleShot(2500, rounds.start)

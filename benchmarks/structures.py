@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,9 @@ def source(data: Path, name: str, place: Path) -> Source:
     path = place / name
     if not path.exists():
         mask = open_mask(data / "labels" / name)
-        axes = axes_to(mask.grid, RAS)
-        axes.there(mask.data)[...] = with_tail(axes.there(mask.data))
-        save_mask(mask, path)
+        axes, drawn = axes_to(mask.grid, RAS), np.array(mask.data)
+        axes.there(drawn)[...] = with_tail(axes.there(mask.data))
+        save_mask(replace(mask, data=drawn), path)
     return Source(name=name.removesuffix(".nii.gz"), scan=data / "images" / name, labels=path)
 
 

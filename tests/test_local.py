@@ -69,6 +69,22 @@ def test_labels_that_the_model_does_not_know_stay() -> None:
     assert np.array_equal(local.sharpen(mask, box) == 77, mask[box.slices] == 77)
 
 
+def test_what_lies_beside_a_structure_that_the_model_does_not_know_stays() -> None:
+    local, _ = renderer()
+    mask = painted((22, 31, 19))
+    box = Roi((2, 2, 2), (20, 28, 17))
+    plain = local.sharpen(mask, box)
+    mask[9:12, 6:8, 8:11] = 77  # inside of the first
+    beside = np.zeros(mask.shape, bool)
+    beside[5:16, 2:12, 4:15] = True
+    near = beside[box.slices]
+    again = local.sharpen(mask, box)
+    assert np.array_equal(again[near], mask[box.slices][near])
+    assert (plain != mask[box.slices])[near].any() and (again != mask[box.slices])[~near].any()
+    edge = Roi((5, 9, 4), (16, 12, 15))  # the structure itself is outside of it
+    assert np.array_equal(local.sharpen(mask, edge), mask[edge.slices])
+
+
 def test_outside_the_region_that_was_read_nothing_changes() -> None:
     read = Roi((0, 0, 0), (12, 31, 19))
     local, _ = renderer(roi=read)

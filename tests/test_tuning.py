@@ -126,6 +126,21 @@ def test_a_run_that_never_gives_a_number_ends_with_a_sentence(tmp_path: Path, mo
         tuned.run()
 
 
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_steps_are_timed_until_the_time_is_up_or_it_is_stopped(tmp_path: Path, what: str):
+    tuned, asked = make(tmp_path, what=what), []
+    seconds, once = tuned.timed(0.0, lambda: bool(asked.append(1)))
+    assert 0 < seconds < 60 and len(asked) == 4 and (once > 0) == (what == "head")
+    with pytest.raises(CancelledError):
+        make(tmp_path, what=what).timed(60.0, lambda: True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_gives_no_number_can_be_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Tuner, "_loss", lambda self, *_: next(self.net.renderer.parameters()).sum() * float("nan"))
+    assert make(tmp_path).timed(60.0)[0] > 0
+
+
 def test_resuming_with_other_settings_or_a_damaged_state_is_refused(tmp_path: Path):
     make(tmp_path, steps=2).run()
     with pytest.raises(WeightsError, match="other settings"):

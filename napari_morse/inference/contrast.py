@@ -17,7 +17,7 @@ from napari_morse.model.morse import Morse
 
 
 class Turns:
-    """Which scans were read inverted, the last ones: found out once, a scan is read once from then on."""
+    """Which scans were read inverted, of those used last: found out once, a scan is read once from then on."""
 
     def __init__(self, most: int = 64) -> None:
         self._most, self._known = most, OrderedDict[str, bool]()
@@ -26,6 +26,8 @@ class Turns:
     def get(self, key: str) -> bool | None:
         """None for a scan that is not known."""
         with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
             return self._known.get(key)
 
     def put(self, key: str, turned: bool) -> None:

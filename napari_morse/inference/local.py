@@ -16,6 +16,7 @@ from threading import Lock, Thread
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from napari_morse.errors import GeometryError
@@ -122,7 +123,7 @@ class LocalRenderer:
         ----------
         mask
             (I, J, K) integers on the scan's grid, storage order. Labels that the model does not know are read as
-            background, and stay.
+            background, and stay, as does what lies within `DOUBTED` voxels of them.
         box
             Voxels that may change, storage order. Only those within `DOUBTED` working voxels of a border do.
         strength
@@ -155,9 +156,22 @@ class LocalRenderer:
         canonical = self._there(painted)
         inside = self._inside(box)
         ids = self._ids[labels].astype(mask.dtype)
-        known = np.isin(canonical[inside], self._ids)
-        canonical[inside] = np.where(known, self._from_stack(ids), canonical[inside])
+        free = self._there(self._free(mask, box))[inside]
+        canonical[inside] = np.where(free, self._from_stack(ids), canonical[inside])
         return painted
+
+    def _free(self, mask: Array, box: Roi) -> Array:
+        """Where in a box labels may change: not in structures that the model does not know, nor along their borders.
+
+        It reads them as background: what lies beside them has no border there that the image could show.
+        """
+        reach = math.ceil(DOUBTED)
+        around = box.grown(reach, mask.shape)
+        unknown = ~np.isin(mask[around.slices], self._ids)
+        if unknown.any():
+            unknown = ndimage.binary_dilation(unknown, np.ones((3, 3, 3)), iterations=reach)
+        inner = tuple(slice(a - c, b - c) for a, b, c in zip(box.start, box.stop, around.start, strict=True))
+        return np.asarray(~unknown[inner])
 
     # Between storage order, RAS order and the engine's stack
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QPushButton,
     QSlider,
@@ -128,9 +129,7 @@ class CorrectTab(QWidget):
         self.begin.clicked.connect(lambda _checked=False: desk.begin())
         self.labels.chosen.connect(self._on_chosen)
         self.labels.locked.connect(desk.lock)
-        self.labels.renamed.connect(desk.name_structure)
-        # Once more, later: the list is not filled while its editor is closing.
-        self.labels.renamed.connect(self._on_renamed, Qt.ConnectionType.QueuedConnection)
+        self.labels.rename_asked.connect(self._on_rename)
         self.another.clicked.connect(self._on_another)
         self.brush_size.valueChanged.connect(self._on_size)
         self.all_slices.toggled.connect(self._on_all_slices)
@@ -163,12 +162,21 @@ class CorrectTab(QWidget):
             self._desk.viewer.layers.selection.active = corrected.layer
 
     def _on_another(self, _checked: bool = False) -> None:
-        number = self._desk.add_structure()
-        if number:
-            self.labels.type_name(number)
+        name = self._asked("New structure", "What is it called?")
+        if name:
+            self._desk.add_structure(name)
 
-    def _on_renamed(self, _number: int, _name: str) -> None:
-        self.refresh()
+    def _on_rename(self, label: int) -> None:
+        name = self._asked("Structure", "What is it called?", self._desk.name_of(label))
+        if name:
+            self._desk.name_structure(label, name)
+
+    def _asked(self, title: str, text: str, before: str = "") -> str:
+        """A name; empty when none was given, or when something else is under work by then."""
+        place, corrected = self._desk.structures, self._desk.corrected
+        name, said = QInputDialog.getText(self, title, text, text=before)
+        same = place is not None and place is self._desk.structures and corrected is self._desk.corrected
+        return name if said and same else ""
 
     def _on_size(self, size: int) -> None:
         corrected = self._desk.corrected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
-DRAWN = "It is drawn in this case, and keeps its name: erase it first."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
@@ -78,6 +77,8 @@ class Desk(QObject):
         self._warned: CorrectedLayer | None = None
         self._told: tuple[Any, ...] = ()
         self._named: Structures | None = None
+        self.elsewhere: Callable[[], Iterable[int]] = tuple
+        """Ids that masks of other cases are known to hold."""
         self._then: list[Callable[[], None]] = []
         self._loose.changed.connect(self.refresh)
         self._loose.failed.connect(self._on_not_begun)
@@ -122,8 +123,9 @@ class Desk(QObject):
         corrected, prediction = self.corrected, self.prediction
         said = corrected.labels if corrected is not None else ()
         said = said or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
+        own = {label.id: label for label in self.own}
         ids = {label.id for label in said}
-        return (*said, *(label for label in self.own if label.id not in ids))
+        return (*(own.get(label.id, label) for label in said), *(x for x in own.values() if x.id not in ids))
 
     @property
     def own(self) -> tuple[Label, ...]:
@@ -140,17 +142,22 @@ class Desk(QObject):
             self._named = Structures(place)
         return self._named
 
-    def add_structure(self) -> int:
-        """One more structure, under work from now on; its id, 0 where none can be added."""
-        corrected, structures = self.corrected, self._structures
-        if corrected is None or structures is None or self.folder is None:
+    @property
+    def structures(self) -> Structures | None:
+        """Where structures can be added and named now; None where that is not so."""
+        corrected = self.corrected
+        return None if corrected is None or self.folder is None or corrected.frozen() else self._structures
+
+    def add_structure(self, name: str) -> int:
+        """One more structure, under work from now on; its id, 0 where it cannot be added."""
+        corrected, structures = self.corrected, self.structures
+        if corrected is None or structures is None:
             self.said.emit(self.blocked or NO_MASK)
             return 0
-        if corrected.frozen():
-            return 0
-        mask = corrected.corrections.mask
+        models = (entry.id for info in self.session.engine.models() for entry in info.card.labels)
+        above = max((*models, *(label.id for label in self.session.labels), *self.elsewhere()), default=0)
         try:
-            made = structures.add(self.labels, lambda number: bool((mask == number).any()))
+            made = structures.add(name, self.labels, above, corrected.corrections.mask, self._reader)
         except MorseError as error:
             show_error(str(error))
             return 0
@@ -160,21 +167,20 @@ class Desk(QObject):
         return made.id
 
     def name_structure(self, number: int, name: str) -> None:
-        """Call one that a person added otherwise; without a name it goes, where nothing of it is drawn."""
-        corrected, structures = self.corrected, self._structures
-        if corrected is None or structures is None or self.folder is None or corrected.frozen():
+        """Call one that a person added otherwise; who reads blind, only their own."""
+        structures, blind = self.structures, self.host is not None and self.host.blind
+        if structures is None:
             return
         try:
-            if name.strip():
-                structures.rename(number, name)
-            elif (corrected.corrections.mask == number).any():
-                self.said.emit(DRAWN)
-            else:
-                structures.remove(number)
+            structures.rename(number, name, self.labels, self._reader if blind else None)
         except MorseError as error:
             show_error(str(error))
-        self._told = ()
         self.refresh()
+
+    @property
+    def _reader(self) -> str:
+        project = self.host.project if self.host is not None else None
+        return "" if project is None else project.reader
 
     @property
     def mask(self) -> Array | None:
@@ -323,6 +329,8 @@ class Desk(QObject):
                 signal.disconnect(slot)
         if corrected is not None:
             corrected.colour(self.own)
+            if self._structures is not None and self._structures.trouble:
+                show_error(self._structures.trouble)
             corrected.layer.events.selected_label.connect(self._on_label)
             for signal, slot in self._signals(corrected):
                 signal.connect(slot)

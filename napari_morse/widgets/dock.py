@@ -137,6 +137,8 @@ class MorseDock(EndingWidget):
         self.review.add(self.truth)
         self.review.add(self.measures)
         self.learner = Learner(viewer, self.host, self.segment, self)
+        known = self.learner.structures.found
+        self.desk.elsewhere = lambda: {number for held in known.values() for number in held.ids}
         self.learn = LearnTab(self.learner, self)
         self.brush = BrushLine(self.desk, self)
         self.surfaces = SurfaceView(self.desk, self.comparison, self)

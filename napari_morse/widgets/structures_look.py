@@ -60,11 +60,11 @@ class StructuresLook(QObject):
             )
 
     def names(self) -> dict[int, str]:
-        """What structures are called, by id: by a person, by models of the cases, in the open case; the last wins."""
+        """What structures are called, by id: by a person, else in the open case, else by a model of any case."""
         corrected = self._host.corrected
         own = {label.id: label.name for label in (*self._host.session.labels, *(corrected.labels if corrected else ()))}
         said = {number: name for found in self.found.values() for number, name in found.names.items()}
-        return {label.id: label.name for label in self._added()} | said | own
+        return said | own | {label.id: label.name for label in self._added()}
 
     def _added(self) -> tuple[Label, ...]:
         """By a person, in this project."""

@@ -167,6 +167,8 @@ def _gathered(
             passed_over=passed_over, settings=choice.settings, anew=Anew(whole=choice.whole),
         )  # fmt: skip
     plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
+    if choice.leave_one_out:
+        passed_over = ()  # no held-out case judges
     return plan.model_copy(update={"new_labels": new, "passed_over": passed_over})
 
 

@@ -50,6 +50,7 @@ class NewRun(BaseRun):
 
     def check(self) -> None:
         """Read every case that judges."""
+        check_apart(self.plan, None)
         for source in self.plan.held_out:
             self.go_on()
             self._loaded(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -33,6 +34,8 @@ class MapsCache:
         self._base, self._drawer = base, drawer
         self._kept: OrderedDict[int, Seen] = OrderedDict()
         self._bytes = 0
+        self.seconds = 0.0
+        """That the last sample took to be made."""
 
     def batch(self, step: int) -> Seen:
         """The samples of a step: drawn from the set by number."""
@@ -49,11 +52,13 @@ class MapsCache:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
+        begun = time.monotonic()
         samples = self._drawer.numbered(range(number, number + 1))
         here = samples.to(next(self._base.parameters()).device)
         with torch.no_grad():
             maps = self._base.coarse(here.images)
         seen = Seen(**vars(here), maps=maps)
+        self.seconds = time.monotonic() - begun
         self._kept[number] = seen
         self._bytes += size_of(seen)
         while len(self._kept) > 1 and self._bytes > BYTES:

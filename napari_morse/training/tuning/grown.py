@@ -13,8 +13,9 @@ from napari_morse.errors import InputError
 from napari_morse.model.morse import Morse
 from napari_morse.zoo import LoadedModel
 
-BEHIND = 1.0
-"""By how much the logit of a new class stays behind that of the class it comes from, before anything is learned."""
+BEHIND = 2.5
+"""By how much the logit of a new class stays behind that of the class it comes from, before anything is learned: beyond
+the margin within which the 3-D recipe looks at a voxel again, else all of the background would be."""
 
 
 def grown(model: LoadedModel, new: Sequence[LabelEntry], come_from: Sequence[int] = ()) -> LoadedModel:

@@ -113,10 +113,10 @@ class Learning:
             return
         trial = settings.model_copy(update={"steps": 10**6})
         tuner = Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
-        seconds = SLACK * tuner.timed(TRYING * settings.minutes * 60)
+        seconds, once = tuner.timed(TRYING * settings.minutes * 60, self.stop)
         looking = (settings.checks + len(SHARES)) * check
-        left = settings.minutes * 60 - (time.monotonic() - self.begun) - looking
-        self.settings = settings.model_copy(update={"steps": max(LEAST, int(left / seconds))})
+        left = settings.minutes * 60 - (time.monotonic() - self.begun) - looking - once
+        self.settings = settings.model_copy(update={"steps": max(LEAST, int(left / (SLACK * seconds)))})
         self.settled(self.settings)
 
 

@@ -47,6 +47,7 @@ class TuningRun(BaseRun):
     def check(self) -> None:
         """Read every case that judges."""
         card = zoo.find(self.plan.model).card
+        check_apart(self.plan, card)
         ids = tuple(entry.id for entry in (*card.labels, *self.plan.new_labels))
         for source in self.plan.held_out:
             self.go_on()

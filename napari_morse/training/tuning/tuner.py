@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.boxes import draw_box, whole_image
-from napari_morse.training.tuning.cache import MapsCache
+from napari_morse.training.tuning.cache import VARIANTS, MapsCache
 from napari_morse.training.tuning.examples import Example
 from napari_morse.training.tuning.objective import staying, weighted_loss, weights_of
 from napari_morse.training.tuning.parts import only, trained
@@ -32,7 +33,7 @@ SKIPS = 3
 BACKS = 2
 """How often it does; then it ends."""
 TRIED = 16
-"""Steps that are timed at most, after one that is not."""
+"""Steps that are timed at most, after two that are not."""
 WARM = 10
 """Steps over which the learning rate rises."""
 DISTIL_EVERY = 2
@@ -145,20 +146,43 @@ class Tuner:
         source = self.samples if self.cache is None else self.cache
         return source.stream(self.state.step, total)
 
-    def timed(self, limit: float) -> float:
-        """Seconds of a step, from some that are done on the spot: for a tuner that is thrown away.
+    def timed(self, limit: float, stop: Callable[[], bool] = lambda: False) -> tuple[float, float]:
+        """Seconds of a step, and those that come once: from some that are done on the spot, for a tuner thrown away.
 
-        Samples are made beside the steps, as in a run, and take their share of the cores. No further step is begun
-        after ``limit`` seconds, if both kinds were seen: every second step looks at the base model as well.
+        Samples are made beside the steps, as in a run, and take their share of the cores; maps that are kept are made
+        once. No further step is begun after ``limit`` seconds, if both kinds were seen: every second step looks at the
+        base model as well.
+
+        Raises
+        ------
+        CancelledError
+            ``stop``, which is asked before every step, said so; how long it waits counts for nothing.
         """
-        begun, ends = time.monotonic(), []
-        for step, samples in self._stream(TRIED + 1):
-            self.step(step, samples)
-            ends.append(time.monotonic())
-            if len(ends) > DISTIL_EVERY and ends[-1] - begun > limit:
+        begun, taken, since = time.monotonic(), [], 0.0
+        for step, samples in self._repeated():
+            now = time.monotonic()
+            if step:
+                taken.append(now - since)
+            if stop():
+                raise CancelledError
+            if len(taken) > DISTIL_EVERY and now - begun > limit:
                 break
-        rounds = [b - a for a, b in zip(ends, ends[DISTIL_EVERY:], strict=False)]
-        return float(np.median(rounds)) / DISTIL_EVERY
+            since = time.monotonic()
+            with suppress(_Diverged):
+                self.step(step, samples)
+        pairs = [sum(taken[k : k + DISTIL_EVERY]) for k in range(1, len(taken) - DISTIL_EVERY + 1)]
+        once = 0.0 if self.cache is None else VARIANTS * self.cache.seconds
+        return float(np.median(pairs)) / DISTIL_EVERY, once
+
+    def _repeated(self) -> Iterator[tuple[int, Samples]]:
+        """Samples for timing: those of a cache again and again, as they are kept in a run."""
+        if self.cache is None:
+            return self._stream(TRIED + 2)
+        return ((step, self.prepared(0)) for step in range(TRIED + 2))
+
+    def prepared(self, step: int) -> Samples:
+        """The samples of one step."""
+        return self.samples.batch(step) if self.cache is None else self.cache.batch(step)
 
     def moments(self) -> set[int]:
         """Steps after which held-out cases are looked at."""

@@ -11,7 +11,7 @@ from napari_morse.types import Label
 ROWS = 6
 """Rows seen before the list scrolls."""
 SWATCH = 12
-RENAME = ". Double click, or F2: another name; without one it goes, where nothing of it is drawn."
+RENAME = ". Double click: another name."
 
 
 class LabelList(QTableWidget):
@@ -21,12 +21,13 @@ class LabelList(QTableWidget):
     """Id of the structure to draw."""
     locked = Signal(int, bool)
     """Id of a structure, and whether it is locked now."""
-    renamed = Signal(int, str)
-    """Id of a structure that a person added, and what was typed."""
+    rename_asked = Signal(int)
+    """Id of a structure that a person added, on a double click."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 2, parent)
         self._ids: list[int] = []
+        self._own: frozenset[int] = frozenset()
         self.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -52,22 +53,20 @@ class LabelList(QTableWidget):
         numbers.setDefaultSectionSize(self._row)
         self.itemSelectionChanged.connect(self._on_chosen)
         self.itemChanged.connect(self._on_changed)
+        self.itemDoubleClicked.connect(self._on_double_click)
         self.hide()
 
     def fill(
         self, labels: tuple[Label, ...], label: int, locked: frozenset[int], own: frozenset[int] = frozenset()
     ) -> None:
-        """Show the structures, the one under work selected; ``own`` can be renamed. Not while a name is typed."""
-        if self.state() == QAbstractItemView.State.EditingState:
-            return
+        """Show the structures, the one under work selected; ``own`` can be renamed."""
+        self._own = own
         with QSignalBlocker(self):
             self._ids = [x.id for x in labels]
             self.setRowCount(len(labels))
             for row, each in enumerate(labels):
                 name = QTableWidgetItem(_swatch(each.color), each.name)
                 name.setToolTip(f"{each.name}, label {each.id}{RENAME if each.id in own else ''}")
-                if each.id not in own:
-                    name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
                 box = QTableWidgetItem()
                 box.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
                 box.setCheckState(Qt.CheckState.Checked if each.id in locked else Qt.CheckState.Unchecked)
@@ -83,23 +82,19 @@ class LabelList(QTableWidget):
         self.setFixedHeight(tall + self._row * min(len(labels), ROWS) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(labels))
 
-    def type_name(self, label: int) -> None:
-        """Let the name of a structure be typed."""
-        item = self.item(self._ids.index(label), 0) if label in self._ids else None
-        if item is not None:
-            self.scrollToItem(item)
-            self.editItem(item)
-
     def _on_chosen(self) -> None:
         row = self.currentRow()
         if 0 <= row < len(self._ids) and self.selectedItems():
             self.chosen.emit(self._ids[row])
 
+    def _on_double_click(self, item: QTableWidgetItem) -> None:
+        label = self._ids[item.row()]
+        if item.column() == 0 and label in self._own:
+            self.rename_asked.emit(label)
+
     def _on_changed(self, item: QTableWidgetItem) -> None:
         if item.column() == 1:
             self.locked.emit(self._ids[item.row()], item.checkState() == Qt.CheckState.Checked)
-        else:
-            self.renamed.emit(self._ids[item.row()], item.text())
 
 
 def _swatch(colour: str) -> QIcon:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QInputDialog
 
 from napari_morse import zoo
 from napari_morse.errors import MorseError
 from napari_morse.session.learn import rounds
 from tests.qt.learn import hands
 from tests.qt.learn.hands import begin, held, reopened, state, usable
-from tests.qt.test_dock_run import press
+from tests.qt.test_dock_run import messages, press
 
 # A round that failed
 
@@ -191,12 +190,24 @@ def test_the_verdict_of_a_new_model_has_no_before_and_nothing_to_go_back_to(view
 # A structure that a person adds
 
 
-def typed(qtbot, table, text):
-    """In the editor that is open."""
-    editor = table.findChild(QLineEdit)
-    editor.selectAll()
-    qtbot.keyClicks(editor, text)
-    qtbot.keyClick(editor, Qt.Key.Key_Return)
+@pytest.fixture
+def answers(monkeypatch):
+    """What is typed when a name is asked for, in this order; None: the dialog is closed."""
+    given = []
+
+    def ask(*_args, text=""):
+        answer = given.pop(0)
+        answer = answer(text) if callable(answer) else answer
+        return answer or "", answer is not None
+
+    monkeypatch.setattr(QInputDialog, "getText", ask)
+    return given
+
+
+def go(qtbot, dock, case):
+    dock.host.go(case)
+    qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == case, timeout=20000)
+    dock.tabs.setCurrentIndex(1)
 
 
 def names(dock):
@@ -204,25 +215,24 @@ def names(dock):
     return [labels.item(row, 0).text() for row in range(labels.rowCount())]
 
 
-def test_a_structure_is_added_named_drawn_and_learned_by_its_name(dock, qtbot, runs, project):
-    first = usable(dock)[0]
-    dock.host.go(first)
-    qtbot.waitUntil(lambda: dock.host.corrected is not None and dock.host.case.id == first, timeout=20000)
-    dock.tabs.setCurrentIndex(1)
-    tab, layer = dock.correct, dock.host.corrected.layer
-    before = names(dock)
+def rename(dock, row):
+    dock.correct.labels.itemDoubleClicked.emit(dock.correct.labels.item(row, 0))
+
+
+def test_a_structure_is_added_named_drawn_and_learned_by_its_name(dock, qtbot, runs, answers):
+    go(qtbot, dock, usable(dock)[0])
+    tab, layer, before = dock.correct, dock.host.corrected.layer, names(dock)
+    answers += [None, "lesion"]
+    press(qtbot, tab.another)
+    assert names(dock) == before and dock.desk.own == ()
     press(qtbot, tab.another)
     added = dock.desk.own[-1]
-    typed(qtbot, tab.labels, "lesion")
-    qtbot.waitUntil(lambda: names(dock) == [*before, "lesion"])
-    assert layer.selected_label == added.id and layer.colormap.color_dict[added.id] is not None
-    shown = layer.get_color(added.id)
-    assert not np.allclose(shown, layer.get_color(added.id + 40))  # not as what nobody named
+    assert names(dock) == [*before, "lesion"] and layer.selected_label == added.id
+    assert added.id > max(entry.id for info in zoo.available() for entry in info.card.labels)
+    assert not np.allclose(layer.get_color(added.id), layer.get_color(added.id + 40))  # not as what nobody named
     layer.data[0, 0, 0] = added.id
     dock.host.corrected.compare()
     assert (dock.host.corrected.corrections.mask == added.id).any()
-    dock.desk.name_structure(added.id, "")
-    assert "erase it first" in tab.note.text() and names(dock)[-1] == "lesion"
     dock.tabs.setCurrentIndex(3)
     qtbot.waitUntil(lambda: dock.learn.new.which.text() == "lesion (in 1 of 4 cases)", timeout=20000)
     made = begin(qtbot, dock)
@@ -230,20 +240,31 @@ def test_a_structure_is_added_named_drawn_and_learned_by_its_name(dock, qtbot, r
     hands.die(made)
 
 
-def test_an_added_structure_is_there_in_every_case_and_goes_when_it_loses_its_name(viewer, dock, qtbot, tmp_path):
+def test_an_added_structure_is_there_in_every_case_and_can_be_renamed(dock, qtbot, answers):
     one, other = usable(dock)[:2]
-    dock.tabs.setCurrentIndex(1)
-    for case in (one, other):
-        dock.host.go(case)
-        qtbot.waitUntil(lambda case=case: dock.host.corrected is not None and dock.host.case.id == case, timeout=20000)
-        if case == one:
-            press(qtbot, dock.correct.another)
-            typed(qtbot, dock.correct.labels, "lesion")
-            qtbot.waitUntil(lambda: names(dock)[-1] == "lesion")
-    assert names(dock)[-1] == "lesion"
-    labels, known = dock.correct.labels, names(dock)[:-1]
-    assert not labels.item(0, 0).flags() & Qt.ItemFlag.ItemIsEditable  # a model's stays as it is
-    labels.type_name(dock.desk.own[-1].id)
-    typed(qtbot, labels, " ")
-    qtbot.waitUntil(lambda: names(dock) == known)
-    assert dock.desk.own == ()
+    go(qtbot, dock, one)
+    answers += ["lesion", lambda before: before + " core", " ", "Anterior hippocampus"]
+    press(qtbot, dock.correct.another)
+    go(qtbot, dock, other)
+    last = len(names(dock)) - 1
+    assert names(dock)[last] == "lesion"
+    rename(dock, 0)  # a model's stays as it is
+    assert len(answers) == 3
+    rename(dock, last)
+    assert names(dock)[last] == "lesion core"
+    for why in ("1 to 60 characters", "already"):
+        rename(dock, last)
+        assert why in messages()[-1] and names(dock)[last] == "lesion core"
+
+
+def test_a_name_goes_nowhere_else_than_where_it_was_asked_for(dock, qtbot, answers):
+    one, other = usable(dock)[:2]
+    go(qtbot, dock, one)
+
+    def elsewhere(_before):
+        go(qtbot, dock, other)
+        return "lesion"
+
+    answers.append(elsewhere)
+    press(qtbot, dock.correct.another)
+    assert dock.desk.own == () and dock.host.case.id == other
