@@ -29,7 +29,7 @@ from napari_morse.geometry.orientation import RAS, axes_to
 from napari_morse.io import open_mask, save_mask
 from napari_morse.metrics import score
 from napari_morse.training.tuning.anew import NewRun
-from napari_morse.training.tuning.base import MODEL
+from napari_morse.training.tuning.base import MODEL, BaseRun
 from napari_morse.training.tuning.judging import predict_all
 from napari_morse.training.tuning.plan import Anew, Plan
 from napari_morse.training.tuning.run import TuningRun
@@ -118,17 +118,17 @@ def measured(given: argparse.Namespace, how: str, count: int, seed: int) -> dict
         )
         begun = time.monotonic()
         plan = plan_of(how, train, val, settings)
-        (TuningRun if how == "added" else NewRun)(plan, folder / "run").train()
+        run: BaseRun = (TuningRun if how == "added" else NewRun)(plan, folder / "run")
+        run.train()
         took = time.monotonic() - begun
         after = judged(zoo.load(folder / "run" / MODEL), test, folder / "run", "after")
         before = judged(zoo.load(BASE), test, folder / "run", "before")
-        steps = Plan.read(folder / "run").settings.steps if how == "added" else _steps(folder / "run")
-    return {**after, "base": before["hippocampus"], "steps": steps, "took": took}
+    return {**after, "base": before["hippocampus"], "steps": _steps(run.plan), "took": took}
 
 
-def _steps(folder: Path) -> int:
-    anew = Plan.read(folder).anew
-    return 0 if anew is None or anew.fit is None else anew.fit.recipe.train.iterations
+def _steps(plan: Plan) -> int:
+    fit = None if plan.anew is None else plan.anew.fit
+    return plan.settings.steps if fit is None else fit.recipe.train.iterations
 
 
 if __name__ == "__main__":
