@@ -21,7 +21,7 @@ from napari_morse.training.tuning.tuner import Tuner
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
-SLACK, TRYING = 1.05, 0.08
+SLACK, TRYING = 1.1, 0.08
 """Times what a step took, for checkpoints and a busier machine; share of the minutes that may go into timing steps."""
 LEAST = 10
 """Steps that a run has, however short its time."""
