@@ -190,14 +190,20 @@ class Rounds(Review):
         self.press(lambda: bar.pause)
         self.hand.until(lambda: self.now.state == "running" and self.story.step > step, "going on")
 
-    def verdict(self) -> None:
+    def judged(self) -> Any:
+        """The verdict, once it is in view."""
         result = self.dock.learn.result
         self.hand.until(lambda: self.now.state == "done" and result.isVisible(), "the verdict", ROUND)
         verdict = self.ask(lambda: self.now.verdict)
         assert len(verdict.cases) == HELD and not self.ask(lambda: self.now.decision)
         self.rest(1)
-        self.picture("learn-verdict")
         self.say(verdict.sentence)
+        return verdict
+
+    def verdict(self) -> None:
+        """Read it."""
+        verdict = self.judged()
+        self.picture("learn-verdict")
         for figure in ("dice", "hd95", "asd", "nsd"):
             before, after = (verdict.mean(when, "rendered", figure) for when in ("before", "after"))
             self.say(f"rendered {figure}: {before:.3f} before, {after:.3f} after, p {verdict.p[f'{figure} rendered']}")

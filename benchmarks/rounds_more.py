@@ -9,11 +9,10 @@ Needs an X server and xdotool.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from benchmarks.rounds import BY_HAND, HELD, ROUND, TRAINED, Rounds, main, usable
+from benchmarks.rounds import BY_HAND, ROUND, TRAINED, Rounds, main, usable
 
 NAME, NEW = "lesion", "new, from these labels"
 SLICES = 4
@@ -26,7 +25,7 @@ class More(Rounds):
     @property
     def steps(self) -> tuple[Callable[[], None], ...]:
         """What is done, in this order."""
-        return (self.draw, self.learn, self.verdict_of, self.discard, self.anew, self.alone, self.discard)
+        return (self.draw, self.learn, self.read, self.discard, self.anew, self.alone, self.discard)
 
     def draw(self) -> None:
         """A new structure beside the first one, in some slices of the first case."""
@@ -79,15 +78,9 @@ class More(Rounds):
         self.press(lambda: tab.bar.start)
         self.hand.until(lambda: self.dock.learner.alive, "the round")
 
-    def verdict_of(self) -> Any:
-        """Read it."""
-        result = self.dock.learn.result
-        self.hand.until(lambda: self.now.state == "done" and result.isVisible(), "the verdict", ROUND)
-        verdict = self.ask(lambda: self.now.verdict)
-        assert len(verdict.cases) == HELD and not self.ask(lambda: self.now.decision)
-        self.rest(1)
-        self.say(verdict.sentence)
-        return verdict
+    def read(self) -> None:
+        """The new structure counts for nothing: no truth holds it."""
+        assert self.judged().new == ()
 
     def discard(self) -> None:
         self.press(lambda: self.dock.learn.result.discard)
@@ -105,7 +98,7 @@ class More(Rounds):
 
     def alone(self) -> None:
         """Its verdict has no before, and nothing can be rolled back."""
-        verdict = self.verdict_of()
+        verdict = self.judged()
         assert verdict.alone and not self.ask(self.dock.learn.result.roll_back.isEnabled)
         self.picture("learn-anew-verdict")
 

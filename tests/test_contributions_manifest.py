@@ -29,6 +29,7 @@ def test_the_package_finds_the_manifest_at_the_top():
 
 
 def test_every_command_can_be_imported(manifest):
+    assert manifest.contributions.commands
     manifest.validate_imports()
 
 

@@ -156,14 +156,15 @@ class NewRun(BaseRun):
         )
         return self.written(fields, net)
 
-    def judge(self, card: ModelCard) -> Verdict:
+    def judge(self) -> Verdict:
         """By the held-out cases, without a before."""
-        self.predicted(zoo.load(self.folder / MODEL), "after", self.plan.held_out)
+        new = zoo.load(self.folder / MODEL)
+        self.predicted(new, "after", self.plan.held_out)
         names = [(source.name, source.labels) for source in self.plan.held_out]
         cases = judged(self.folder, names, self._ids, ("after",))
         said = sentence_alone(cases)
         verdict = Verdict(
-            model=self.plan.name, digest=self.concluded(card, said, cases).digest, parent="", parent_digest="",
+            model=self.plan.name, digest=self.concluded(new, said, cases).digest, parent="", parent_digest="",
             ids=self._ids, cases=cases, p={}, sentence=said, passed_over=self.plan.passed_over,
         )  # fmt: skip
         verdict.write(self.folder)

@@ -69,7 +69,8 @@ class BaseRun(ABC):
             if self.plan.passed_over:
                 self.log(passed(self.plan.passed_over))
             self.check()
-            verdict = self.judge(self.train(resume))
+            self.train(resume)
+            verdict = self.judge()
         self.clear()
         self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
         return verdict
@@ -83,7 +84,7 @@ class BaseRun(ABC):
         """Train and write the model, without judging it; errors as `run`."""
 
     @abstractmethod
-    def judge(self, card: ModelCard) -> Verdict:
+    def judge(self) -> Verdict:
         """Judge the model that was written, and write the verdict."""
 
     @abstractmethod
@@ -111,13 +112,13 @@ class BaseRun(ABC):
         """Keep both masks of some cases."""
         predict_all(model, sources, when, self.folder, self.stop, self.log)
 
-    def concluded(self, card: ModelCard, said: str, cases: Sequence[CaseVerdict]) -> LoadedModel:
+    def concluded(self, new: LoadedModel, said: str, cases: Sequence[CaseVerdict]) -> LoadedModel:
         """The new model, with what the verdict says on its card."""
+        card = new.card
         told = card.tuned.model_copy(update={"verdict": said})  # type: ignore[union-attr]
         metrics = {f"held_out_{name}": value for name, value in means(cases).items()}
-        net = zoo.load(self.folder / MODEL).net
         fields = card.model_dump() | {"tuned": told, "metrics": metrics}
-        save_model(self.folder / MODEL, fields, net.tensors(), overwrite=True)
+        save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
         return zoo.load(self.folder / MODEL)
 
 

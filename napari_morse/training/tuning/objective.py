@@ -46,7 +46,7 @@ def staying(logits: Tensor, base: Tensor, labels: Tensor, codes: Tensor) -> Tens
 
     Learning without forgetting (Li and Hoiem, 2016) on the new cases' own voxels.
     """
-    # Whether the base says so; argmax takes many times as long on many voxels.
+    # Whether the base says so: argmax across channels is slow on a CPU.
     agrees = base.gather(1, labels.unsqueeze(1)).squeeze(1) >= base.amax(dim=1)
     free = ((codes == UNREVIEWED) | agrees).to(logits.dtype)
     apart = F.kl_div(logits.log_softmax(dim=1), base.softmax(dim=1), reduction="none").sum(dim=1)

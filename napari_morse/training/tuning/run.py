@@ -146,20 +146,20 @@ class TuningRun(BaseRun):
             parent=self.base.info.name, by=self.plan.by, settings=told, trained=self.known[0], held_out=self.known[1],
         )  # fmt: skip
 
-    def judge(self, card: ModelCard) -> Verdict:
+    def judge(self) -> Verdict:
         """By the held-out cases, or by leaving each case out."""
-        if self.plan.leave_one_out:
-            self._leave_out(card)
         new = zoo.load(self.folder / MODEL)
+        if self.plan.leave_one_out:
+            self._leave_out(new.card)
         for model, when in ((self.parent, WHENS[0]), (new, WHENS[1])):
             self.predicted(model, when, self.plan.judges)
         names = [(source.name, source.labels) for source in self.plan.judges]
-        ids = tuple(entry.id for entry in card.labels)
+        ids = tuple(entry.id for entry in new.card.labels)
         cases = judged(self.folder, names, ids)
         p = tested(cases)
         learned = self._judged_new()
         said = sentence(cases, p, self.plan.leave_one_out, learned)
-        final = self.concluded(card, said, cases)
+        final = self.concluded(new, said, cases)
         verdict = Verdict(
             model=self.plan.name, digest=final.digest, parent=self.base.info.name, parent_digest=self.base.digest,
             ids=ids, cases=cases, p=p, samples=sample_changes(self.parent, final, self.stop), sentence=said,

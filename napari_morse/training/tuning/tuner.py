@@ -178,11 +178,8 @@ class Tuner:
         """Samples for timing: those of a cache again and again, as they are kept in a run."""
         if self.cache is None:
             return self._stream(TRIED + 2)
-        return ((step, self.prepared(0)) for step in range(TRIED + 2))
-
-    def prepared(self, step: int) -> Samples:
-        """The samples of one step."""
-        return self.samples.batch(step) if self.cache is None else self.cache.batch(step)
+        kept = self.cache.batch(0)
+        return ((step, kept) for step in range(TRIED + 2))
 
     def moments(self) -> set[int]:
         """Steps after which held-out cases are looked at."""
