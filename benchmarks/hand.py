@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QObject, QPoint, Qt, Signal, Slot
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 PATIENCE = 60.0
 """Seconds to wait for what should happen."""
@@ -134,6 +134,14 @@ class Hand:
         _xdotool("click", 1)
         time.sleep(self._rest)
 
+    def menu(self, bar: Callable[[], Any], *names: str) -> None:
+        """An entry of a window's menu bar, by the texts on the way to it."""
+        self.click(bar, lambda bar: _entry(bar, names[0]))
+        for name in names[1:]:
+            self.until(lambda name=name: _popup_with(name) is not None, f"the menu with {name}")
+            time.sleep(self._rest)
+            self.click(lambda name=name: _popup_with(name), lambda menu, name=name: _entry(menu, name))
+
     def dialog(self) -> QWidget:
         """The dialog that waits for an answer; in the window's thread."""
         found = QApplication.activeModalWidget()
@@ -146,6 +154,25 @@ class Hand:
         self.key("ctrl+a")
         self.type(text)
         self.key("Return")
+
+
+def _entry(menu: Any, name: str) -> QPoint:
+    """Where an entry of a menu, or of a menu bar, is drawn."""
+    act = next(act for act in menu.actions() if _plain(act.text()) == name)
+    return menu.actionGeometry(act).center()
+
+
+def _popup_with(name: str) -> Any:
+    """The open menu with an entry of that name."""
+    for widget in QApplication.topLevelWidgets():
+        shown = isinstance(widget, QMenu) and widget.isVisible()
+        if shown and any(_plain(act.text()) == name for act in widget.actions()):
+            return widget
+    return None
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "").split("\t")[0]
 
 
 def _place(widget: QWidget, where: Callable[[QWidget], QPoint] | None = None) -> tuple[int, int]:

@@ -50,13 +50,17 @@ class Review:
 
     def _all(self) -> None:
         try:
-            for step in (self.run, self.walk, self.sharpen, self.wire, self.interpolate, self.compare, self.measure):
+            for step in self.steps():
                 step()
         except BaseException as error:  # told when the review is over
             self.error = error
             self.picture("stopped")
         finally:
             self.done.set()
+
+    def steps(self) -> tuple[Callable[[], None], ...]:
+        """What is done, in this order."""
+        return self.run, self.walk, self.sharpen, self.wire, self.interpolate, self.compare, self.measure
 
     # Steps
 

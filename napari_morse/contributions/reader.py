@@ -41,8 +41,9 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
     MorseError
         A file cannot be opened, and no window is there to say so.
     """
-    from napari_morse.widgets.layers_host import say
+    from napari_morse.widgets.layers_host import offer_nifti_first, say
 
+    offer_nifti_first()
     layers: list[LayerData | tuple[None]] = []
     for one in _listed(path):
         try:

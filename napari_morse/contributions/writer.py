@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_morse.io import save_image, save_mask
+from napari_morse.io.guards import keep_original
 
 Attributes = Mapping[str, Any]
 
@@ -34,8 +35,10 @@ def write_labels(path: str, data: Any, attributes: Attributes) -> list[str]:
     from napari_morse.widgets.layers import mask_of
     from napari_morse.widgets.layers_host import current_viewer, layer_again
 
-    mask = mask_of(layer_again(data, attributes, "labels"), current_viewer())
-    return [str(save_mask(mask, _complete(path)))]
+    layer, target = layer_again(data, attributes, "labels"), _complete(path)
+    mask = mask_of(layer, current_viewer())
+    _keep_originals(target, layer)
+    return [str(save_mask(mask, target))]
 
 
 def write_image(path: str, data: Any, attributes: Attributes) -> list[str]:
@@ -43,8 +46,18 @@ def write_image(path: str, data: Any, attributes: Attributes) -> list[str]:
     from napari_morse.widgets.layers import scan_of
     from napari_morse.widgets.layers_host import current_viewer, layer_again
 
-    scan = scan_of(layer_again(data, attributes, "image"), current_viewer())
-    return [str(save_image(scan.data, scan.grid, _complete(path), header=scan.header))]
+    layer, target = layer_again(data, attributes, "image"), _complete(path)
+    scan = scan_of(layer, current_viewer())
+    _keep_originals(target, layer)
+    return [str(save_image(scan.data, scan.grid, target, header=scan.header))]
+
+
+def _keep_originals(target: Path, layer: Any) -> None:
+    """Refuse to write over the file of a scan that is open, or that the layer was made on."""
+    from napari_morse.widgets.layers_host import scan_files
+
+    for original in scan_files(layer):
+        keep_original(target, original)
 
 
 def _complete(path: str) -> Path:

@@ -27,10 +27,7 @@ def save_prediction(prediction: Prediction, scan: Scan, folder: Path) -> list[Pa
     InputError
         When the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made.", "Choose a folder that you may write to.") from error
+    make_folder(folder)
     masks = {"coarse": prediction.coarse, "rendered": prediction.rendered}
     *mask_files, points, patches = output_files(scan.stem, folder, scan.is_picture)
     for path in mask_files:
@@ -39,6 +36,20 @@ def save_prediction(prediction: Prediction, scan: Scan, folder: Path) -> list[Pa
     write_text(points, points_csv(prediction.points))
     write_text(patches, patches_csv(prediction.patches, prediction.rendered.labels))
     return [*mask_files, points, patches]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there.
+
+    Raises
+    ------
+    InputError
+        When it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made.", "Choose a folder that you may write to.") from error
 
 
 def output_files(stem: str, folder: Path, picture: bool = True) -> list[Path]:

@@ -1,7 +1,7 @@
 """What is going on, without a window: the scan, the model, the run and its result. No Qt; torch only inside a run."""
 
 from napari_morse.session.engine import Engine, LocalEngine, PredictorLike
-from napari_morse.session.save import WouldReplaceError, save_result
+from napari_morse.session.save import ToSave, WouldReplaceError, save_masks
 from napari_morse.session.segment import SegmentJob, SegmentSession, Status
 from napari_morse.session.table import Row, result_rows, size_unit, table_csv, table_text
 from napari_morse.session.warm import thaw
@@ -14,9 +14,10 @@ __all__ = [
     "SegmentJob",
     "SegmentSession",
     "Status",
+    "ToSave",
     "WouldReplaceError",
     "result_rows",
-    "save_result",
+    "save_masks",
     "size_unit",
     "table_csv",
     "table_text",

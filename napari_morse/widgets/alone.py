@@ -95,7 +95,7 @@ class CorrectAlone(Alone):
 
     def make(self, dock: MorseDock) -> CorrectTab:
         """Over the dock's corrected mask."""
-        tab = CorrectTab(dock.desk, dock.sharpener, self)
+        tab = CorrectTab(dock.desk, dock.sharpener, dock.segment.to_save, self)
         tab.add_wire(dock.wire)
         return tab
 

@@ -105,6 +105,7 @@ class BeforeAfter(QObject):
         if self._segment.presenting:
             QTimer.singleShot(WAIT, partial(self._on_masks, read))
             return
+        self._host.bring()
         self._comparison.close()
         self._take_away()
         for name, data in masks.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
@@ -138,7 +139,10 @@ class CaseBar(QWidget):
     def decide(self, status: Status) -> None:
         """Accept or reject the open case; a second reading is submitted instead."""
         case = self._host.case
-        if self._host.blind:
+        if case is not None and not self._host.in_view:
+            self._host.bring()
+            show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
+        elif self._host.blind:
             if status == "accepted":
                 self._host.submit()
         elif case is not None and case.status == "second_reader" and status == "accepted":

@@ -12,12 +12,10 @@ from napari_morse.session.casework import OpenCase
 from napari_morse.types import Label
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.layers import carrier_of, mask_layer_data, scan_layer_data
+from napari_morse.widgets.mask_looks import LINE
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-LINE = 1
-"""Voxels of the outline in which a mask is drawn over the coarse and the rendered one."""
 
 
 class CaseLayers:
@@ -62,8 +60,8 @@ class CaseLayers:
             viewer.add_layer(self.mask)
 
     def outline(self, compared: bool) -> None:
-        """Draw the mask as a line while coarse and rendered mask are in view below it, which it would hide."""
-        if self.mask is not None:
+        """Draw a mask that is only seen as a line while coarse and rendered mask are in view below it."""
+        if self.mask is not None and self.corrected is None:
             self.mask.contour = LINE if compared else 0
         for layer in self._viewer.layers:
             carrier = carrier_of(layer)

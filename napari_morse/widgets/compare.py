@@ -8,6 +8,8 @@ the layer list:
   back.
 - Whatever else is visible (a region, labels painted by hand) is shown in both cells, drawn in either.
 - Hidden layers wait above both groups and have no cell; made visible, they join both groups.
+- The mask that is corrected is an outline until it is another than it began as. From then on it is the fill in both
+  cells, above the model's masks, which are lines in colours of their own: what is painted, or erased, is what is seen.
 
 Between a change of the layer list and the new order the grid is off, so that no mask is ever drawn in the other one's
 cell.
@@ -27,6 +29,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.widgets.difference import LEGEND, STAGES, Differences
 from napari_morse.widgets.layers import Colouring, carrier_of, colour_points
 from napari_morse.widgets.letters import Titles
+from napari_morse.widgets.mask_looks import LINE, LINES, LineColours, shortened, titles
 from napari_morse.widgets.mirror import Mirrors, is_twin
 
 if TYPE_CHECKING:
@@ -84,6 +87,9 @@ class Comparison(QObject):
         self._shown: ResultLayers | None = None
         self._mode: Mode = "side"
         self.differences = Differences(viewer)
+        self._filled = False
+        self._colours = LineColours()
+        self._name = ""
         self._swapped = False
         self._busy = False
         self._parked: list[Layer] = []
@@ -129,14 +135,42 @@ class Comparison(QObject):
             if not self._timer.isActive():
                 self._settle()
 
-    def lead_to(self, final: Labels | None) -> None:
-        """Show how the rendered mask differs from this one; None: how the coarse differs from the rendered one."""
-        if final is not self.differences.final:
+    def name_scan(self, scan: str) -> None:
+        """Say in each cell which scan it shows; empty: no scan is in view."""
+        if scan != self._name:
+            self._name = scan
+            self._say_titles()
+
+    def lead_to(self, final: Labels | None, changed: bool = False) -> None:
+        """Show how the rendered mask differs from this one; None: how the coarse differs from the rendered one.
+
+        Parameters
+        ----------
+        final
+            The mask that is corrected.
+        changed
+            Whether it is, or was, another than it began as: it is then the fill, and the model's masks are lines.
+        """
+        another, changed = final is not self.differences.final, changed and final is not None
+        filled, self._filled = self._filled, changed
+        if another:
             with self._quiet():
                 self.differences.hide()
             self.differences.final = final
-            if self._mode == "difference":
-                self._schedule()
+        if another and self._mode == "difference":
+            self._schedule()
+        elif another or filled != changed:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        """Draw both masks as they are now, at once where all layers are there already."""
+        result = self._shown
+        if result is None or self._timer.isActive():
+            return
+        if self._mode == "side" and any(layer not in self._mirrors for layer in self._twice(result)):
+            self._schedule()
+        else:
+            self._settle()
 
     def open(self, result: ResultLayers) -> None:
         """Show a result in the place of the one shown before, whoever showed that."""
@@ -338,17 +372,41 @@ class Comparison(QObject):
 
     def _looks(self, result: ResultLayers, mode: Mode | Literal["none"]) -> None:
         over = result.rendered if self._swapped else result.coarse
-        for mask in (result.coarse, result.rendered):
-            mask.contour = 1 if mode == "contour" and mask is over else 0
-        first, second = result.names[::-1] if self._swapped else result.names
-        if mode == "side":
-            self.titles.show(first, second)
-        elif mode == "contour":
-            self.titles.show(f"contour: {first}", f"fill: {second}")
-        elif mode == "difference":
-            self.titles.show(self.differences.title(self._swapped), LEGEND)
-        else:
-            self.titles.close()
+        filled = self._fill(result) if mode != "none" else None
+        for mask, name in zip((result.coarse, result.rendered), result.names, strict=True):
+            mask.contour = LINE if filled is not None or (mode == "contour" and mask is over) else 0
+            self._colours.set(mask, LINES[name][0] if filled is not None else None)
+        final = self._final(result)
+        if final is not None:
+            final.contour = 0 if mode == "none" or final is filled else LINE
+        self._say_titles()
+
+    def _final(self, result: ResultLayers) -> Labels | None:
+        """The mask that is corrected, where it is of the scan in view."""
+        final = self.differences.final
+        if final is None or final not in self.viewer.layers:
+            return None
+        one, other = carrier_of(final), carrier_of(result.scan)
+        return final if one is not None and (other is None or one.scan is other.scan) else None
+
+    def _fill(self, result: ResultLayers) -> Labels | None:
+        """The corrected mask, where it is the fill: not while something else than a model's masks is compared."""
+        seen = self._filled and result.names == STAGES and self._mode != "difference"
+        return self._final(result) if seen else None
+
+    def _say_titles(self) -> None:
+        """Say in each cell what it shows, and of which scan."""
+        result = self._shown
+        if result is None:
+            if self._name:
+                self.titles.show(shortened(self._name), "")
+            else:
+                self.titles.close()
+            return
+        names = result.names[::-1] if self._swapped else result.names
+        difference = self.differences.title(self._swapped), LEGEND
+        filled = self._fill(result) is not None
+        self.titles.show(*titles(self._mode, names, self._name, filled, difference))
 
     def _groups(self, result: ResultLayers) -> tuple[list[Layer], list[Layer]]:
         """What lies below and above the mask, in one cell."""
@@ -378,7 +436,7 @@ class Comparison(QObject):
             if layer is result.scan or layer in result.made or not layer.visible:
                 continue
             carrier = carrier_of(layer)
-            elsewhere = carrier is not None and carrier.role not in {"mask", "roi"}
+            elsewhere = carrier is not None and carrier.role not in {"mask", "corrected", "roi"}
             if isinstance(layer, Image) or elsewhere:
                 layer.visible = False
                 self._parked.append(layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -18,11 +19,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_morse.session import ToSave
+from napari_morse.types import Scan
 from napari_morse.widgets import shortcuts
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.desk import Desk
 from napari_morse.widgets.live_wire import LiveWire
 from napari_morse.widgets.parts.label_list import LabelList
+from napari_morse.widgets.parts.save_box import SaveBox
 from napari_morse.widgets.parts.text import Elided, Note
 from napari_morse.widgets.sharpen import Sharpener
 
@@ -47,14 +51,19 @@ class CorrectTab(QWidget):
         What is under work.
     sharpener
         Sharpens strokes.
+    to_save
+        Gives the masks of the scan in view.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, sharpener: Sharpener, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, desk: Desk, sharpener: Sharpener, to_save: Callable[[], ToSave | None], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._desk, self._sharpener = desk, sharpener
         self._corrected: CorrectedLayer | None = None
+        self._scan: Scan | None = None
         self.begin = QPushButton("Start correcting", self)
         self.labels = LabelList(self)
         self.another = QPushButton("New structure", self)
@@ -76,6 +85,7 @@ class CorrectTab(QWidget):
         self.strength_text = QLabel(self)
         self.undo, self.redo = QPushButton("Undo", self), QPushButton("Redo", self)
         self.kept = Elided(parent=self)
+        self.save = SaveBox(to_save, self)
         self.note = Note(parent=self)
         self._lay_out()
         self._connect()
@@ -106,6 +116,7 @@ class CorrectTab(QWidget):
         self.body.addLayout(brush)
         self.body.addLayout(sharp)
         self.body.addLayout(steps)
+        self.body.addWidget(self.save)
         self.body.addWidget(self.note)
         self.body.addStretch(1)
 
@@ -122,7 +133,7 @@ class CorrectTab(QWidget):
 
     def add(self, widget: QWidget) -> None:
         """Put a box with more tools above the notes."""
-        self.body.insertWidget(self.body.count() - 3, widget)
+        self.body.insertWidget(self.body.count() - 4, widget)
 
     def _connect(self) -> None:
         desk, sharpener = self._desk, self._sharpener
@@ -214,6 +225,9 @@ class CorrectTab(QWidget):
         desk, corrected = self._desk, self._desk.corrected
         if corrected is not self._corrected:
             self._follow(corrected)
+        if desk.scan is not self._scan:
+            self._scan = desk.scan
+            self.save.saved.say("")  # it was said of another scan
         why = "" if corrected is not None else (desk.blocked or "Press “Start correcting” first.")
         self.begin.setVisible(corrected is None)
         self.begin.setEnabled(not desk.blocked)

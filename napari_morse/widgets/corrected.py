@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
+DRAWING = frozenset({"paint", "erase", "fill", "polygon"})
+"""napari's modes in which a press of the mouse changes pixels."""
 
 
 class Timeline(Protocol):
@@ -72,6 +74,8 @@ class CorrectedLayer(QObject):
     """Pixels of the layer were set by us, without an event of napari's."""
     stepped = Signal()
     """Undo or redo was asked for, before it is done."""
+    drawn_on = Signal()
+    """A stroke begins; nothing is drawn yet."""
 
     def __init__(
         self,
@@ -92,8 +96,9 @@ class CorrectedLayer(QObject):
         self.drawing = False
         """Whether a mouse button is down on the layer."""
         mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
-        data, attributes, _ = mask_layer_data(mask, scan, f"corrected · {scan.stem}", role="mask")
+        data, attributes, _ = mask_layer_data(mask, scan, f"{scan.stem}_corrected", role="corrected")
         self.layer = Labels(data, **attributes)
+        self._drawn_on = False
         self._waiting: list[Roi] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -105,6 +110,11 @@ class CorrectedLayer(QObject):
             target.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
             target.bind_key(REDO, lambda _: self.redo(), overwrite=True)
         viewer.add_layer(self.layer)
+
+    @property
+    def touched(self) -> bool:
+        """Whether the mask is, was, or is just becoming, another than the one it began as."""
+        return self._drawn_on or not self.corrections.untouched
 
     def undo(self) -> None:
         """Take the last act back."""
@@ -222,6 +232,9 @@ class CorrectedLayer(QObject):
 
     def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
         self.drawing = True
+        if str(self.layer.mode) in DRAWING:
+            self._drawn_on = True
+            self.drawn_on.emit()
         yield
         while event.type == "mouse_move":
             yield

@@ -56,6 +56,8 @@ class Desk(QObject):
     """As `CorrectedLayer.redrawn`."""
     moved = Signal(object)
     """As `CorrectedLayer.moved`."""
+    drawn_on = Signal()
+    """As `CorrectedLayer.drawn_on`."""
     said = Signal(str)
     """A plain sentence on what was just done, or was not."""
 
@@ -93,15 +95,13 @@ class Desk(QObject):
 
     @property
     def scan(self) -> Scan | None:
-        """The open case's scan, or the chosen one."""
-        work = self.host.work if self.host is not None else None
-        return work.scan if work is not None else self.session.scan
+        """The chosen one, which is the one in view."""
+        return self.session.scan
 
     @property
     def scan_layer(self) -> Image | None:
         """The layer of `scan`."""
-        layers = self.host.layers if self.host is not None else None
-        layer = layers.scan if layers is not None else self._scan_layer()
+        layer = self._scan_layer()
         return layer if layer is not None and layer in self.viewer.layers else None
 
     @property
@@ -237,7 +237,8 @@ class Desk(QObject):
 
     @property
     def _in_case(self) -> bool:
-        return self.host is not None and self.host.work is not None
+        """Whether the scan in view is that of the open case."""
+        return self.host is not None and self.host.in_view
 
     # Correcting
 
@@ -300,7 +301,7 @@ class Desk(QObject):
 
     def refresh(self) -> None:
         """Look again, and tell when anything is another than before."""
-        corrected = self.corrected
+        corrected = self._again()
         if self._told and self._told[0] is not self.scan:
             self._then.clear()  # what was to be done next was meant for another scan
         if corrected is not self._corrected:
@@ -321,6 +322,13 @@ class Desk(QObject):
             for each in due:
                 each()
 
+    def _again(self) -> CorrectedLayer | None:
+        """The mask that is corrected; one that was put away for another scan's is begun again with its scan."""
+        corrected, scan = self.corrected, self.scan
+        if corrected is None and self._loose.was_begun(scan) and not self.blocked:
+            self.begin()
+        return corrected
+
     def _follow(self, corrected: CorrectedLayer | None) -> None:
         before, self._corrected = self._corrected, corrected
         if before is not None:
@@ -339,6 +347,7 @@ class Desk(QObject):
         return (
             (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
             (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
+            (corrected.drawn_on, self.drawn_on),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -363,7 +372,7 @@ class Desk(QObject):
     def stop_work(self) -> None:
         """Cancel whatever runs, and save what belongs to no project."""
         self.runner.cancel()
-        self._loose.put_away()
+        self._loose.stop()
 
     def close_down(self) -> None:
         """Save what is loose, and let go of everything."""

@@ -13,7 +13,6 @@ from napari_morse.types import Roi
 from napari_morse.widgets import keys, shortcuts
 from napari_morse.widgets.ahead import Ahead
 from napari_morse.widgets.case_bar import CaseBar
-from napari_morse.widgets.case_layers import LINE
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.desk import Desk
@@ -98,6 +97,7 @@ class MorseDock(EndingWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session.setup_changed.connect(self._on_setup)
         self.comparison.changed.connect(self._on_comparison)
+        self.host.staging.connect(self.segment.scans.choose)
         self.host.presenting.connect(self.segment.show_kept)
         self.host.leaving.connect(self.segment.put_away)
         self.host.changed.connect(self.segment.refresh)
@@ -128,7 +128,7 @@ class MorseDock(EndingWidget):
         self.sharpener = Sharpener(self.desk, self)
         self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
         self.review = ReviewTab(self.desk, self.walker, self)
-        self.correct = CorrectTab(self.desk, self.sharpener, self)
+        self.correct = CorrectTab(self.desk, self.sharpener, self.segment.to_save, self)
         self.tools = ToolsBox(self.desk, self)
         self.wire = LiveWire(self.desk, self)
         self.correct.add_wire(self.wire)
@@ -151,6 +151,7 @@ class MorseDock(EndingWidget):
         self.desk.redrawn.connect(self._on_redrawn)
         self.desk.changed.connect(self._on_difference)
         self.desk.acted.connect(self._on_act)
+        self.desk.drawn_on.connect(self._on_difference)
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -173,12 +174,9 @@ class MorseDock(EndingWidget):
         self._outline()
 
     def _outline(self) -> None:
-        """A mask of our own is a line while it would cover the two that are compared."""
-        shown = self.comparison.shown is not None
+        """A mask that is only seen is a line while it would cover the two that are compared."""
         if self.host.layers is not None:
-            self.host.layers.outline(shown)
-        elif self.desk.corrected is not None:
-            self.desk.corrected.layer.contour = LINE if shown else 0
+            self.host.layers.outline(self.comparison.shown is not None)
 
     def _on_editing(self) -> None:
         self.tabs.setCurrentIndex(2)
@@ -189,12 +187,16 @@ class MorseDock(EndingWidget):
             self.comparison.redraw(self.desk.corrected.layer)
 
     def _on_act(self, box: Roi) -> None:
+        self._on_difference()
         self.comparison.differences.update(box)
         self.view_bar.say_difference()
 
     def _on_difference(self) -> None:
         corrected = self.desk.corrected
-        self.comparison.lead_to(None if corrected is None else corrected.layer)
+        if corrected is None:
+            self.comparison.lead_to(None)
+        else:
+            self.comparison.lead_to(corrected.layer, corrected.touched)
 
     def show_planes(self) -> None:
         """Bring the three planes into view, as a dock of their own below the viewer."""

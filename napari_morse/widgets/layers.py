@@ -14,7 +14,7 @@ from napari_morse.widgets.layers_place import (
     units_of,
     world_matrix,
 )
-from napari_morse.widgets.layers_read import lies_on, mask_of, open_scans, scan_of
+from napari_morse.widgets.layers_read import lies_on, mask_as_it_is, mask_of, open_scans, scan_of
 from napari_morse.widgets.layers_region import roi_from_shapes, roi_shape_data
 from napari_morse.widgets.layers_show import (
     KEY,
@@ -51,6 +51,7 @@ __all__ = [
     "has_length",
     "layer_matrix",
     "lies_on",
+    "mask_as_it_is",
     "mask_layer_data",
     "mask_of",
     "open_scans",

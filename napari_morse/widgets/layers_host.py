@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_morse.errors import MorseError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+PLUGIN = "napari-morse"
 _PLACE = ("name", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """Attributes that say what a layer is and where it lies."""
 
@@ -41,13 +43,38 @@ def ask_frame(name: str, frames: int) -> int | None:
     return int(answer["frame"]) if answer else None
 
 
+def scan_files(layer: Layer) -> list[Path]:
+    """Files of the scans that are open, and of the one that ``layer`` was made on."""
+    from napari_morse.widgets.layers import carrier_of, open_scans
+
+    viewer, own = current_viewer(), carrier_of(layer)
+    scans = [carrier.scan for _, carrier in open_scans(viewer)] if viewer is not None else []
+    if own is not None and own.role != "mask":  # a mask's carrier names the mask's own file, which may be saved again
+        scans.append(own.scan)
+    return list(dict.fromkeys(scan.source for scan in scans if scan.source is not None))
+
+
+def offer_nifti_first() -> None:
+    """Let napari's *Save Selected Layers* offer our writers before those that lose the geometry.
+
+    npe2 offers writers of one kind in the order in which their plugins were found, and napari's own TIFF writer is
+    usually found first: a mask would be saved without its place in the patient.
+    """
+    from npe2 import PluginManager
+
+    contributions = PluginManager.instance()._contrib  # noqa: SLF001 (npe2 has no public way)
+    writers = getattr(contributions, "_writers", None)
+    if isinstance(writers, list):
+        writers.sort(key=lambda entry: not entry[-1].command.startswith(f"{PLUGIN}."))
+
+
 def masks_as_labels() -> bool:
     """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
     if current_viewer() is None:
         return True
     from napari.settings import get_plugin_settings
 
-    settings = get_plugin_settings().get("napari-morse")
+    settings = get_plugin_settings().get(PLUGIN)
     return True if settings is None else bool(settings.reading.masks_as_labels)
 
 

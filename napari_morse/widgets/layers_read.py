@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,36 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     if owner is not None:
         return Mask(display_axes(owner).back(data), owner.grid, labels, owner.header)
     return Mask(_stored(data, layer.ndim), _own_grid(layer), labels)
+
+
+def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
+    """The mask in a labels layer of ours as it is now, whatever is painted after this returns.
+
+    Parameters
+    ----------
+    layer
+        2-D or 3-D labels.
+    scan
+        The scan that it lies on.
+
+    Returns
+    -------
+    callable
+        Gives the `Mask`, in any thread: only the pixels are copied here.
+
+    Raises
+    ------
+    GeometryError
+        The layer does not lie on ``scan``.
+    """
+    if not lies_on(layer, scan):
+        raise GeometryError(
+            f"“{layer.name}” {_shape3(layer)} does not lie on its scan “{scan.stem}” {_shown_shape(scan)} any more.",
+            "Put the layer back where it was: undo its changes of scale, translation or shape.",
+        )
+    carrier, pixels, name = carrier_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
+    labels = carrier.labels if carrier is not None else ()
+    return lambda: Mask(display_axes(scan).back(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
 
 
 def lies_on(layer: Any, scan: Scan) -> bool:

@@ -30,7 +30,7 @@ WEIGHT = "weight: "
 """Before an expert's name: the feature of a point that holds how much the expert had to say."""
 
 LayerData = tuple[Any, dict[str, Any], str]
-Role = Literal["scan", "mask", "coarse", "rendered", "uncertainty", "points", "patches", "roi", "tool"]
+Role = Literal["scan", "mask", "coarse", "rendered", "corrected", "uncertainty", "points", "patches", "roi", "tool"]
 Colouring = Literal["margin", "expert", "changed"]
 
 

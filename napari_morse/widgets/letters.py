@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
+TITLES = ("morse_left", "morse_right")
+"""Overlays of the canvas: there once, whichever of several docks writes on them."""
 PLACES = ("top_center", "bottom_center", "middle_left", "middle_right")
 
 
@@ -78,24 +80,22 @@ class Titles:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._overlays: dict[str, TextOverlay] = {}
 
     def show(self, left: str, right: str) -> None:
         """Write at the upper left and the upper right; empty texts are hidden."""
-        for name, place, text in (("morse_left", "top_left", left), ("morse_right", "top_right", right)):
-            if name not in self._overlays:
-                self._overlays[name] = TextOverlay(position=place, font_size=11)
-                self._viewer.canvas.overlays[name] = self._overlays[name]
-            self._overlays[name].text = text
-            self._overlays[name].visible = bool(text)
+        overlays = self._viewer.canvas.overlays
+        for name, place, text in zip(TITLES, ("top_left", "top_right"), (left, right), strict=True):
+            if name not in overlays:
+                overlays[name] = TextOverlay(position=place, font_size=11)
+            overlays[name].text, overlays[name].visible = text, bool(text)
 
     @property
     def text(self) -> tuple[str, ...]:
         """What is written, from left to right."""
-        return tuple(x.text for x in self._overlays.values() if x.visible)
+        overlays = self._viewer.canvas.overlays
+        return tuple(overlays[name].text for name in TITLES if name in overlays and overlays[name].visible)
 
     def close(self) -> None:
         """Take the words away."""
-        for name in self._overlays:
+        for name in TITLES:
             self._viewer.canvas.overlays.pop(name, None)
-        self._overlays = {}

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -47,6 +48,7 @@ class LooseCorrections(QObject):
         self._case: LooseCase | None = None
         self._layer: CorrectedLayer | None = None
         self._wanted: tuple[Scan, tuple[Label, ...]] | None = None
+        self._begun: WeakSet[Scan] = WeakSet()
         self._loader.succeeded.connect(self._on_read)
         self._loader.failed.connect(self._on_failed)
         self.saver.failed.connect(lambda error: show_warning(f"{error} Every stroke is in the journal."))
@@ -66,9 +68,18 @@ class LooseCorrections(QObject):
         """The layer that corrects a scan."""
         return self._layer if self._layer is not None and self._layer.scan is scan else None
 
+    def was_begun(self, scan: Scan | None) -> bool:
+        """Whether a scan's corrections were open, and were put away for those of another scan."""
+        return scan is not None and scan in self._begun and not self._loader.busy
+
     def folder_of(self, scan: Scan | None) -> Path | None:
         """Where its corrections lie."""
         return self._case.folder if self._case is not None and self.of(scan) is not None else None
+
+    def stop(self) -> None:
+        """Save, and begin nothing again: the window closes."""
+        self._begun.clear()
+        self.put_away()
 
     def begin(self, scan: Scan, mask: Array | None, labels: tuple[Label, ...]) -> None:
         """Read what was corrected before, or begin with ``mask`` (storage order); an open one is put away."""
@@ -106,6 +117,7 @@ class LooseCorrections(QObject):
             case.close()
             return
         scan, labels = self._wanted
+        self._begun.add(scan)
         self._case = case
         self._open[:] = [case]
         self._layer = CorrectedLayer(self._viewer, scan, case.corrections, labels, lambda: case.lock.held, self)
@@ -117,17 +129,21 @@ class LooseCorrections(QObject):
         self.changed.emit()
 
     def _on_failed(self, error: Exception) -> None:
+        if self._wanted is not None:
+            self._begun.discard(self._wanted[0])
         if not isinstance(error, CancelledError):
             known = isinstance(error, MorseError | MemoryError)
             self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
 
     def _on_removed(self, event: Any) -> None:
         if self._layer is not None and event.value is self._layer.layer:
+            self._begun.discard(self._layer.scan)  # the person took it away
             QTimer.singleShot(0, self.put_away)
 
     def close_down(self) -> None:
         """Save, and let go of the viewer."""
         self._wanted = None
+        self._begun.clear()
         self._loader.cancel()
         self._loader.join(10)
         self.put_away()

@@ -60,8 +60,8 @@ def prepare(prediction: Prediction, scan: Scan) -> Presentation:
     doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")
     layers = (
         (np.ascontiguousarray(doubt), attributes, kind),
-        mask_layer_data(prediction.coarse, scan, f"coarse · {scan.stem}", role="coarse"),
-        mask_layer_data(prediction.rendered, scan, f"rendered · {scan.stem}", role="rendered"),
+        mask_layer_data(prediction.coarse, scan, f"{scan.stem}_coarse", role="coarse"),
+        mask_layer_data(prediction.rendered, scan, f"{scan.stem}_rendered", role="rendered"),
         points_layer_data(shown, scan, f"boundary points · {scan.stem}"),
     )
     area = np.count_nonzero(display_axes(scan).there(prediction.rendered.data), axis=(1, 2))
@@ -104,6 +104,13 @@ class Presenter(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
 
+    def result_of(self, scan_layer: Image | None) -> ResultLayers | None:
+        """The layers of the last run on a scan, where all of them are still in the viewer."""
+        result = self._last[scan_layer][0] if scan_layer in self._last else None
+        if result is None or any(layer not in self._viewer.layers for layer in (result.scan, *result.made)):
+            return None
+        return result
+
     @property
     def busy(self) -> bool:
         """Whether layers are still to come."""
@@ -115,17 +122,20 @@ class Presenter(QObject):
         scan_layer: Image,
         done: Callable[[ResultLayers], None],
         stopped: Callable[[], None],
+        *,
+        in_view: bool = True,
     ) -> None:
         """Add the layers.
 
         ``done`` is called with them once all are in the viewer, ``stopped`` when the scan's layer was removed before.
+        With ``in_view`` the viewer goes to the slice with most of the structure.
         """
         self.stop()
         self.forget_closed()
         self._take_away(scan_layer)
         self._queue, self._scan_layer = list(presentation.layers), scan_layer
         self._done, self._stopped = done, stopped
-        if presentation.slice is not None and self._viewer.dims.ndisplay == 2:
+        if in_view and presentation.slice is not None and self._viewer.dims.ndisplay == 2:
             self._go_to(scan_layer, presentation.slice)
         self._timer.start(0)
 

@@ -107,6 +107,7 @@ class ProjectActs(QObject):
             return
         if self.adjudicating is not None:
             self.adjudicating.reject()
+        self._host.bring()
         self.adjudicating = Adjudicate(self._viewer, self._host, done, self._parent)
         self.adjudicating.show()
 

@@ -58,6 +58,8 @@ class ProjectHost(QObject):
     """Id of the case that is about to be read."""
     leaving = Signal()
     """The open case's layers are about to go."""
+    staging = Signal(object)
+    """The image layer of the open case's scan, which is to come into view."""
     presenting = Signal(object, object)
     """A `Presentation` of what a model said of the case that was opened, and the layer of its scan."""
 
@@ -141,6 +143,16 @@ class ProjectHost(QObject):
     def corrected(self) -> CorrectedLayer | None:
         """The layer that is corrected, where one may be."""
         return None if self.layers is None else self.layers.corrected
+
+    @property
+    def in_view(self) -> bool:
+        """Whether the open case's scan is the one in view: another scan may be open beside the project."""
+        return self.work is not None and self.work.scan is self.session.scan
+
+    def bring(self) -> None:
+        """Bring the open case back into view."""
+        if self.layers is not None and not self.in_view:
+            self.staging.emit(self.layers.scan)
 
     @property
     def busy(self) -> bool:

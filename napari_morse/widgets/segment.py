@@ -13,10 +13,11 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session import SegmentJob, SegmentSession
+from napari_morse.session import SegmentJob, SegmentSession, ToSave
 from napari_morse.types import Roi
 from napari_morse.widgets.compare import Comparison
 from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.layers_host import offer_nifti_first
 from napari_morse.widgets.parts.card import CardDialog
 from napari_morse.widgets.parts.channel_box import ChannelBox
 from napari_morse.widgets.parts.combo import combo_box
@@ -26,6 +27,7 @@ from napari_morse.widgets.parts.scan_picker import ScanPicker
 from napari_morse.widgets.parts.text import Banner
 from napari_morse.widgets.present import Presentation, prepare
 from napari_morse.widgets.shown_result import ShownResult
+from napari_morse.widgets.stage import Stage
 from napari_morse.widgets.workers import JobRunner, Tell
 
 if TYPE_CHECKING:
@@ -65,7 +67,9 @@ class SegmentTab(EndingWidget):
         self._comparison = comparison if comparison is not None else Comparison(viewer, self)
         self._runner = JobRunner("morse-segment", self)
         self._asker = JobRunner("morse-devices", self)
-        self._shown = ShownResult(viewer, self._session, self._comparison, self)
+        self.scans = ScanPicker(viewer, self)
+        self.stage = Stage(viewer, self.scans.known, self)
+        self._shown = ShownResult(viewer, self._session, self._comparison, self.stage, self)
         self._asked = False
         self._job: SegmentJob | None = None
         self._job_layer: Image | None = None
@@ -76,11 +80,11 @@ class SegmentTab(EndingWidget):
         self._list_models()
         self._on_scan()
         self.watch_the_end(self.stop_events)
+        offer_nifti_first()
 
     # Building
 
     def _build(self) -> None:
-        self.scans = ScanPicker(self._viewer, self)
         self.channels = ChannelBox(self.scans, self)
         self.model = combo_box(self, "The model that segments.")
         self.card = QPushButton("i", self)
@@ -121,6 +125,8 @@ class SegmentTab(EndingWidget):
     def _connect(self) -> None:
         self.scans.changed.connect(self._on_scan)
         self.scans.removed.connect(self._on_scan_removed)
+        self.scans.listed.connect(self._name_scan)
+        self.stage.asked.connect(self.scans.choose)
         self.channels.changed.connect(self._on_channels)
         self.model.currentTextChanged.connect(self._on_model_chosen)
         self.device.currentTextChanged.connect(self._on_device)
@@ -138,6 +144,10 @@ class SegmentTab(EndingWidget):
     def comparison(self) -> Comparison:
         """What the masks are compared in."""
         return self._comparison
+
+    def to_save(self) -> ToSave | None:
+        """The masks of the scan in view, as they are now; None where there are none."""
+        return self._shown.to_save()
 
     @property
     def presenting(self) -> bool:
@@ -190,14 +200,24 @@ class SegmentTab(EndingWidget):
             show_warning(f"Only the CPU can be used: {error}")
 
     def _on_scan(self) -> None:
+        layer = self.scans.layer
+        self._shown.leave(layer)
+        self.stage.show(layer)
         self._session.scan = self.scans.scan
+        self._name_scan()
         self._suggest_model()
         self.region.set_scan(self._session.scan)
         self.region.describe(self._session.roi)
         if not self._session.running:
             self._warn()
+        self._shown.come(layer)
         self._shown.match()
         self.refresh()
+
+    def _name_scan(self) -> None:
+        """Say in the view which scan it shows."""
+        layer = self.scans.layer
+        self._comparison.name_scan("" if layer is None else layer.name)
 
     def _on_scan_removed(self, layer: Image) -> None:
         if layer is self._job_layer:
@@ -354,6 +374,8 @@ class SegmentTab(EndingWidget):
         """Cancel, and let go of the viewer."""
         self.stop_work()
         self._shown.put_away()
+        self._comparison.name_scan("")
+        self.stage.close_down()
         self.scans.close_down()
         self.region.close_down()
 

@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_morse.errors import MorseError
-from napari_morse.session import SegmentSession
-from napari_morse.types import Prediction, Scan, no_patches
+from napari_morse.session import SegmentSession, ToSave
+from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.compare import Comparison, ResultLayers
-from napari_morse.widgets.layers import carrier_of, mask_of
+from napari_morse.widgets.layers import carrier_of, mask_as_it_is
+from napari_morse.widgets.mirror import is_twin
 from napari_morse.widgets.parts.result_box import ResultBox
 from napari_morse.widgets.patch_view import PatchView
 from napari_morse.widgets.present import Presentation, Presenter
@@ -24,9 +25,13 @@ from napari_morse.widgets.present import Presentation, Presenter
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_morse.widgets.stage import Stage
+
+WAITS = "The masks of “{}” are ready: choose that scan in the Segment tab to see them."
+
 
 class ShownResult:
-    """Shows one `Presentation` at a time, and takes it away again.
+    """Shows one `Presentation` at a time, takes it away again, and brings it back with its scan.
 
     Parameters
     ----------
@@ -36,18 +41,26 @@ class ShownResult:
         Whose result it is.
     comparison
         Lays the masks out.
+    stage
+        Says which scan is in view.
     parent
         Owns the box with the numbers.
     """
 
     def __init__(
-        self, viewer: ViewerModel, session: SegmentSession, comparison: Comparison, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        session: SegmentSession,
+        comparison: Comparison,
+        stage: Stage,
+        parent: QWidget | None = None,
     ) -> None:
-        self._session, self._comparison = session, comparison
+        self._viewer, self._session, self._comparison, self._stage = viewer, session, comparison, stage
         self.presenter = Presenter(viewer, parent)
         self.patch_view = PatchView(viewer)
-        self.box = ResultBox(self.current, parent)
+        self.box = ResultBox(self.to_save, parent)
         self.box.patches.chosen.connect(self._on_patch)
+        self._kept: dict[Image, Presentation] = {}
 
     def show(
         self,
@@ -60,19 +73,48 @@ class ShownResult:
         """Add the layers, one a turn of the event loop.
 
         ``keep`` is called with all of them in place and before they are laid out, ``done`` after that, ``stopped`` when
-        the scan's layer was removed before.
+        the scan's layer was removed before. Where another scan is in view by then, they wait until theirs is.
         """
-        self._comparison.close()
-        self.patch_view.clear()
+        in_view = self._stage.layer is layer
+        if in_view:
+            self._comparison.close()
+            self.patch_view.clear()
 
         def shown(result: ResultLayers) -> None:
+            self._kept[layer] = ready
             keep()
-            self._comparison.open(result)
+            if self._stage.layer is layer:
+                self._open(ready, result)
+            else:
+                show_info(WAITS.format(ready.scan.stem))
             done()
-            self.box.fill(ready.rows, ready.prediction, ready.scan)
             self.match()
 
-        self.presenter.start(ready, layer, shown, stopped)
+        self.presenter.start(ready, layer, shown, stopped, in_view=in_view)
+
+    def leave(self, layer: Image | None) -> None:
+        """Another scan comes into view: put away what is compared on the one before."""
+        shown = self._comparison.shown
+        if shown is not None and shown.scan is not layer:
+            self._comparison.close()
+            self.patch_view.clear()
+
+    def come(self, layer: Image | None) -> None:
+        """A scan came into view: bring back what was found on it."""
+        shown, ready = self._comparison.shown, None if layer is None else self._kept.get(layer)
+        if ready is None or ready.scan is not self._session.scan:
+            return
+        if self._session.result is not ready.prediction:
+            self._session.recall(ready.prediction, ready.scan)
+        result = self.presenter.result_of(layer)
+        if result is not None and (shown is None or shown.scan is not layer):
+            self._open(ready, result)
+        else:
+            self.box.fill(ready.rows, ready.prediction, ready.scan)
+
+    def _open(self, ready: Presentation, result: ResultLayers) -> None:
+        self._comparison.open(result)
+        self.box.fill(ready.rows, ready.prediction, ready.scan)
 
     def match(self) -> None:
         """Numbers of another scan than the chosen one would be read as its own."""
@@ -81,27 +123,46 @@ class ShownResult:
         if scan is not self._session.scan:
             self.patch_view.clear()
 
-    def current(self) -> tuple[Prediction, Scan] | None:
-        """The last result; its masks as they are in the viewer, corrections by hand included."""
-        prediction, scan, shown = self._session.result, self._session.result_scan, self._comparison.shown
-        if prediction is None or scan is None:
+    def to_save(self) -> ToSave | None:
+        """What there is of the scan in view, masks as they are in the viewer now; None where there is nothing."""
+        scan = self._session.scan
+        if scan is None:
             return None
-        carrier = carrier_of(shown.rendered) if shown is not None else None
-        if shown is not None and carrier is not None and carrier.scan is scan and carrier.role == "rendered":
-            try:
-                coarse, rendered = mask_of(shown.coarse, scan=scan), mask_of(shown.rendered, scan=scan)
-            except MorseError as error:
-                show_error(str(error))
-                return None
-            # The ranked patches are of the model's own boundary: of one that was corrected they would be untrue.
-            same = np.array_equal(rendered.data, prediction.rendered.data)
-            patches = prediction.patches if same else no_patches()
-            prediction = replace(prediction, coarse=coarse, rendered=rendered, patches=patches)
-        return prediction, scan
+        try:
+            corrected, predicted = self._corrected(scan), self._predicted(scan)
+        except MorseError as error:
+            show_error(str(error))
+            return None
+        if corrected is None and predicted is None:
+            return None
+        return ToSave(scan, corrected, predicted)
+
+    def _corrected(self, scan: Scan) -> Callable[[], Mask] | None:
+        for layer in self._viewer.layers:
+            carrier = carrier_of(layer)
+            ours = carrier is not None and carrier.role == "corrected" and carrier.scan is scan
+            if ours and isinstance(layer, Labels) and not is_twin(layer):
+                return mask_as_it_is(layer, scan)
+        return None
+
+    def _predicted(self, scan: Scan) -> Callable[[], Prediction] | None:
+        """The last result on ``scan``, strokes on its own layers included."""
+        prediction, shown = self._session.result, self.presenter.result_of(self._stage.layer)
+        if prediction is None or self._session.result_scan is not scan:
+            return None
+        if shown is None:
+            return lambda: prediction
+        coarse, rendered = mask_as_it_is(shown.coarse, scan), mask_as_it_is(shown.rendered, scan)
+        return lambda: _as_shown(prediction, coarse(), rendered())
 
     def forget_closed(self) -> None:
         """Let go of results whose scan has just been removed, once it is gone."""
-        QTimer.singleShot(0, self.presenter.forget_closed)
+        QTimer.singleShot(0, self._forget_closed)
+
+    def _forget_closed(self) -> None:
+        self.presenter.forget_closed()
+        for layer in [x for x in self._kept if x not in self._viewer.layers]:
+            del self._kept[layer]
 
     def put_away(self) -> None:
         """Leave the viewer as it was found; layers that are all there stay, as ordinary ones."""
@@ -113,3 +174,13 @@ class ShownResult:
         prediction, scan = self._session.result, self._session.result_scan
         if prediction is not None and scan is not None:
             self.patch_view.show(prediction.patches, rank, scan)
+
+
+def _as_shown(prediction: Prediction, coarse: Mask, rendered: Mask) -> Prediction:
+    """A result with the masks of its layers.
+
+    The ranked patches are of the model's own boundary: of one that was painted on they would be untrue.
+    """
+    same = np.array_equal(rendered.data, prediction.rendered.data)
+    patches = prediction.patches if same else no_patches()
+    return replace(prediction, coarse=coarse, rendered=rendered, patches=patches)

@@ -35,9 +35,9 @@ def case(viewer, dock, qtbot, tmp_path):
 
 def save(qtbot, dock, folder, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-    box = dock.segment.results
-    qtbot.mouseClick(box.save, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not box.runner.busy and box.save.isEnabled(), timeout=20000)
+    box = dock.segment.results.save
+    qtbot.mouseClick(box.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not box.runner.busy and box.button.isEnabled(), timeout=20000)
 
 
 def test_numbers_of_another_scan_are_not_shown(viewer, dock, qtbot):
@@ -63,7 +63,7 @@ def test_masks_are_saved_with_corrections_on_the_scans_own_grid(viewer, dock, ca
     saved = nib.load(tmp_path / "out" / "case_rendered.nii.gz")
     np.testing.assert_array_equal(saved.affine, nib.load(tmp_path / "case.nii.gz").affine)
     np.testing.assert_array_equal(np.asarray(saved.dataobj), display_axes(case).back(rendered.data))
-    assert str(tmp_path / "out") in dock.segment.results.saved.text()
+    assert str(tmp_path / "out") in dock.segment.results.save.saved.text()
 
 
 @pytest.mark.parametrize("answer", ["No", "Yes"])
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(dock, case, qtbot, tmp_path,
     (tmp_path / "file").write_text("")
     save(qtbot, dock, tmp_path / "file" / "out", monkeypatch)
     assert "cannot be made. Choose a folder" in notification_manager.records[-1].message
-    assert dock.segment.results.saved.text() == ""
+    assert dock.segment.results.save.saved.text() == ""
 
 
 def test_the_original_is_never_written_over(dock, case, qtbot, tmp_path, monkeypatch):

@@ -34,12 +34,12 @@ def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_
     wanted = difference(run.coarse.data, run.rendered.data)
     np.testing.assert_array_equal(axes.back(found.layer.data), wanted)
     assert not shown.coarse.visible and not shown.rendered.visible and wanted.any()
-    assert dock.comparison.titles.text[0] == "coarse to rendered"
+    assert dock.comparison.titles.text[0] == "coarse to rendered\ncase"
     ml = (wanted == ADDED).sum() * dock.desk.scan.grid.voxel_volume / 1000
     assert f"added {ml:.2f} ml" in dock.view_bar.note.text()
     dock.desk.begin()
     qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    qtbot.waitUntil(lambda: dock.comparison.titles.text[0] == "rendered to corrected")
+    qtbot.waitUntil(lambda: dock.comparison.titles.text[0] == "rendered to corrected\ncase")
     box = dock.walker.walk.box(0)
     dock.desk.apply(box, np.full(box.shape, 2, np.uint8), "scratch")
     found = dock.comparison.differences.shown

@@ -16,6 +16,7 @@ from napari_morse.widgets.layers import carrier_of, scan_of, units_of
 from napari_morse.widgets.mirror import is_twin
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.text import Elided
+from napari_morse.widgets.stage import is_another
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -63,6 +64,19 @@ class ScanPicker(QObject):
         """Those that can be chosen."""
         return [self.combo.itemData(n) for n in range(self.combo.count())]
 
+    def choose(self, layer: Layer) -> None:
+        """Choose a listed layer, also while the person may not."""
+        place = self.combo.findData(layer)
+        if place >= 0:
+            self.combo.setCurrentIndex(place)
+
+    def known(self, layer: Layer) -> Scan | None:
+        """What an image layer holds, as far as it was read before."""
+        carrier = carrier_of(layer)
+        if isinstance(layer, Image) and layer in self._scans:
+            return self._scans[layer]
+        return carrier.scan if carrier is not None and carrier.role == "scan" else None
+
     def scan_of(self, layer: Image | None) -> Scan | None:
         """What a listed layer holds; None, after a warning, when it cannot be read."""
         return self._read(layer) if layer is not None else None
@@ -72,9 +86,9 @@ class ScanPicker(QObject):
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def _list(self) -> None:
+    def _list(self, wanted: Image | None = None) -> None:
         found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
-        chosen = self.layer
+        chosen = self.layer if wanted is None else wanted
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in found:
@@ -110,7 +124,7 @@ class ScanPicker(QObject):
     def _on_inserted(self, event: Any) -> None:
         if _can_be_scan(event.value):
             self._listen(event.value)
-            self._list()
+            self._list(event.value if is_another(event.value, self.scan) else None)
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value

@@ -1,0 +1,76 @@
+"""How masks are drawn, as fills or as lines, and the titles that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.compare import Mode
+
+LINE = 1
+"""Voxels of an outline."""
+LINES = {"coarse": ("#ffffff", "white"), "rendered": ("#00ffff", "cyan")}
+"""Colours of the model's masks beside a corrected one: in no palette of structures, and bright on any of them."""
+LONGEST = 32
+"""Characters of a scan's name in a title: half of a window has room for no more."""
+
+
+class LineColours:
+    """Gives masks one colour for all their structures, and their own colours back."""
+
+    def __init__(self) -> None:
+        self._own: dict[Labels, Any] = {}
+
+    def set(self, mask: Labels, line: str | None) -> None:
+        """Draw all structures of ``mask`` in one colour; None: in their own again."""
+        if line is not None:
+            self._own.setdefault(mask, mask.colormap)
+            mask.colormap = DirectLabelColormap(color_dict={None: line, 0: "transparent"})
+        elif mask in self._own:
+            mask.colormap = self._own.pop(mask)
+
+    def forget(self, there: Iterable[Any]) -> None:
+        """Keep nothing of masks that are not among ``there``."""
+        kept = set(there)
+        self._own = {mask: colours for mask, colours in self._own.items() if mask in kept}
+
+
+def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, difference: tuple[str, str]) -> tuple[str, str]:
+    """What stands at the upper left and the upper right of the view.
+
+    Parameters
+    ----------
+    mode
+        How the two masks are compared.
+    names
+        Of the masks: the one on the left, or on top, first.
+    scan
+        Name of the scan, said in each cell; may be empty.
+    filled
+        Whether a corrected mask is the fill, and both masks are lines.
+    difference
+        What is said of a difference.
+    """
+    own = f"\n{shortened(scan)}" if scan else ""
+    if filled:  # the first line is short: the letter of the direction stands in the middle of the cell's edge
+        names = (f"{LINES[names[0]][1]}: {names[0]}", f"{LINES[names[1]][1]}: {names[1]}")
+    if mode == "difference":
+        return f"{difference[0]}{own}", difference[1]
+    if mode == "side":
+        more = "\nfill: corrected" if filled else ""
+        return f"{names[0]}{more}{own}", f"{names[1]}{more}{own}"
+    if filled:
+        return f"fill: corrected{own}", f"{names[0]}\n{names[1]}"
+    return f"contour: {names[0]}{own}", f"fill: {names[1]}"
+
+
+def shortened(name: str) -> str:
+    """At most `LONGEST` characters, the middle left out."""
+    if len(name) <= LONGEST:
+        return name
+    half = (LONGEST - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
