@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
@@ -118,11 +118,13 @@ class CorrectedLayer(QObject):
 
     def undo(self) -> None:
         """Take the last act back."""
-        self._step(self.timeline.undo)
+        if self._in_view():
+            self._step(self.timeline.undo)
 
     def redo(self) -> None:
         """Do what was undone again."""
-        self._step(self.timeline.redo)
+        if self._in_view():
+            self._step(self.timeline.redo)
 
     def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
         """Change voxels as one act, but for those that are protected.
@@ -219,6 +221,12 @@ class CorrectedLayer(QObject):
         self.redraw()
         show_error("Another window took this project over: nothing is written here any more. Open it again to go on.")
         return True
+
+    def _in_view(self) -> bool:
+        """Whether the mask is seen: what nobody sees, of another scan perhaps, is not undone."""
+        if not self.layer.visible:
+            show_info(f"“{self.layer.name}” is not in view: show it to undo or redo what was drawn on it.")
+        return bool(self.layer.visible)
 
     def _step(self, step: Any) -> None:
         self.compare()

@@ -66,8 +66,9 @@ class SaveBox(QWidget):
     def _start(cls, source: Path | None) -> str:
         """The folder of last time, else the scan's own; not the installed package, where samples lie."""
         package = Path(napari_morse.__file__).resolve().parent
+        ours = (package, (package / "sample_data").resolve())  # a link in a development installation
         beside = None if source is None else source.resolve().parent
-        if beside is not None and (package in beside.parents or beside == package / "sample_data"):
+        if beside is not None and any(folder in (beside, *beside.parents) for folder in ours):
             beside = None
         found = cls._last or beside
         return str(found if found is not None and found.is_dir() else Path.home())

@@ -16,7 +16,7 @@ def test_a_held_out_case_is_shown_before_and_after_side_by_side(viewer, qtbot, t
     press(qtbot, result.show_case)
     before, after, truth = shown(viewer, qtbot, dock)
     assert dock.host.case.id == worst and dock.comparison.mode == "side"
-    assert dock.comparison.titles.text == ("before", "after")
+    assert dock.comparison.titles.text == ("before\nP01_t1", "after\nP01_t1")
     assert [layer.name for layer in (before, after, truth)] == [f"{n} · {worst}" for n in ("before", "after", "truth")]
     scan = dock.host.layers.scan
     for layer in (before, after, truth):
