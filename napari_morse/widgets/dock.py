@@ -168,8 +168,9 @@ class MorseDock(EndingWidget):
         shown = self.comparison.shown
         if shown is not None and shown is not self._looked:
             self.view_bar.apply()
-            if self.desk.corrected is not None:
-                self._viewer.layers.selection.active = self.desk.corrected.layer  # what the brush is for
+            corrected = self.desk.corrected
+            if corrected is not None and corrected.layer in self._viewer.layers:
+                self._viewer.layers.selection.active = corrected.layer  # what the brush is for
         self._looked = shown
         self._outline()
 

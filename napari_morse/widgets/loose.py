@@ -83,9 +83,10 @@ class LooseCorrections(QObject):
 
     def begin(self, scan: Scan, mask: Array | None, labels: tuple[Label, ...]) -> None:
         """Read what was corrected before, or begin with ``mask`` (storage order); an open one is put away."""
-        if self._loader.busy:
+        if not self._loader.busy:
+            self.put_away()
+        if self._loader.busy:  # also where who heard of the putting away began at once
             return
-        self.put_away()
         self._wanted = scan, labels
         self._loader.start(_opening(scan, mask))
 
