@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakSet
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
@@ -79,6 +80,8 @@ class MorseDock(EndingWidget):
             "sharpen": self.correct.toggle_sharpen, "wire": self.wire.toggle, "interpolate": self.tools.run_interpolate,
         }  # fmt: skip
         keys_of = shortcuts.chosen()
+        if shortcuts.trouble():
+            show_warning(shortcuts.trouble())
         self._keys = LayerKeys(
             viewer, {key: acts.get(act) or getattr(self.walker, act) for act, key in keys_of.items()}
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_morse.errors import MorseError
+from napari_morse.widgets.own_settings import own_settings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,9 +46,7 @@ def masks_as_labels() -> bool:
     """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
     if current_viewer() is None:
         return True
-    from napari.settings import get_plugin_settings
-
-    settings = get_plugin_settings().get("napari-morse")
+    settings = own_settings()
     return True if settings is None else bool(settings.reading.masks_as_labels)
 
 
