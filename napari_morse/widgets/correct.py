@@ -55,6 +55,7 @@ class CorrectTab(QWidget):
         super().__init__(parent)
         self._desk, self._sharpener = desk, sharpener
         self._corrected: CorrectedLayer | None = None
+        self._wire: LiveWire | None = None
         self.begin = QPushButton("Start correcting", self)
         self.labels = LabelList(self)
         self.another = QPushButton("New structure", self)
@@ -117,6 +118,7 @@ class CorrectTab(QWidget):
         button.clicked.connect(lambda _checked=False: wire.toggle())
         wire.toggled.connect(button.setChecked)
         wire.said.connect(self.note.say)
+        self._wire = wire
         place = self.tools.count()
         self.tools.addWidget(button, place // 3, place % 3)
 
@@ -295,3 +297,8 @@ class CorrectTab(QWidget):
         self._desk.changed.disconnect(self.refresh)
         self._desk.acted.disconnect(self._on_act)
         self._sharpener.changed.disconnect(self.refresh)
+        for signal in (self._desk.said, self._sharpener.said):
+            signal.disconnect(self.note.say)
+        if self._wire is not None:
+            self._wire.toggled.disconnect(self.wire.setChecked)
+            self._wire.said.disconnect(self.note.say)

@@ -6,7 +6,6 @@ import pytest
 
 from napari_morse.widgets.alone import CLOSED, CorrectAlone, PlanesAlone, ReviewAlone
 from tests.fakes import FakeEngine
-from tests.qt.conftest import add_dock
 
 
 @pytest.mark.parametrize("kind", [ReviewAlone, CorrectAlone, PlanesAlone])
@@ -21,10 +20,7 @@ def test_a_part_alone_shares_the_docks_work_and_survives_its_end(viewer, dock, q
 
 
 def test_a_part_opens_the_dock_where_there_is_none(viewer, qtbot, monkeypatch):
-    engine = FakeEngine()
-    monkeypatch.setattr(
-        viewer.window, "add_plugin_dock_widget", lambda plugin, name: (None, add_dock(viewer, engine)), raising=False
-    )
+    monkeypatch.setattr("napari_morse.session.segment.LocalEngine", FakeEngine)
     widget = ReviewAlone(viewer)
     viewer.window.add_dock_widget(widget, name="alone", area="right")
     qtbot.waitUntil(lambda: widget.part is not None)
