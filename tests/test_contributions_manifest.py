@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from napari.layers import Layer
+from napari.settings import NapariSettings
 from npe2 import PluginManifest
 
 from napari_morse.contributions import samples
 from napari_morse.widgets import layers as L
 from napari_morse.widgets import shortcuts
+from napari_morse.widgets.own_settings import KEYS
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,5 +89,9 @@ def test_reading_a_sample_loads_no_torch():
 
 
 def test_the_keys_in_the_preferences_are_those_of_the_dock(manifest):
-    group = manifest.contributions.configurations["shortcuts"]
+    group = manifest.contributions.configurations[KEYS]
     assert {name: each.default for name, each in group.properties.items()} == shortcuts.DEFAULTS
+
+
+def test_no_section_of_our_settings_has_a_name_of_napari(manifest):
+    assert not set(manifest.contributions.configurations) & set(NapariSettings.model_fields)

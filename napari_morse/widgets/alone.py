@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.dock import MorseDock
-from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.ending import EndingWidget, in_dock, plain
 from napari_morse.widgets.learn import LearnTab
 from napari_morse.widgets.parts.text import Note
 from napari_morse.widgets.planes import Planes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Part = ReviewTab | CorrectTab | LearnTab | Planes
 
-CLOSED = "The MORSE dock was closed. Open this again to go on."
+CLOSED = "The MORSE dock was closed. Open it again to go on: Plugins ▸ MORSE ▸ MORSE."
 
 
 class Alone(EndingWidget):
@@ -49,11 +49,14 @@ class Alone(EndingWidget):
         raise NotImplementedError
 
     def _fill(self) -> None:
-        dock = MorseDock.of(self._viewer)
-        if dock is None:
-            _, dock = self._viewer.window.add_plugin_dock_widget("napari-morse", "MORSE")
-        if not isinstance(dock, MorseDock):
+        if in_dock(self):  # it may be closed again by now
+            self.take(MorseDock.open(self._viewer))
+
+    def take(self, dock: MorseDock) -> None:
+        """Go on over a dock, where it is of the same viewer and there is none yet."""
+        if self._dock is not None or dock is not MorseDock.of(self._viewer):
             return
+        MorseDock.opened.discard(self)
         self._dock = dock
         dock.closing.connect(self._on_closing)
         self.part = self.make(dock)
@@ -63,22 +66,23 @@ class Alone(EndingWidget):
     def _on_closing(self) -> None:
         self._drop()
         self.note.say(CLOSED)
+        MorseDock.opened.add(self)
 
     def _drop(self) -> None:
-        part, self.part = self.part, None
+        dock, self._dock, part, self.part = self._dock, None, self.part, None
+        if dock is not None:
+            dock.closing.disconnect(self._on_closing)
         if part is not None:
-            part.close_down()
             part.setParent(None)
             part.deleteLater()
-        self._dock = None
+            part.close_down()
 
     def stop_work(self) -> None:
         """Nothing runs here that is not the dock's."""
 
     def close_down(self) -> None:
         """Let go of the dock."""
-        if self._dock is not None:
-            self._dock.closing.disconnect(self._on_closing)
+        MorseDock.opened.discard(self)
         self._drop()
 
 
@@ -114,5 +118,5 @@ class PlanesAlone(Alone):
     def make(self, dock: MorseDock) -> Planes:
         """Of the dock's scan."""
         planes = Planes(dock.desk, self)
-        dock.walker.framed.connect(planes.frame)
+        planes.follow_frames(dock.walker.framed)
         return planes

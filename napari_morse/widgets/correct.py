@@ -64,6 +64,7 @@ class CorrectTab(QWidget):
         self._desk, self._sharpener = desk, sharpener
         self._corrected: CorrectedLayer | None = None
         self._scan: Scan | None = None
+        self._wire: LiveWire | None = None
         self.begin = QPushButton("Start correcting", self)
         self.labels = LabelList(self)
         self.another = QPushButton("New structure", self)
@@ -128,6 +129,7 @@ class CorrectTab(QWidget):
         button.clicked.connect(lambda _checked=False: wire.toggle())
         wire.toggled.connect(button.setChecked)
         wire.said.connect(self.note.say)
+        self._wire = wire
         place = self.tools.count()
         self.tools.addWidget(button, place // 3, place % 3)
 
@@ -309,3 +311,8 @@ class CorrectTab(QWidget):
         self._desk.changed.disconnect(self.refresh)
         self._desk.acted.disconnect(self._on_act)
         self._sharpener.changed.disconnect(self.refresh)
+        for signal in (self._desk.said, self._sharpener.said):
+            signal.disconnect(self.note.say)
+        if self._wire is not None:
+            self._wire.toggled.disconnect(self.wire.setChecked)
+            self._wire.said.disconnect(self.note.say)

@@ -48,7 +48,7 @@ def run_demo(model: str, ready: Ready, *, stay: bool) -> None:
     viewer = napari.Viewer(title="MORSE")
     try:
         viewer.window.resize(*SIZE)
-        _, dock = viewer.window.add_plugin_dock_widget("napari-morse", "MORSE")
+        dock = MorseDock.open(viewer)
         viewer.open_sample("napari-morse", SAMPLE)
         prediction, scan = _press_run(dock, model)
         ready(prediction, scan, lambda path, mode: _picture(viewer, dock, path, mode))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from napari_morse.session import SegmentSession
 from napari_morse.session.structures import Structures
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.ending import each_of
 from napari_morse.widgets.loose import LooseCorrections
 from napari_morse.widgets.plane_of import PlaneInView, plane_in_view
 from napari_morse.widgets.workers import JobRunner
@@ -372,15 +374,19 @@ class Desk(QObject):
     def stop_work(self) -> None:
         """Cancel whatever runs, and save what belongs to no project."""
         self.runner.cancel()
-        self._loose.stop()
+        self._loose.stop_work()
 
     def close_down(self) -> None:
         """Save what is loose, and let go of everything."""
-        self.runner.cancel()
-        self._follow(None)
-        self.session.setup_changed.disconnect(self.refresh)
-        self.session.status_changed.disconnect(self._on_status)
-        self._loose.close_down()
+        each_of(
+            (
+                self.runner.cancel,
+                partial(self._follow, None),
+                partial(self.session.setup_changed.disconnect, self.refresh),
+                partial(self.session.status_changed.disconnect, self._on_status),
+                self._loose.close_down,
+            )
+        )
 
 
 def _voxels(number: int) -> str:

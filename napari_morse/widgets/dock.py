@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
@@ -16,7 +18,7 @@ from napari_morse.widgets.case_bar import CaseBar
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.desk import Desk
-from napari_morse.widgets.ending import EndingWidget, plain
+from napari_morse.widgets.ending import EndingWidget, each_of, in_dock, plain
 from napari_morse.widgets.layer_keys import LayerKeys
 from napari_morse.widgets.learn import LearnTab
 from napari_morse.widgets.learner import Learner
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 WIDTH = 340
 """Pixels in which everything has to fit."""
+NAME = "MORSE (MORSE)"
+"""What napari's Plugins menu calls the dock: under another name it would not find it, and open a second one."""
 
 
 class MorseDock(EndingWidget):
@@ -57,12 +61,14 @@ class MorseDock(EndingWidget):
 
     closing = Signal()
     """It lets go of the viewer."""
+    opened: ClassVar[WeakSet[Any]] = WeakSet()
+    """Whose `take` is called with a dock that was opened: parts in docks of their own that have lost theirs."""
     _open: ClassVar[WeakSet[MorseDock]] = WeakSet()
 
     def __init__(self, napari_viewer: Viewer, session: SegmentSession | None = None) -> None:
         super().__init__()
         viewer = plain(napari_viewer)
-        self._open.add(self)
+        self._close_another(viewer)
         self.session = session if session is not None else SegmentSession()
         self.comparison = Comparison(viewer, self)
         self.segment = SegmentTab(viewer, self.session, self.comparison, self)
@@ -78,6 +84,8 @@ class MorseDock(EndingWidget):
             "sharpen": self.correct.toggle_sharpen, "wire": self.wire.toggle, "interpolate": self.tools.run_interpolate,
         }  # fmt: skip
         keys_of = shortcuts.chosen()
+        if shortcuts.trouble():
+            show_warning(shortcuts.trouble())
         self._keys = LayerKeys(
             viewer, {key: acts.get(act) or getattr(self.walker, act) for act, key in keys_of.items()}
         )
@@ -115,11 +123,32 @@ class MorseDock(EndingWidget):
                 *(runner.stop_event for runner in runners),
             )
         )
+        self._open.add(self)
 
     @classmethod
     def of(cls, viewer: Viewer) -> MorseDock | None:
         """The dock of a viewer, where one is open."""
         return next((dock for dock in cls._open if dock.desk.viewer is viewer), None)
+
+    @classmethod
+    def open(cls, viewer: Viewer) -> MorseDock:
+        """The dock of a viewer, opened as the Plugins menu opens it where none is."""
+        dock = cls.of(viewer)
+        if dock is None:
+            dock = cls(viewer)
+            viewer.window.add_dock_widget(dock, name=NAME)
+        return dock
+
+    def _close_another(self, viewer: Viewer) -> None:
+        """Two over one viewer would both have its keys and its layers."""
+        another = self.of(viewer)
+        if another is not None and in_dock(another):
+            viewer.window.remove_dock_widget(another)
+
+    def shown(self) -> None:
+        """Let parts in docks of their own that have lost their dock go on over this one."""
+        for each in list(self.opened):
+            each.take(self)
 
     def _make_hands(self) -> None:
         """What reviewing and correcting take."""
@@ -201,67 +230,69 @@ class MorseDock(EndingWidget):
 
     def show_planes(self) -> None:
         """Bring the three planes into view, as a dock of their own below the viewer."""
-        if self.planes is None or self.planes.parent() is None:
-            self.planes = Planes(self.desk)
-            self.walker.framed.connect(self.planes.frame)
-            self._viewer.window.add_dock_widget(self.planes, name="MORSE Planes", area="bottom")
-        around = self.planes.parentWidget()
-        if around is not None:
-            around.show()
-            around.raise_()
-        self.planes.refresh()
+        planes = self.planes
+        if planes is None or not in_dock(planes):
+            planes = self.planes = Planes(self.desk)
+            planes.follow_frames(self.walker.framed)
+            self._viewer.window.add_dock_widget(planes, name="MORSE Planes", area="bottom")
+        _raise(planes)
+        planes.refresh()
 
     def show_worklist(self) -> None:
         """Bring the list of cases into view, as a dock of its own below the viewer."""
-        if self.worklist is None or self.worklist.parent() is None:
-            self.worklist = Worklist(self.host)
-            self._viewer.window.add_dock_widget(self.worklist, name="MORSE Worklist", area="bottom")
-        around = self.worklist.parentWidget()
-        if around is not None:
-            around.show()
-        self.worklist.refresh()
+        worklist = self.worklist
+        if worklist is None or not in_dock(worklist):
+            worklist = self.worklist = Worklist(self.host)
+            self._viewer.window.add_dock_widget(worklist, name="MORSE Worklist", area="bottom")
+        _raise(worklist)
+        worklist.refresh()
 
     def stop_work(self) -> None:
         """Cancel whatever runs, and leave the project in order."""
-        self.segment.stop_work()
-        self.learner.stop_work()
-        self.sharpener.cancel()
-        self.walker.stop_work()
-        self.desk.stop_work()
-        self.ahead.stop()
-        self.case_bar.acts.close_down()
-        self.host.close_project()
+        each_of(
+            (
+                self.segment.stop_work,
+                self.learner.stop_work,
+                self.sharpener.cancel,
+                self.walker.stop_work,
+                self.desk.stop_work,
+                self.ahead.stop,
+                self.case_bar.acts.close_down,
+                self.host.close_project,
+            )
+        )
 
     def close_down(self) -> None:
         """Cancel what runs and leave the viewer as it was found; the results stay."""
         self._open.discard(self)
-        self.closing.emit()
-        self.session.setup_changed.disconnect(self._on_setup)
-        if self.worklist is not None and self.worklist.parent() is not None:
-            self._viewer.window.remove_dock_widget(self.worklist)
-        if self.planes is not None and self.planes.parent() is not None:
-            self._viewer.window.remove_dock_widget(self.planes)
         parts = (
-            self.surfaces,
-            self.truth,
-            self.measures,
-            self.brush,
-            self.tools,
-            self.wire,
-            self.review,
-            self.correct,
-            self.learn,
-            self.learner,
-            self.walker,
-            self.sharpener,
-            self.desk,
+            self.surfaces, self.truth, self.measures, self.brush, self.tools, self.wire, self.review, self.correct,
+            self.learn, self.learner, self.walker, self.sharpener, self.desk,
+        )  # fmt: skip
+        each_of(
+            (
+                self.closing.emit,
+                partial(self.session.setup_changed.disconnect, self._on_setup),
+                *(partial(self._take_out, own) for own in (self.worklist, self.planes)),
+                *(part.close_down for part in parts),
+                self._keys.close,
+                self.case_bar.close_down,
+                self.ahead.close_down,
+                self.host.close_down,
+                self.segment.close_down,
+                self._letters.close,
+                self._unbind,
+            )
         )
-        for part in parts:
-            part.close_down()
-        self._keys.close()
-        self.case_bar.close_down()
-        self.ahead.close_down()
-        self.host.close_down()
-        self.segment.close_down()
-        self._letters.close()
-        self._unbind()
+
+    def _take_out(self, own: QWidget | None) -> None:
+        """Close a dock of ours beside this one."""
+        if own is not None and in_dock(own):
+            self._viewer.window.remove_dock_widget(own)
+
+
+def _raise(widget: QWidget) -> None:
+    around = widget.parentWidget()
+    if around is not None:
+        around.show()
+        around.raise_()

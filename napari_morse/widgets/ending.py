@@ -6,19 +6,21 @@ quits.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QObject, QTimer, Slot
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_morse.session import thaw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from napari.viewer import Viewer
 
@@ -55,12 +57,19 @@ class EndingWidget(QWidget):
         self.destroyed.connect(partial(_set_all, tuple(events)))
         app = QApplication.instance()
         if app is not None:
-            app.aboutToQuit.connect(self.stop_work)
+            app.aboutToQuit.connect(self._on_quit)
+
+    @Slot()  # type: ignore[untyped-decorator]  # a slot of Qt's own: its tie goes with the widget
+    def _on_quit(self) -> None:
+        self.stop_work()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Watch the window that the widget is shown in."""
         super().showEvent(event)
         window = self.window()
+        if isinstance(window, QDockWidget):  # it floats: to hide it there is not its end either
+            around = window.parentWidget()
+            window = around.window() if around is not None else None
         if window is not None and window is not self._in():
             window.installEventFilter(self)
             self._window = ref(window)
@@ -74,8 +83,10 @@ class EndingWidget(QWidget):
                 self._docked = True
             elif self.parent() is None and self._docked:
                 self._docked = False
-                self.close_down()
-                self.deleteLater()
+                try:
+                    self.close_down()
+                finally:
+                    self.deleteLater()
         return done
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
@@ -90,8 +101,10 @@ class EndingWidget(QWidget):
     def _after_close(self) -> None:
         window = self._in()
         if window is None or not window.isVisible():
-            self.stop_work()
-            thaw()
+            try:
+                self.stop_work()
+            finally:
+                thaw()
 
 
 def plain(viewer: Viewer) -> Viewer:
@@ -101,6 +114,23 @@ def plain(viewer: Viewer) -> Viewer:
     """
     itself: Viewer = getattr(viewer, "__wrapped__", viewer)
     return itself
+
+
+def in_dock(widget: QWidget) -> bool:
+    """Whether napari holds a widget in a dock; one that was closed has no dock, and soon is no more."""
+    return bool(isalive(widget)) and widget.parent() is not None  # type: ignore[no-untyped-call]
+
+
+def each_of(acts: Iterable[Callable[[], object]]) -> None:
+    """Do all of them, whatever one says; the first error is raised after the last."""
+    left = iter(acts)
+    for act in left:
+        try:
+            act()
+        except Exception:
+            with suppress(Exception):
+                each_of(left)
+            raise
 
 
 def _set_all(events: tuple[Event, ...], _gone: QObject | None = None) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_morse.errors import MorseError
+from napari_morse.widgets.own_settings import PLUGIN, own_settings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-PLUGIN = "napari-morse"
 _PLACE = ("name", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """Attributes that say what a layer is and where it lies."""
 
@@ -72,9 +72,7 @@ def masks_as_labels() -> bool:
     """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
     if current_viewer() is None:
         return True
-    from napari.settings import get_plugin_settings
-
-    settings = get_plugin_settings().get(PLUGIN)
+    settings = own_settings()
     return True if settings is None else bool(settings.reading.masks_as_labels)
 
 

@@ -16,6 +16,7 @@ from napari_morse.session.loose import LooseCase, open_loose
 from napari_morse.types import Array, Label, Scan
 from napari_morse.widgets.case_saver import CaseSaver, saving
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.ending import each_of
 from napari_morse.widgets.workers import JobRunner, Work
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ class LooseCorrections(QObject):
         self._autosave.setInterval(SAVE)
         self._autosave.timeout.connect(self.save)
         viewer.layers.events.removed.connect(self._on_removed)
-        self._open: list[LooseCase] = []  # all that is left where Qt deletes the window without a word
-        self.destroyed.connect(partial(_release, self._open))
+        # Lists are all that is left where Qt deletes the window without a word: what is open, and what is on its way.
+        self._open: list[LooseCase] = []
+        self._coming: list[LooseCase] = []
+        for cases in (self._open, self._coming):
+            self.destroyed.connect(partial(_release, cases))
 
     @property
     def stop_event(self) -> Event:
@@ -76,11 +80,6 @@ class LooseCorrections(QObject):
         """Where its corrections lie."""
         return self._case.folder if self._case is not None and self.of(scan) is not None else None
 
-    def stop(self) -> None:
-        """Save, and begin nothing again: the window closes."""
-        self._begun.clear()
-        self.put_away()
-
     def begin(self, scan: Scan, mask: Array | None, labels: tuple[Label, ...]) -> None:
         """Read what was corrected before, or begin with ``mask`` (storage order); an open one is put away."""
         if not self._loader.busy:
@@ -88,7 +87,7 @@ class LooseCorrections(QObject):
         if self._loader.busy:  # also where who heard of the putting away began at once
             return
         self._wanted = scan, labels
-        self._loader.start(_opening(scan, mask))
+        self._loader.start(_opening(scan, mask, self._coming))
 
     def save(self) -> None:
         """Save, beside the window, when there is something to save."""
@@ -101,17 +100,27 @@ class LooseCorrections(QObject):
         self._layer = self._case = None
         self._autosave.stop()
         if layer is None or case is None:
+            _release(self._open)
             return
-        layer.close_down()
+        each_of(
+            (
+                layer.close_down,
+                partial(self._save_now, case),
+                partial(_release, self._open),
+                partial(self._take_out, layer),
+                layer.let_go,
+                self.changed.emit,
+            )
+        )
+
+    def _save_now(self, case: LooseCase) -> None:
         if case.corrections.dirty:
             self.saver.add(case.folder, saving(case.corrections))
             self.saver.finish()
-        self._open.clear()
-        case.close()
+
+    def _take_out(self, layer: CorrectedLayer) -> None:
         if layer.layer in self._viewer.layers:
             self._viewer.layers.remove(layer.layer)
-        layer.let_go()
-        self.changed.emit()
 
     def _on_read(self, case: LooseCase) -> None:
         if self._wanted is None:
@@ -119,8 +128,8 @@ class LooseCorrections(QObject):
             return
         scan, labels = self._wanted
         self._begun.add(scan)
-        self._case = case
-        self._open[:] = [case]
+        self._open[:], self._case = [case], case
+        self._coming.clear()
         self._layer = CorrectedLayer(self._viewer, scan, case.corrections, labels, lambda: case.lock.held, self)
         self._autosave.start()
         for sentence in case.corrections.notices:
@@ -132,6 +141,7 @@ class LooseCorrections(QObject):
     def _on_failed(self, error: Exception) -> None:
         if self._wanted is not None:
             self._begun.discard(self._wanted[0])
+        _release(self._coming)
         if not isinstance(error, CancelledError):
             known = isinstance(error, MorseError | MemoryError)
             self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
@@ -141,20 +151,29 @@ class LooseCorrections(QObject):
             self._begun.discard(self._layer.scan)  # the person took it away
             QTimer.singleShot(0, self.put_away)
 
-    def close_down(self) -> None:
-        """Save, and let go of the viewer."""
+    def stop_work(self) -> None:
+        """Read nothing any more, save, and let other windows have the scan."""
         self._wanted = None
         self._begun.clear()
         self._loader.cancel()
-        self._loader.join(10)
-        self.put_away()
-        self.saver.finish()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        each_of((partial(_release, self._coming), self.put_away))
+
+    def close_down(self) -> None:
+        """Save, and let go of the viewer."""
+        each_of(
+            (
+                self.stop_work,
+                partial(self._loader.join, 10),
+                self.saver.finish,
+                partial(self._viewer.layers.events.removed.disconnect, self._on_removed),
+            )
+        )
 
 
-def _opening(scan: Scan, mask: Array | None) -> Work:
+def _opening(scan: Scan, mask: Array | None, coming: list[LooseCase]) -> Work:
     def work(_tell: Any, cancelled: Any) -> LooseCase:
         case = open_loose(scan, mask)
+        coming.append(case)  # before the question: it may be told to stop once the window has looked into the list
         if cancelled():
             case.close()
             raise CancelledError
@@ -164,5 +183,6 @@ def _opening(scan: Scan, mask: Array | None) -> Work:
 
 
 def _release(cases: list[LooseCase], _gone: QObject | None = None) -> None:
-    for case in cases:
-        case.close()
+    """Let other windows have them."""
+    while cases:
+        cases.pop().close()

@@ -72,6 +72,7 @@ class Planes(EndingWidget):
         self._desk = desk
         self._slices = tuple(Slices(across) for across in range(3))
         self._frame: Roi | None = None
+        self._frames_of: list[Any] = []
         self._hover: tuple[int, tuple[int, int]] | None = None
         self._watched: tuple[Any, ...] = ()
         self._looks, self._closed = 0, False
@@ -131,6 +132,11 @@ class Planes(EndingWidget):
         """Frame a box (storage order) in all planes that cross it; None: none."""
         self._frame = box
         self.refresh()
+
+    def follow_frames(self, framed: Any) -> None:
+        """Frame what a signal tells of, to the end of this widget."""
+        framed.connect(self.frame)
+        self._frames_of.append(framed)
 
     def refresh(self, *_: Any) -> None:
         """Draw what changed in the next turn of the event loop, once, and only in view."""
@@ -338,7 +344,7 @@ class Planes(EndingWidget):
         self._closed = True
         self._soon.stop()
         self._let_go()
-        for tie, slot in self._ties():
+        for tie, slot in (*self._ties(), *((framed, self.frame) for framed in self._frames_of)):
             tie.disconnect(slot)
 
 

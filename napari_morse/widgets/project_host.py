@@ -22,6 +22,7 @@ from napari_morse.widgets.case_runs import CaseRuns
 from napari_morse.widgets.case_saver import CaseSaver, saving, submitting
 from napari_morse.widgets.case_truths import CaseTruths, unseen
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.ending import each_of
 from napari_morse.widgets.present import Presentation, prepare
 from napari_morse.widgets.workers import JobRunner
 
@@ -117,13 +118,20 @@ class ProjectHost(QObject):
     def close_project(self) -> None:
         """Save what is to be saved, and let the project go."""
         self.wanted, self._next = "", None
-        self.leave_case()
-        self._beat.stop()
-        self._autosave.stop()
-        self.loader.cancel()
-        self.loader.join(10)  # it may write into the project
-        self.saver.finish()
-        self.conflicts.clear()
+        each_of(
+            (
+                self.leave_case,
+                self._beat.stop,
+                self._autosave.stop,
+                self.loader.cancel,
+                partial(self.loader.join, 10),  # it may write into the project
+                self.saver.finish,
+                self.conflicts.clear,
+                self._let_go,
+            )
+        )
+
+    def _let_go(self) -> None:
         project, self.project = self.project, None
         if project is not None:
             project.close()
@@ -379,11 +387,15 @@ class ProjectHost(QObject):
 
     def close_down(self) -> None:
         """Save, and let everything go."""
-        self.loader.cancel()
-        self._runs.close_down()
-        self._viewer.dims.events.current_step.disconnect(self._on_look)
-        self._viewer.scene.camera.events.disconnect(self._on_look)
-        self.close_project()
+        each_of(
+            (
+                self.loader.cancel,
+                self._runs.close_down,
+                partial(self._viewer.dims.events.current_step.disconnect, self._on_look),
+                partial(self._viewer.scene.camera.events.disconnect, self._on_look),
+                self.close_project,
+            )
+        )
 
 
 def _reading(job: CaseJob) -> Any:

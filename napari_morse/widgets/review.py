@@ -162,4 +162,5 @@ class ReviewTab(QWidget):
     def close_down(self) -> None:
         """Let go."""
         self.walker.changed.disconnect(self.refresh)
+        self.walker.said.disconnect(self.note.say)
         self._desk.changed.disconnect(self.refresh)

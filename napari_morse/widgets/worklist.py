@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_morse.session.project import STATUSES, WORDS, Case, Status
 from napari_morse.session.project.rows import Arrangement
+from napari_morse.widgets.ending import EndingWidget
 from napari_morse.widgets.parts.case_table import COLUMNS, CaseTable
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.text import Note
@@ -29,7 +30,7 @@ from napari_morse.widgets.project_host import ProjectHost
 ALL = "all"
 
 
-class Worklist(QWidget):
+class Worklist(EndingWidget):
     """Table of cases with filter, order and acts.
 
     Parameters
@@ -72,6 +73,7 @@ class Worklist(QWidget):
         self._build()
         host.changed.connect(self.refresh)
         self.refresh()
+        self.watch_the_end(())
 
     def _build(self) -> None:
         acts: dict[str, tuple[Callable[[], None], str]] = {
@@ -167,6 +169,13 @@ class Worklist(QWidget):
         text, said = QInputDialog.getText(self, "Comment", "What is to be said?", text=before)
         for case in cases if said else ():
             self._host.try_to(lambda project, case=case: project.comment(case.id, text))  # type: ignore[misc]
+
+    def stop_work(self) -> None:
+        """Nothing runs here that is not the dock's."""
+
+    def close_down(self) -> None:
+        """Let go of the project."""
+        self._host.changed.disconnect(self.refresh)
 
 
 def _do(act: Callable[[], None], _checked: bool = False) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+from pathlib import Path
 
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
+from npe2 import PluginManifest
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
@@ -74,3 +76,9 @@ def add_dock(viewer, engine):
 def add_scan(viewer, scan):
     data, attributes, _ = scan_layer_data(scan)
     return viewer.add_image(data, **attributes)
+
+
+@pytest.fixture
+def plugin(npe2pm):
+    """The plugin as its manifest says."""
+    npe2pm.register(PluginManifest.from_file(Path(__file__).parents[2] / "napari.yaml"))

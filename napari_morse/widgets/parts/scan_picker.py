@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -44,6 +45,7 @@ class ScanPicker(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._scans: dict[Image, Scan] = {}
+        self._heard: list[Layer] = []
         self.combo = combo_box(parent, "The image layer to segment.")
         self.about = Elided(parent=parent)
         self.scan: Scan | None = None
@@ -85,6 +87,8 @@ class ScanPicker(QObject):
         """Let go of the viewer."""
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        while self._heard:
+            self._let_go(self._heard[0])
 
     def _list(self, wanted: Image | None = None) -> None:
         found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
@@ -117,9 +121,21 @@ class ScanPicker(QObject):
 
     def _listen(self, layer: Layer) -> None:
         if _can_be_scan(layer):
-            layer.events.name.connect(self._on_renamed)
-            for source in (layer.events.data, layer.events.scale, layer.events.translate, layer.events.affine):
-                source.connect(self._on_changed)
+            self._heard.append(layer)
+            for event, slot in self._ties(layer):
+                event.connect(slot)
+
+    def _let_go(self, layer: Layer) -> None:
+        if layer in self._heard:
+            self._heard.remove(layer)
+            for event, slot in self._ties(layer):
+                event.disconnect(slot)
+
+    def _ties(self, layer: Layer) -> tuple[tuple[Any, Callable[[Any], None]], ...]:
+        """Events of a layer, and what they lead to."""
+        events = layer.events
+        moved = (events.data, events.scale, events.translate, events.affine)
+        return ((events.name, self._on_renamed), *((event, self._on_changed) for event in moved))
 
     def _on_inserted(self, event: Any) -> None:
         if _can_be_scan(event.value):
@@ -128,6 +144,7 @@ class ScanPicker(QObject):
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
+        self._let_go(layer)
         self._scans.pop(layer, None)
         if self.combo.findData(layer) >= 0:
             self.removed.emit(layer)
