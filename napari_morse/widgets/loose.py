@@ -87,6 +87,7 @@ class LooseCorrections(QObject):
         if self._loader.busy:  # also where who heard of the putting away began at once
             return
         self._wanted = scan, labels
+        self._begun.discard(scan)
         self._loader.start(_opening(scan, mask, self._coming))
 
     def save(self) -> None:
@@ -127,10 +128,10 @@ class LooseCorrections(QObject):
             case.close()
             return
         scan, labels = self._wanted
-        self._begun.add(scan)
         self._open[:], self._case = [case], case
         self._coming.clear()
         self._layer = CorrectedLayer(self._viewer, scan, case.corrections, labels, lambda: case.lock.held, self)
+        self._begun.add(scan)  # not before there is the layer: whoever hears of that one would begin again
         self._autosave.start()
         for sentence in case.corrections.notices:
             show_warning(sentence)
@@ -139,8 +140,6 @@ class LooseCorrections(QObject):
         self.changed.emit()
 
     def _on_failed(self, error: Exception) -> None:
-        if self._wanted is not None:
-            self._begun.discard(self._wanted[0])
         _release(self._coming)
         if not isinstance(error, CancelledError):
             known = isinstance(error, MorseError | MemoryError)

@@ -168,7 +168,7 @@ def test_leaving_a_case_while_a_result_is_being_shown_ends_the_run(viewer, qtbot
     at(qtbot, dock, 2)
     qtbot.waitUntil(lambda: not dock.session.running, timeout=5000)
     assert dock.segment.run_bar.run.isEnabled() and dock.segment.model.isEnabled()
-    assert [layer.name for layer in viewer.layers] == ["P01_t1", "corrected · P01_t1"]
+    assert [layer.name for layer in viewer.layers] == ["P01_t1", "P01_t1_corrected"]
 
 
 def test_cases_that_were_closed_are_not_kept_in_memory(viewer, qtbot, tmp_path):

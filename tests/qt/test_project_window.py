@@ -114,7 +114,7 @@ def test_next_accept_and_the_same_place_after_reopening(viewer, qtbot, opened, t
     assert dock.host.case.status == "accepted" and "accepted" in dock.case_bar.state.whole
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     at(qtbot, dock, 2)
-    assert [x.name for x in viewer.layers] == ["P01_t1", "corrected · P01_t1"]
+    assert [x.name for x in viewer.layers] == ["P01_t1", "P01_t1_corrected"]
     press(qtbot, dock.case_bar.reject)
     assert dock.host.case.status == "rejected"
     qtbot.waitUntil(lambda: not dock.host.saver.busy, timeout=10000)
