@@ -44,11 +44,11 @@ class Protection:
         """Those whose voxels are kept."""
         return tuple(self._kept)
 
-    def _allowed(self, mask: Array, box: Roi) -> NDArray[np.bool_]:
+    def _allowed(self, before: Array, box: Roi) -> NDArray[np.bool_]:
         """Voxels of a box that may change; of the box's shape, storage order."""
         free = np.ones(box.shape, bool)
         if self.locked:
-            free &= ~np.isin(mask[box.slices], list(self.locked))
+            free &= ~np.isin(before, list(self.locked))
         kept = self._voxels()
         if len(kept):
             places = np.stack(np.unravel_index(kept, self.shape), axis=1)
@@ -56,12 +56,15 @@ class Protection:
             free[tuple((places[inside] - box.start).T)] = False
         return free
 
-    def refused(self, mask: Array, values: Array, box: Roi) -> NDArray[np.bool_]:
-        """Voxels of a box where ``values`` differ from the mask and may not be taken over."""
-        differs: NDArray[np.bool_] = values != mask[box.slices]
+    def refused(self, before: Array, values: Array, box: Roi) -> NDArray[np.bool_]:
+        """Voxels of a box where ``values`` differ from the labels ``before`` and may not be taken over.
+
+        All three are of the box's shape, storage order.
+        """
+        differs: NDArray[np.bool_] = values != before
         if not (self.locked or self._kept) or not differs.any():
             return np.zeros(box.shape, bool)
-        free = self._allowed(mask, box)
+        free = self._allowed(before, box)
         if self.locked:
             free &= ~np.isin(values, list(self.locked))
         return differs & ~free

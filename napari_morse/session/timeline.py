@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from napari_morse.session.edits import Corrections
+from napari_morse.session.edits import Corrections, Moved
 from napari_morse.session.walk import Decision, Walk
 from napari_morse.types import Roi
 
@@ -19,6 +19,10 @@ class _Event:
     after: int
     old: Decision | None
     new: Decision | None
+
+    def renumbered(self, moved: Moved) -> _Event:
+        before = moved.ended(self.before) if self.before == self.after else moved.begun(self.before)
+        return replace(self, before=before, after=moved.ended(self.after))
 
 
 class Timeline:
@@ -38,6 +42,10 @@ class Timeline:
         self._corrections, self._walk, self._told = corrections, walk, told
         self._done: list[_Event] = []
         self._undone: list[_Event] = []
+        self._made = corrections.newest
+        """The newest state when a decision was made or taken back last; after another act nothing of then is redone."""
+        self._last: int | None = None
+        """A state in which a decision was made while acts waited to be redone: they wait no more."""
 
     def decide(self, rank: int, decision: Decision | None, before: int | None = None) -> None:
         """Decide on a patch; ``before`` is the mask's state before an act that belongs to the decision, just done."""
@@ -45,15 +53,13 @@ class Timeline:
         event = _Event(rank, after if before is None else before, after, self._walk.decisions.get(rank), decision)
         self._done.append(event)
         self._undone.clear()
+        self._made, self._last = self._corrections.newest, after if self._corrections.redoable else None
         self._walk.decide(rank, decision)
         self._told(rank)
 
-    def renumber(self, moved: Mapping[int, int]) -> None:
-        """States have new numbers, by the old ones."""
-        for events in (self._done, self._undone):
-            events[:] = [
-                replace(x, before=moved.get(x.before, x.before), after=moved.get(x.after, x.after)) for x in events
-            ]
+    def renumber(self, moved: Moved) -> None:
+        """States have new numbers."""
+        self._done = [event.renumbered(moved) for event in self._done]
 
     def undo(self) -> Roi | None:
         """Take back what was done last, decision or act; the box in which the mask changed."""
@@ -61,6 +67,7 @@ class Timeline:
         if event is None or event.after != self._corrections.state:
             return self._corrections.undo()
         box = self._corrections.undo() if event.before != event.after else None
+        self._forget()
         self._undone.append(self._done.pop())
         self._walk.decide(event.rank, event.old)
         self._told(event.rank)
@@ -68,16 +75,18 @@ class Timeline:
 
     def redo(self) -> Roi | None:
         """Do again what was taken back last."""
+        self._forget()
         event = self._undone[-1] if self._undone else None
         if event is None or event.before != self._corrections.state:
-            return self._corrections.redo()
-        box = None
-        if event.before != event.after:
-            box = self._corrections.redo()
-            if self._corrections.state != event.after:  # something else was done meanwhile
-                self._undone.clear()
-                return box
+            return None if self._corrections.state == self._last else self._corrections.redo()
+        box = self._corrections.redo() if event.before != event.after else None
         self._done.append(self._undone.pop())
         self._walk.decide(event.rank, event.new)
         self._told(event.rank)
         return box
+
+    def _forget(self) -> None:
+        """After another act nothing that was taken back before it can be done again."""
+        if self._made != self._corrections.newest:
+            self._made, self._last = self._corrections.newest, None
+            self._undone.clear()

@@ -65,7 +65,7 @@ class CorrectedLayer(QObject):
     stroked = Signal(object)
     """The `Act` of a stroke, after ``acted``."""
     moved = Signal(object)
-    """States have new numbers, by the old ones: something was put before them."""
+    """States have new numbers (`Moved`): something was put before what was done since."""
     replaced = Signal()
     """The mask is that of other `Corrections` now."""
     refused = Signal(int)
@@ -155,15 +155,15 @@ class CorrectedLayer(QObject):
             return None, 0
         corrections = self.corrections
         box.check(corrections.mask.shape)
-        refused = self.protection.refused(corrections.mask, values, box)
-        wanted = np.where(refused, corrections.mask[box.slices], values)
-        now = corrections.state
-        if state is None or state == now:
-            done = corrections.apply(box, wanted, kind)
-        else:
-            done, moved = insert(corrections, state, box, wanted, kind)
-            self.moved.emit(moved)
-        if corrections.state != now:
+        after = corrections.state if state is None else state
+        if not corrections.reaches(after):
+            return None, 0
+        before = corrections.at(after, box)  # where it is put: what came later lies on top, and is not asked
+        refused = self.protection.refused(before, values, box)
+        done, moved = insert(corrections, after, box, np.where(refused, before, values), kind)
+        if done is not None:
+            if state is not None:
+                self.moved.emit(moved)
             self._draw(box)
             self.acted.emit(box)
         return done, int(np.count_nonzero(refused))
@@ -290,7 +290,7 @@ class CorrectedLayer(QObject):
     def _restored(self, shown: Array, where: Roi) -> int:
         """Put painted voxels that are protected back as they were; returns how many."""
         mask = self.corrections.mask
-        refused = self.protection.refused(mask, shown[where.slices], where)
+        refused = self.protection.refused(mask[where.slices], shown[where.slices], where)
         count = int(np.count_nonzero(refused))
         if count:
             shown[where.slices][refused] = mask[where.slices][refused]

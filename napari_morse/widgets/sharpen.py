@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.edits import JOINED, Act
+from napari_morse.session.edits import JOINED, Act, Corrections, Moved
 from napari_morse.session.sharpening import Sharpening
 from napari_morse.types import Array, Roi
 from napari_morse.widgets.layers import display_axes
@@ -31,6 +31,7 @@ WAIT = 20
 HERE = 12
 """Voxels to each side of the present place that are read ahead."""
 NO_MODEL = "Strokes are sharpened by the model that ran on the scan: run one in the Segment tab first."
+TOO_LATE = "The boundary stays as it was painted: so much was done since that nothing can be put before it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,17 +191,19 @@ class Sharpener(QObject):
         self._orders.append(_Order(act.box, corrected.corrections.state, STROKE))
         self._next()
 
-    def _on_moved(self, moved: dict[int, int]) -> None:
-        self._orders = deque(replace(x, state=moved.get(x.state, x.state)) for x in self._orders)
+    def _on_moved(self, moved: Moved) -> None:
+        self._orders = deque(replace(order, state=moved.begun(order.state)) for order in self._orders)
 
     def _next(self) -> None:
         corrected, sharpening = self._corrected, self._sharpening
         if self.runner.busy or self._ready is not None or corrected is None or sharpening is None:
             return
-        if self._orders:
-            mask = corrected.corrections.mask
+        while self._orders and not corrected.corrections.reaches(self._orders[0].state):
             order = self._orders.popleft()
-            self.runner.start(_rendering(sharpening, order, _part(mask, order.box), self._strength))
+            (order.done or self.said.emit)(TOO_LATE)
+        if self._orders:
+            order = self._orders.popleft()
+            self.runner.start(_rendering(sharpening, order, _part(corrected.corrections, order), self._strength))
         elif self._warm is not None:
             box, self._warm = self._warm, None
             self.runner.start(_warming(sharpening, box))
@@ -244,11 +247,12 @@ class Sharpener(QObject):
         self._follow(None)
 
 
-def _part(mask: Array, box: Roi) -> Array:
-    """The mask around a box, in its place in an array of the mask's shape whose other pages are never touched."""
-    around = box.grown(AROUND, mask.shape)
+def _part(corrections: Corrections, order: _Order) -> Array:
+    """What an order sees: the mask around its box without what came later, the other pages of the array untouched."""
+    mask = corrections.mask
+    around = order.box.grown(AROUND, mask.shape)
     part = np.zeros(mask.shape, mask.dtype)
-    part[around.slices] = mask[around.slices]
+    part[around.slices] = corrections.at(order.state, around)
     return part
 
 

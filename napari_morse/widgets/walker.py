@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError
+from napari_morse.session.edits import Moved
 from napari_morse.session.timeline import Timeline
 from napari_morse.session.walk import Decision, Walk, patches_of
 from napari_morse.types import Array, Patches, Prediction, Roi, Scan
@@ -236,7 +237,7 @@ class Walker(QObject):
             self.walk.look(corrected.corrections.mask, box)
             self.changed.emit()
 
-    def _on_moved(self, moved: dict[int, int]) -> None:
+    def _on_moved(self, moved: Moved) -> None:
         corrected = self._desk.corrected
         if corrected is not None and isinstance(corrected.timeline, Timeline):
             corrected.timeline.renumber(moved)

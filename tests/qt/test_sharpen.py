@@ -128,3 +128,88 @@ def test_without_a_model_that_can_the_reason_is_told(dock, corrected, engine, qt
     box = stroke(dock)
     settled(qtbot, dock)
     assert (corrected.corrections.mask[box.slices] == 0).all()
+
+
+@pytest.fixture
+def edges(dock, corrected, engine):
+    """What the next edges come to, one after the other; they wait until the engine lets them go on."""
+    local, wanted = dock.sharpener._sharpening._renderer(), []
+
+    def sharpen(mask, box, strength=1.0, cancelled=None):
+        engine.sharpening.wait(10)
+        return wanted.pop(0)(mask[box.slices].copy())
+
+    local.sharpen = sharpen
+    engine.sharpening.clear()
+    return wanted
+
+
+def as_painted(part):
+    return part
+
+
+def test_what_was_erased_last_stays_erased_whatever_edges_come_late(dock, corrected, engine, edges, qtbot):
+    def emptied(part):
+        part[:] = 0
+        return part
+
+    def filled(part):
+        part[:] = 1
+        return part
+
+    stroke(dock, (2, 2, 2), value=1)
+    stroke(dock, (1, 1, 2), (6, 6, 1), value=1)  # around the first, and over it
+    erased = stroke(dock, (3, 4, 2), (2, 1, 1), value=0)
+    edges += [emptied, filled, as_painted]
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    mask = corrected.corrections.mask
+    assert (mask[erased.slices] == 0).all() and not edges
+    assert np.count_nonzero(mask[1:7, 1:7, 2] == 1) == 34
+    np.testing.assert_array_equal(display_axes(dock.desk.scan).back(corrected.layer.data), mask)
+
+
+def test_an_edge_takes_nothing_of_a_later_stroke_for_its_own(dock, corrected, engine, edges, qtbot):
+    stroke(dock, (2, 2, 2), value=1)
+    stroke(dock, (2, 3, 2), (5, 3, 1), value=2)
+    before = np.array(corrected.corrections.mask)
+    stroke(dock, (3, 3, 2), (4, 3, 1), value=1)
+    painted = np.array(corrected.corrections.mask)
+    edges += [as_painted] * 3
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    np.testing.assert_array_equal(corrected.corrections.mask, painted)
+    corrected.undo()
+    np.testing.assert_array_equal(corrected.corrections.mask, before)
+
+
+def test_what_is_locked_or_accepted_later_is_not_put_under_an_earlier_edge(dock, corrected, engine, edges, qtbot):
+    stroke(dock, (2, 2, 2), value=1)
+    stroke(dock, (2, 2, 2), (2, 2, 1), value=2)
+    dock.desk.lock(2, True)
+
+    def corner_gone(part):
+        part[3, 3] = 0
+        return part
+
+    edges += [corner_gone, as_painted]
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    mask = corrected.corrections.mask
+    assert (mask[2:4, 2:4, 2] == 2).all() and mask[5, 5, 2] == 0
+    corrected.undo()
+    assert np.count_nonzero(mask[2:6, 2:6, 2] == 1) == 15 and mask[5, 5, 2] == 0
+
+
+def test_a_boundary_asked_for_while_an_edge_is_on_its_way_comes_after_it(dock, corrected, engine, edges, qtbot):
+    told = []
+    box = stroke(dock, (2, 2, 2), value=1)
+    dock.sharpener.rerender(box, told.append)
+    edges += [lambda part: np.full_like(part, 2), np.zeros_like]
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    assert told and (corrected.corrections.mask[box.slices] == 0).all()
+    corrected.undo()
+    assert (corrected.corrections.mask[box.slices] == 2).all()  # the stroke with its edge
+    corrected.undo()
+    assert corrected.corrections.undoable == 0

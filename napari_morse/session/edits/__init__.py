@@ -12,7 +12,7 @@ from napari_morse.session.edits.files import (
     recoverable,
     was_touched,
 )
-from napari_morse.session.edits.inserting import insert
+from napari_morse.session.edits.inserting import Moved, insert
 
 __all__ = [
     "JOINED",
@@ -20,6 +20,7 @@ __all__ = [
     "ChangedOnDiskError",
     "Checkpoint",
     "Corrections",
+    "Moved",
     "Unfinished",
     "UnfinishedError",
     "Written",

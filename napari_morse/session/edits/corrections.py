@@ -143,6 +143,15 @@ class Corrections:
         return self._state.history.reaches(state)
 
     @property
+    def newest(self) -> int:
+        """Number of the state that was made last; it grows with each act, and with nothing else."""
+        return self._state.history.newest
+
+    def at(self, state: int, box: Roi) -> Array:
+        """A box of the mask as it was in a state that it `reaches`; a copy, of the box's shape."""
+        return self._state.at(state, box)
+
+    @property
     def dirty(self) -> bool:
         """Whether the present state is another than the one saved last."""
         return self._state.history.state != self._saved
@@ -215,15 +224,15 @@ class Corrections:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is done inside goes into the journal when it ends, in one piece."""
+        """What is done inside goes into the journal when it ends, in one piece: whole or not at all."""
         self._ready()
         if (journal := self._journal) is not None:
-            journal.holding = True
+            journal.hold()
         try:
             yield
         finally:
             if journal is not None:
-                journal.holding = False
+                journal.let_go()
                 self._try(self._write)
 
     def checkpoint(self, *, replace_changed: bool = False) -> None:
@@ -289,6 +298,10 @@ class Corrections:
         if change is not None:
             self._record(Record(step), change.box(self._state.shape))
         return change
+
+    def again(self, change: Change) -> None:
+        """An act that was taken back once more, with all its voxels, on whatever the mask is now."""
+        self._do(self._state.anew(change))
 
     def _ready(self) -> None:
         """Before the first act: have on the disk what the journal begins on."""

@@ -21,6 +21,7 @@ CHECK = struct.Struct("<I")
 RECORD = struct.Struct("<4sIIIB")
 MARKER = b"\xf5MR\n"
 OLD_RECORD = struct.Struct("<IIB")
+_TOGETHER = b"together "
 MOST_HEADER = 1 << 16
 """Bytes that the JSON text may have."""
 
@@ -32,7 +33,7 @@ class Step(IntEnum):
     UNDO = 2
     REDO = 3
     MARK = 4
-    """A note that changes nothing."""
+    """A note that changes nothing; see `together`."""
 
 
 class Header(BaseModel):
@@ -55,6 +56,19 @@ class Record:
 
     step: Step
     payload: bytes = b""
+
+
+def together(count: int) -> Record:
+    """A note that the next ``count`` records count only if all of them are there."""
+    return Record(Step.MARK, _TOGETHER + str(count).encode())
+
+
+def together_with(record: Record) -> int:
+    """How many records after this one count only if all of them are there; 0 where it is no such note."""
+    if record.step != Step.MARK or not record.payload.startswith(_TOGETHER):
+        return 0
+    number = record.payload.removeprefix(_TOGETHER)
+    return int(number) if number.isdigit() and len(number) < 10 else 0
 
 
 def pack_header(header: Header) -> bytes:

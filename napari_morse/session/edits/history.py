@@ -56,6 +56,16 @@ class History:
         return state in states[: self._position + 1]
 
     @property
+    def newest(self) -> int:
+        """Number of the state that was made last, whether or not it is still there."""
+        return self._next - 1
+
+    def since(self, state: int) -> list[bytes]:
+        """The acts done since a state that undoing leads to, encoded, the latest first."""
+        states = [self._floor, *(entry.state for entry in self._entries)][: self._position + 1]
+        return [self._entries[at].payload for at in range(self._position - 1, states.index(state) - 1, -1)]
+
+    @property
     def undoable(self) -> int:
         """How many acts can be undone."""
         return self._position

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_bytes
-from napari_morse.session.edits.format import Header, Record, pack_header, pack_record
+from napari_morse.session.edits.format import Header, Record, pack_header, pack_record, together
 from napari_morse.session.edits.reading import JournalText
 
 
@@ -35,8 +35,7 @@ class Journal:
         self._length = length
         self._pending: list[Record] = []
         self._torn = 0
-        self.holding = False
-        """While True steps are gathered, for one write of them all."""
+        self._held: int | None = None
 
     @classmethod
     def create(cls, path: Path, header: Header, records: Sequence[Record] = ()) -> Journal:
@@ -62,6 +61,16 @@ class Journal:
         """Steps so far, those included that are not on the disk yet."""
         return self._written + len(self._pending)
 
+    def hold(self) -> None:
+        """Gather steps from here on, for one write of them all."""
+        self._held = len(self._pending)
+
+    def let_go(self) -> None:
+        """Gather no more: what was gathered counts as a whole or not at all. The next `append` writes it."""
+        held, self._held = self._held or 0, None
+        if len(self._pending) - held > 1:
+            self._pending.insert(held, together(len(self._pending) - held))
+
     def append(self, *records: Record) -> None:
         """Write steps, and before them those that were not written yet; all are on the disk when this returns.
 
@@ -73,7 +82,7 @@ class Journal:
             It could not be written; the step is kept, and the next call writes it first.
         """
         self._pending += records
-        if self.holding or not self._pending:
+        if self._held is not None or not self._pending:
             return
         packed = [pack_record(waiting, number) for number, waiting in enumerate(self._pending, self._written + 1)]
         content = b"".join(packed)

@@ -22,6 +22,7 @@ from napari_morse.session.edits.format import (
     Record,
     Step,
     checksum,
+    together_with,
 )
 
 
@@ -34,7 +35,7 @@ class JournalText:
     header, version
         As it begins.
     records
-        The whole records before the first that is cut off or damaged.
+        The whole records before the first that is cut off or damaged, or belongs to a piece that is.
     whole
         Bytes up to there.
     size
@@ -68,10 +69,23 @@ def read_journal(path: Path) -> JournalText:
     header, version, at = _header(content)
     read = _record if version == VERSION else _old_record
     records: list[Record] = []
-    while (found := read(content, at, len(records) + 1)) is not None:
+    starts = [at]
+    while (found := read(content, starts[-1], len(records) + 1)) is not None:
         record, at = found
         records.append(record)
-    return JournalText(header, version, tuple(records), at, len(content), _lost(content, at, len(records)))
+        starts.append(at)
+    lost, whole = _lost(content, at, len(records)), _whole(records)
+    if whole < len(records):
+        lost = max(1, lost)
+    return JournalText(header, version, tuple(records[:whole]), starts[whole], len(content), lost)
+
+
+def _whole(records: list[Record]) -> int:
+    """How many records count: not those of a piece whose end is missing."""
+    for number, record in enumerate(records):
+        if number + together_with(record) >= len(records):
+            return number
+    return len(records)
 
 
 def _lost(content: bytes, whole: int, number: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,24 @@ class MaskState:
                 f"Use whole numbers up to {np.iinfo(self.data.dtype).max}.",
             )
         return fitting
+
+    def anew(self, change: Change) -> Change:
+        """The same act on this mask: all its voxels, also those that have its values here already.
+
+        What is put before it later may take those values from them again.
+        """
+        return replace(change, old=self._flat[change.places])
+
+    def at(self, state: int, box: Roi) -> Array:
+        """A box of the mask as it was in a state that undoing leads to; a copy."""
+        box.check(self.shape)
+        part = np.array(self.data[box.slices])
+        for payload in self.history.since(state):
+            change = self._decoded(payload)
+            places = np.stack(np.unravel_index(change.places, self.shape), axis=1)
+            inside = ((places >= box.start) & (places < box.stop)).all(axis=1)
+            part[tuple((places[inside] - box.start).T)] = change.old[inside]
+        return part
 
     def do(self, change: Change) -> bytes:
         """Change the mask; returns the act, encoded."""

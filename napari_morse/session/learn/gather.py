@@ -135,6 +135,7 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
         No case is left to train on, one cannot be read, holds a label that the model does not know and shall not
         learn, or would be on both sides.
     """
+    folder = folder.absolute()  # the run stands elsewhere
     if not re.fullmatch(NAME, choice.name):
         raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     card = zoo.find(choice.model).card if choice.model else None

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from napari_morse import zoo
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.atomic import write_text
+from napari_morse.session import child
 from napari_morse.training.tuning import process
 from napari_morse.training.tuning.plan import PLAN, Plan
 from napari_morse.training.tuning.verdict import FILE, Verdict
@@ -111,12 +111,9 @@ class Round:
             process.note_pid(self.folder, self._process.pid)
 
     def _begun(self, resume: bool) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "napari_morse.training.tuning.process", str(self.folder.resolve())]
+        words = (str(self.folder.resolve()), *(["--resume"] if resume else []))
         with (self.folder / "errors.txt").open("ab") as errors:
-            return subprocess.Popen(  # noqa: S603 (our own program)
-                [*words, *(["--resume"] if resume else [])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=errors, start_new_session=True, cwd=self.folder,
-            )  # fmt: skip
+            return child.start(process.__name__, *words, errors=errors)
 
     @property
     def alive(self) -> bool:
@@ -286,8 +283,7 @@ def _runs(pid: int, folder: Path) -> bool:
             said = words.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         elif os.name == "posix":
             told = subprocess.run(  # noqa: S603
-                ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607
-                capture_output=True, text=True, timeout=2, check=False,
+                ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=2, check=False,
             )  # fmt: skip
             said = told.stdout
         else:
