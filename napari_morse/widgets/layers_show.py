@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,9 +44,15 @@ class Carrier:
 
 
 def carrier_of(layer: Any) -> Carrier | None:
-    """The `Carrier` of a layer, or None for a layer that is not ours."""
+    """The `Carrier` of a layer, or None for a layer that is not ours.
+
+    napari's *Convert to Labels* keeps what an image remembers: such a layer is a mask on the image's scan.
+    """
     found = layer.metadata.get(KEY)
-    return found if isinstance(found, Carrier) else None
+    if not isinstance(found, Carrier):
+        return None
+    converted = found.role == "scan" and getattr(layer, "_type_string", "") == "labels"
+    return replace(found, role="mask") if converted else found
 
 
 def scan_layer_data(scan: Scan) -> LayerData:

@@ -174,13 +174,21 @@ class Stage(QObject):
         if layer not in self._viewer.layers or not layer.visible or self.layer is None or self.holds(layer):
             return
         owner = self._owner(layer)
-        if owner is not None and owner in self._viewer.layers:
+        if self._may_lie_here(layer):
+            self._owners[layer] = self.layer
+        elif owner is not None and owner in self._viewer.layers:
             owner.metadata[OFF] = True
             self.asked.emit(owner)
         if not self.holds(layer):
             with self._quiet():
                 layer.visible, layer.metadata[OFF] = False, True
             show_info((COLOURED if getattr(layer, "rgb", False) else CLOSED).format(layer.name))
+
+    def _may_lie_here(self, layer: Layer) -> bool:
+        """Whether it is a mask from a file, which may be of any scan that it lies on."""
+        carrier = carrier_of(layer)
+        scan = None if self.layer is None else self._scan_of(self.layer)
+        return carrier is not None and carrier.role == "mask" and scan is not None and lies_on(layer, scan)
 
     # Where the viewer stands
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Labels
+from napari.layers._layer_actions import _convert
 from qtpy.QtCore import Qt
 
 from napari_morse.io import open_scan
@@ -205,6 +208,24 @@ def test_a_mask_that_lies_on_the_scan_is_seen_over_it_and_another_is_not(viewer,
     assert elsewhere.visible and not here.visible
     choose(qtbot, dock, first)
     assert here.visible and not elsewhere.visible
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_mask_that_was_opened_as_an_image_is_converted_to_one_over_its_scan(viewer, dock, first, kind, qtbot):
+    scan = dock.session.scan
+    truth = np.asarray(make_prediction(scan).rendered.data).astype(kind)
+    opened = add_scan(viewer, replace(scan, data=truth, stem="P1"))
+    assert dock.segment.scans.layer is opened
+    viewer.layers.selection.active = opened
+    opened.projection_mode = "none"
+    _convert(viewer.layers, "labels")  # the entry of the menu of a layer; napari keeps an image of fractions
+    (converted,) = [x for x in viewer.layers if x.name.startswith("P1") and isinstance(x, Labels)]
+    if opened in viewer.layers:
+        choose(qtbot, dock, first)
+        converted.visible = True
+    settled(qtbot, dock)
+    assert dock.segment.scans.layer is first and converted.visible
+    assert converted in dock.truth._candidates()
 
 
 def test_an_image_made_from_the_scan_stays_with_it_and_a_colour_picture_is_not_shown_over_it(viewer, dock, first):
