@@ -20,6 +20,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -88,7 +89,7 @@ class FirstHour(Review):
         """Planes and worklist are closed and opened, again and again."""
         for _ in range(ROUNDS):
             self.hand.click(lambda: self.dock.view_bar.planes)
-            self.hand.until(lambda: self.dock.planes is not None and self.dock.planes.isVisible(), "the planes")
+            self.hand.until(self.planes_seen, "the planes")
             self.rest(0.5)
             self.close(lambda: self.dock.planes)
         self.screen("first-docks")
@@ -180,11 +181,15 @@ class FirstHour(Review):
 
         return MorseDock.of(self.viewer)
 
+    def planes_seen(self) -> bool:
+        planes = self.dock.planes
+        return planes is not None and isalive(planes) and planes.isVisible()
+
     def close(self, widget: Callable[[], Any]) -> None:
         """A dock, by the cross of its title bar."""
         around = self.ask(lambda: widget().parentWidget())
         self.hand.click(lambda: around.titleBarWidget().close_button)
-        self.hand.until(lambda: not around.isVisible(), "a dock closed")
+        self.hand.until(lambda: not isalive(around) or not around.isVisible(), "a dock closed")
 
     def inside(self) -> Any:
         """A display voxel in the middle of what the slice in view has of the mask."""

@@ -137,10 +137,13 @@ class Hand:
     def menu(self, bar: Callable[[], Any], *names: str) -> None:
         """An entry of a window's menu bar, by the texts on the way to it."""
         self.click(bar, lambda bar: _entry(bar, names[0]))
+        passed: list[QMenu] = []  # a menu and one of its own may hold entries of one name
         for name in names[1:]:
-            self.until(lambda name=name: _popup_with(name) is not None, f"the menu with {name}")
+            self.until(lambda name=name: _popup_with(name, passed) is not None, f"the menu with {name}")
             time.sleep(self._rest)
-            self.click(lambda name=name: _popup_with(name), lambda menu, name=name: _entry(menu, name))
+            menu = self.ask(lambda name=name: _popup_with(name, passed))
+            self.click(lambda menu=menu: menu, lambda menu, name=name: _entry(menu, name))
+            passed.append(menu)
 
     def dialog(self) -> QWidget:
         """The dialog that waits for an answer; in the window's thread."""
@@ -162,10 +165,10 @@ def _entry(menu: Any, name: str) -> QPoint:
     return menu.actionGeometry(act).center()
 
 
-def _popup_with(name: str) -> Any:
-    """The open menu with an entry of that name."""
+def _popup_with(name: str, passed: Sequence[QMenu]) -> Any:
+    """The open menu with an entry of that name that is not among ``passed``."""
     for widget in QApplication.topLevelWidgets():
-        shown = isinstance(widget, QMenu) and widget.isVisible()
+        shown = isinstance(widget, QMenu) and widget.isVisible() and widget not in passed
         if shown and any(_plain(act.text()) == name for act in widget.actions()):
             return widget
     return None

@@ -29,7 +29,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.widgets.difference import LEGEND, STAGES, Differences
 from napari_morse.widgets.layers import Colouring, carrier_of, colour_points
 from napari_morse.widgets.letters import Titles
-from napari_morse.widgets.mask_looks import LINE, LINES, LineColours, shortened, titles
+from napari_morse.widgets.mask_looks import LINE, LINES, LineColours, titles, wrapped
 from napari_morse.widgets.mirror import Mirrors, is_twin
 
 if TYPE_CHECKING:
@@ -399,7 +399,7 @@ class Comparison(QObject):
         result = self._shown
         if result is None:
             if self._name:
-                self.titles.show(shortened(self._name), "")
+                self.titles.show(wrapped(self._name), "")
             else:
                 self.titles.close()
             return

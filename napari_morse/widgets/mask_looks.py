@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ LINE = 1
 """Voxels of an outline."""
 LINES = {"coarse": ("#ffffff", "white"), "rendered": ("#00ffff", "cyan")}
 """Colours of the model's masks beside a corrected one: in no palette of structures, and bright on any of them."""
-LONGEST = 32
-"""Characters of a scan's name in a title: half of a window has room for no more."""
+LONGEST, SHORT = 32, 15
+"""Characters of a title's line: alone, and in one of two cells. A longer one lies over the letter in the middle."""
+LINES_AT_MOST = 3
+"""Of a scan's name in a title."""
 
 
 class LineColours:
@@ -55,8 +58,9 @@ def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, differen
     difference
         What is said of a difference.
     """
-    own = f"\n{shortened(scan)}" if scan else ""
-    if filled:  # the first line is short: the letter of the direction stands in the middle of the cell's edge
+    name = wrapped(scan, SHORT if mode == "side" else LONGEST)
+    own = f"\n{name}" if name else ""
+    if filled:
         names = (f"{LINES[names[0]][1]}: {names[0]}", f"{LINES[names[1]][1]}: {names[1]}")
     if mode == "difference":
         return f"{difference[0]}{own}", difference[1]
@@ -68,9 +72,17 @@ def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, differen
     return f"contour: {names[0]}{own}", f"fill: {names[1]}"
 
 
-def shortened(name: str) -> str:
-    """At most `LONGEST` characters, the middle left out."""
-    if len(name) <= LONGEST:
-        return name
-    half = (LONGEST - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+def wrapped(name: str, width: int = LONGEST) -> str:
+    """A name in lines of at most ``width`` characters, broken after ``_``, ``-``, a dot or a space where there is one.
+
+    Of more than `LINES_AT_MOST` lines the middle is left out.
+    """
+    room = width * LINES_AT_MOST
+    if len(name) > room:
+        name = f"{name[: room // 2]}…{name[1 - room // 2 :]}"
+    lines = [""]
+    for part in re.findall(r"[^-_. ]*[-_. ]?", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line[at : at + width] for line in lines for at in range(0, len(line), width))

@@ -8,7 +8,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from scipy.ndimage import distance_transform_edt
 
 from napari_morse.widgets.layers import PALETTE, carrier_of
-from napari_morse.widgets.mask_looks import LINES
+from napari_morse.widgets.mask_looks import LINES, SHORT, titles, wrapped
 from napari_morse.widgets.mirror import is_twin
 from tests.fakes import make_scan
 from tests.qt.conftest import add_scan
@@ -162,3 +162,21 @@ def test_titles_say_which_line_is_which_and_colours_come_back_with_the_end_of_th
 
 def test_no_line_has_the_colour_of_a_structure():
     assert not {colour for colour, _ in LINES.values()} & {*PALETTE, "#bbbbbb", "#ff00ff"}
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("case", ["case"]),
+        ("colin27_left_hippocampus", ["colin27_left_", "hippocampus"]),
+        ("sub-CON-01_ses-1_T1w", ["sub-CON-01_ses-", "1_T1w"]),
+        ("abcdefghijklmnopqrst", ["abcdefghijklmno", "pqrst"]),
+        ("", []),
+    ],
+)
+def test_a_title_names_the_whole_scan_in_lines_that_leave_the_letter_free(name, lines):
+    assert wrapped(name, SHORT).split("\n") == (lines or [""])
+    left, right = titles("side", ("coarse", "rendered"), name, filled=True, difference=("", ""))
+    assert all(len(line) <= SHORT for line in (*left.split("\n"), *right.split("\n")))
+    long = wrapped("x" * 300, SHORT)
+    assert len(long.replace("\n", "")) <= 3 * SHORT and "…" in long
