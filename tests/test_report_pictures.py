@@ -12,7 +12,7 @@ from nibabel import orientations
 from PIL import Image
 
 from napari_morse.io import open_scan
-from napari_morse.io.thumbnails import FRAME, NOW, WIDE, lettered, slice_picture
+from napari_morse.io.thumbnails import BEFORE, FRAME, NOW, WIDE, lettered, slice_picture
 from napari_morse.session.project import Project, from_folders
 from napari_morse.session.report import build, write
 from napari_morse.session.report.masks import CaseMasks
@@ -180,10 +180,20 @@ def test_the_report_explains_what_its_pictures_show(tmp_path):
     assert "Pictures lie" not in (tmp_path / "before" / "report.html").read_text()
 
 
-def test_thin_structures_of_large_slices_keep_their_outline():
-    scan, mask = np.zeros((900, 700)), np.zeros((900, 700), np.uint8)
-    mask[101:800, 333:338] = 1
-    pixels = slice_picture(scan, mask, None)
+def test_the_smallest_structures_of_large_slices_are_seen():
+    scan, mask, before = np.zeros((900, 700)), np.zeros((900, 700), np.uint8), np.zeros((900, 700), np.uint8)
+    mask[101:800, 333] = before[500, 601] = mask[899, 699] = 1
+    pixels = slice_picture(scan, mask, before)
     assert pixels.shape[:2] == (200, 156)
-    rows = (pixels == NOW).all(axis=2).any(axis=1)
-    assert rows[24:176].all()
+    yellow = (pixels == NOW).all(axis=2)
+    assert yellow[23:177, 74].all() and yellow[199, 155] and yellow.sum() < 160
+    assert (pixels == BEFORE).all(axis=2).sum() == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7.0, -3e38])
+def test_slices_without_contrast_are_drawn_without_a_warning(value):
+    scan = np.full((9, 7), value, np.float32)
+    mask = np.zeros(scan.shape, np.uint8)
+    mask[2:5, 2:5] = 1
+    pixels = slice_picture(scan, mask, None)
+    assert (pixels == NOW).all(axis=2).any() and pixels.shape == (200, 156, 3)

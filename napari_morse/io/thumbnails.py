@@ -52,8 +52,8 @@ def slice_picture(
     rows, columns = (_nearest(*pair) for pair in zip(scan.shape, (height, width), strict=True))
     pixels = np.repeat(_grey(scan)[rows][:, columns][:, :, np.newaxis], 3, axis=2)
     if before is not None:
-        pixels[_outline(before[rows][:, columns])] = BEFORE
-    pixels[_outline(mask[rows][:, columns])] = NOW
+        pixels[_drawn(before, rows, columns)] = BEFORE
+    pixels[_drawn(mask, rows, columns)] = NOW
     return pixels
 
 
@@ -82,6 +82,15 @@ def _grey(scan: Array) -> Pixels:
     grey = np.nan_to_num((scan.astype(np.float64) - low) / max(high - low, 1e-9), nan=0.0, posinf=1.0, neginf=0.0)
     shades: Pixels = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
     return shades
+
+
+def _drawn(mask: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels of the outline, one wide however large a voxel is; where voxels are smaller, none of it is left out."""
+    line = _outline(mask[rows][:, columns])
+    if line.shape[0] < mask.shape[0] or line.shape[1] < mask.shape[1]:
+        at = np.argwhere(_outline(mask)) * line.shape // mask.shape
+        line[tuple(at.T)] = True
+    return line
 
 
 def _outline(mask: Array) -> NDArray[np.bool_]:
