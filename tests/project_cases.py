@@ -65,7 +65,7 @@ def box(start=2, label=1, second=False):
     return mask
 
 
-def nifti(path, data):
+def nifti(path, data, affine=AFFINE):
     """A file that can be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(data, AFFINE), path)
+    nib.save(nib.Nifti1Image(data, affine), path)

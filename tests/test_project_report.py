@@ -114,7 +114,7 @@ def test_a_reader_who_is_to_be_blind_learns_nothing_from_a_report_either(project
     project.close()
     with Project.open(tmp_path / "study", reader="CD") as blind:
         a = next(f for f in build(blind).figures if f.case.id == "a")
-    assert (a.sizes, a.scores, a.change, a.picture, a.case.comment) == ({}, {}, None, b"", "")
+    assert (a.sizes, a.scores, a.change, a.picture.png, a.case.comment) == ({}, {}, None, b"", "")
 
 
 def measured(project, case, tmp_path, reader=""):

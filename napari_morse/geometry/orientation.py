@@ -18,6 +18,12 @@ Right-handed, so that napari's 3-D view is not mirrored, and its coronal and sag
 """
 
 
+OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
+"""The other end of each of the patient's axes."""
+PLANES = ("axial", "coronal", "sagittal")
+"""Slices across each axis of `DISPLAY`."""
+
+
 @dataclass(frozen=True)
 class Axes:
     """A lossless way from storage order to a target axis order, and back.
@@ -87,6 +93,17 @@ def axes_to(grid: Grid, target: str = RAS) -> Axes:
     order = tuple(int(a) for a in np.argsort(change[:, 0]))
     flip = tuple(bool(change[a, 1] < 0) for a in order)
     return Axes(order, flip, grid.shape)  # type: ignore[arg-type]
+
+
+def shown_axes(grid: Grid) -> Axes:
+    """Storage order → the order in which a slice is seen, in the window and in reports alike: `DISPLAY`."""
+    return axes_to(grid, DISPLAY)
+
+
+def letters_at(rows: int, columns: int) -> tuple[str, str, str, str]:
+    """Letters at the top, bottom, left and right of a slice whose rows and columns go along these axes of `DISPLAY`."""
+    down, across = DISPLAY[rows], DISPLAY[columns]
+    return OPPOSITE[down], down, OPPOSITE[across], across
 
 
 def oriented(grid: Grid, axes: Axes) -> Grid:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_morse.errors import InputError
-from napari_morse.geometry.orientation import DISPLAY, axes_to
+from napari_morse.geometry.orientation import PLANES, shown_axes
 from napari_morse.metrics.diameters import diameters
 from napari_morse.types import Array, Label, Scan
 
@@ -20,8 +20,6 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Number, Number, Number]
 _POINTS: dict[Kind, tuple[int, int]] = {"ruler": (2, 1), "diameters": (4, 2), "area": (1, 1)}
 """How many points and how many values each kind has."""
-_PLANES = ("axial", "coronal", "sagittal")
-"""Across the axes of the viewer."""
 
 
 class Measure(BaseModel):
@@ -221,10 +219,10 @@ def _measure(
 
 def _place(scan: Scan, axis: int, index: int) -> tuple[str, int]:
     """Plane and number of a slice (storage axis and index) as the viewer shows it."""
-    axes = axes_to(scan.grid, DISPLAY)
+    axes = shown_axes(scan.grid)
     shown = axes.order.index(axis)
     number = scan.grid.shape[axis] - 1 - index if axes.flip[shown] else index
-    return _PLANES[shown] if scan.orientation_known else "IJK"[axis], number
+    return PLANES[shown] if scan.orientation_known else "IJK"[axis], number
 
 
 def _steps(scan: Scan, across: list[int]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_morse.geometry.orientation import DISPLAY, Axes, axes_to, oriented
+from napari_morse.geometry.orientation import DISPLAY, Axes, oriented, shown_axes
 from napari_morse.types import Grid, Scan
 
 Matrix = NDArray[np.float64]
@@ -41,7 +41,7 @@ _known: WeakKeyDictionary[Scan, Axes] = WeakKeyDictionary()
 def display_axes(scan: Scan) -> Axes:
     """Storage order of ``scan`` → display order, and back; found once for each scan, since it takes half a ms."""
     if scan not in _known:
-        _known[scan] = axes_to(scan.grid, DISPLAY)
+        _known[scan] = shown_axes(scan.grid)
     return _known[scan]
 
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.components.overlays import TextOverlay
 
+from napari_morse.geometry.orientation import letters_at
 from napari_morse.types import Scan
-from napari_morse.widgets.layers import AXIS_LABELS
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 TITLES = ("morse_left", "morse_right")
 """Overlays of the canvas: there once, whichever of several docks writes on them."""
 PLACES = ("top_center", "bottom_center", "middle_left", "middle_right")
@@ -65,8 +64,7 @@ class Letters:
             for overlay in self._overlays.values():
                 overlay.visible = False
             return
-        down, across = (AXIS_LABELS[axis] for axis in dims.order[-2:])
-        for place, letter in zip(PLACES, (OPPOSITE[down], down, OPPOSITE[across], across), strict=True):
+        for place, letter in zip(PLACES, letters_at(*dims.order[-2:]), strict=True):
             name = f"morse_{place}"
             if name not in self._overlays:
                 self._overlays[name] = TextOverlay(position=place, gridded=True, font_size=12)

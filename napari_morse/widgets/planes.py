@@ -12,12 +12,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.geometry.orientation import DISPLAY
+from napari_morse.geometry.orientation import PLANES, letters_at
 from napari_morse.types import Array, Label, Roi, Scan
 from napari_morse.widgets.ending import EndingWidget
 from napari_morse.widgets.layers import Role, carrier_of, display_axes
 from napari_morse.widgets.layers_show import UNNAMED
-from napari_morse.widgets.letters import OPPOSITE
 from napari_morse.widgets.mirror import is_twin
 from napari_morse.widgets.parts.plane_image import Outline, Slices, Style
 from napari_morse.widgets.parts.plane_pane import Content, Entry, Legend, PlanePane
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
 
 Voxel = tuple[int, int, int]
-NAMES = ("axial", "coronal", "sagittal")
 """Across display axes 0, 1 and 2."""
 LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
 OPAQUE = 0.4
@@ -84,7 +82,7 @@ class Planes(EndingWidget):
         self.watch_the_end(())
 
     def _build(self) -> None:
-        self.panes = tuple(PlanePane(self) for _ in NAMES)
+        self.panes = tuple(PlanePane(self) for _ in PLANES)
         self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NOTHING, self)
         self.masks, self.follow, self.fit = QComboBox(self), QCheckBox("follow", self), QPushButton("Fit", self)
         self.masks.addItems((LINES, FILL, HIDDEN))
@@ -107,7 +105,7 @@ class Planes(EndingWidget):
     def _connect(self) -> None:
         for across, pane in enumerate(self.panes):
             self._rows.addWidget(pane, 1)
-            pane.setAccessibleName(f"{NAMES[across]} plane")
+            pane.setAccessibleName(f"{PLANES[across]} plane")
             pane.setAccessibleDescription(HINT)
             pane.pointed.connect(lambda *at, across=across: self._move(dict(zip(_in_plane(across), at, strict=True))))
             pane.hovered.connect(lambda at, across=across: self._on_hovered(across, at))
@@ -206,8 +204,7 @@ class Planes(EndingWidget):
         axes, index, dims = display_axes(scan), voxel[across], self._desk.viewer.dims
         rows, columns = _in_plane(across)
         sides = [scan.grid.spacing[a] for a in axes.order]
-        letters = (OPPOSITE[DISPLAY[rows]], DISPLAY[rows], OPPOSITE[DISPLAY[columns]], DISPLAY[columns])
-        name = NAMES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
+        name = PLANES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
         return Content(
             pixels=self._slices[across].take("scan", scan, axes.there(scan.data), index),
             limits=(float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
@@ -215,7 +212,7 @@ class Planes(EndingWidget):
             outlines=tuple(self._outline(mask, across, index) for mask in masks),
             spacing=(sides[rows], sides[columns]),
             voxel=(voxel[rows], voxel[columns]),
-            letters=letters if scan.orientation_known else (),
+            letters=letters_at(rows, columns) if scan.orientation_known else (),
             title=f"{name} {index} of {_shape(scan)[across] - 1}",
             main=dims.ndisplay == 2 and dims.ndim >= 3 and dims.order[-3] == across + dims.ndim - 3,
             frame=self._framed(scan, across, index),

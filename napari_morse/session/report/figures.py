@@ -10,12 +10,12 @@ import numpy as np
 
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.mask_store import ENDING, load_store
-from napari_morse.io.thumbnails import png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
 from napari_morse.session.measures import Measure, now
 from napari_morse.session.measures_kept import read_measures
 from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
 from napari_morse.session.report.masks import CaseMasks, Stage, load_masks
+from napari_morse.session.report.pictures import Picture, picture
 from napari_morse.types import Array
 
 TOLERANCE = 1.0
@@ -47,7 +47,7 @@ class CaseFigures:
     change
         By the corrections; None when there were none.
     picture
-        PNG of the slice that changed most, else that holds most of the mask; empty when there is none.
+        The slice that changed most, else that holds most of the mask; empty when there is none.
     trouble
         Why the masks or the measures could not be read; empty when they could.
     measures
@@ -61,7 +61,7 @@ class CaseFigures:
     sizes: Mapping[Stage, Mapping[int, float]] = field(default_factory=dict)
     scores: Mapping[Stage, tuple[ClassScore, ...]] = field(default_factory=dict)
     change: Change | None = None
-    picture: bytes = b""
+    picture: Picture = field(default_factory=Picture)
     trouble: str = ""
     measures: tuple[Measure, ...] = ()
     measured_now: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def measure(project: Project, case: Case) -> CaseFigures:
         scores = {} if found.truth is None else {s: _scores(found, m, found.truth, ids) for s, m in judged.items()}
         sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
         later = {i: text for folder, own in kept.items() for i, text in _now(found, folder, own).items()}
-        return CaseFigures(case, readings, sizes, scores, _change(found), _picture(found), trouble, measures, later)
+        return CaseFigures(case, readings, sizes, scores, _change(found), picture(found), trouble, measures, later)
     except MorseError as error:
         return CaseFigures(case, readings, trouble=f"{error} {trouble}".strip(), measures=measures)
 
@@ -132,16 +132,3 @@ def _change(found: CaseMasks) -> Change | None:
     after = found.masks["corrected"]
     changed = int((before != after).sum()) * found.scan.grid.voxel_volume / 1000
     return Change(changed, agreement(before, after, found.scan.grid.spacing))
-
-
-def _picture(found: CaseMasks) -> bytes:
-    final = found.final
-    if final is None:
-        return b""
-    mask, before = final[1], found.before
-    where = mask > 0 if before is None or not (mask != before).any() else mask != before
-    axis = int(np.argmin(where.shape)) if 1 in where.shape else 2
-    best = int(where.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
-    scan, labels = np.take(found.scan.data, best, axis), np.take(mask, best, axis)
-    picture = slice_picture(scan, labels, None if before is None else np.take(before, best, axis))
-    return png_bytes(picture if found.scan.is_picture else np.ascontiguousarray(picture.swapaxes(0, 1)[::-1]))

@@ -43,6 +43,7 @@ def page(report: Report) -> str:
         _table(("status", "cases"), [(WORDS[status], count) for status, count in report.counts.items()]),
         *_summary(report),
         "<h2>Cases</h2>",
+        _legend(report),
         _table(_CASE_COLUMNS, (_case_row(f) for f in report.figures)),
         *_measures(report),
         *_readings(report),
@@ -86,6 +87,18 @@ def _summary(report: Report) -> Iterable[str]:
     )  # fmt: skip
 
 
+def _legend(report: Report) -> str:
+    if not any(f.picture.png for f in report.figures):
+        return ""
+    return (
+        "<p class='note'>Pictures lie as in the window: in axial and coronal slices the patient's right is at the left."
+        " The letters at the sides say where the patient's right (R), left (L), front (A, anterior), back (P,"
+        " posterior), head (S, superior) and feet (I, inferior) are, in oblique scans the nearest; where the file holds"
+        " no orientation, as with 2-D pictures, there are none. The mask's outline is yellow; red is where it was"
+        " before it was corrected. Slices are numbered as the viewer shows them, from 0.</p>"
+    )
+
+
 _CASE_COLUMNS = (
     "case", "status", "reviewer", "comment", "minutes", "held out", "model", "ml", "Dice, HD95, ASD, NSD", "change", ""
 )  # fmt: skip
@@ -96,12 +109,16 @@ def _case_row(f: CaseFigures) -> Sequence[object]:
     held = f"yes ({c.truth_from.replace('_', ' ') or 'no truth yet'})" if c.held_out else ""
     model = f"{c.model} {c.model_digest[:8]}".strip()
     said = _Html(escape(c.comment) + (f"<br><span class='trouble'>{escape(f.trouble)}</span>" if f.trouble else ""))
-    data = base64.b64encode(f.picture).decode()
-    picture = _Html(
-        f"<img alt='slice of {escape(c.id, quote=True)}' src='data:image/png;base64,{data}'>" if data else ""
-    )
-    minutes = c.seconds / 60
-    return (c.id, WORDS[c.status], c.reviewer, said, minutes, held, model, _sizes(f), _scores(f), _change(f), picture)
+    figures = (_sizes(f), _scores(f), _change(f), _picture(f))
+    return (c.id, WORDS[c.status], c.reviewer, said, c.seconds / 60, held, model, *figures)
+
+
+def _picture(f: CaseFigures) -> _Html:
+    if not f.picture.png:
+        return _Html("")
+    data, says = base64.b64encode(f.picture.png).decode(), escape(f.picture.says, quote=True)
+    alt = f"{escape(f.case.id, quote=True)}: {says}"
+    return _Html(f"<img alt='{alt}' src='data:image/png;base64,{data}'><br><span class='note'>{says}</span>")
 
 
 def _sizes(f: CaseFigures) -> _Html:
