@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 PLUGIN = "napari-morse"
@@ -12,13 +14,30 @@ KEYS_BEFORE = "shortcuts"
 
 
 def own_settings() -> Any | None:
-    """What the person has set; None where napari does not know the plugin."""
+    """What the person has set; None where napari does not know the plugin, and, after a sentence, cannot read it."""
     from napari.settings import get_plugin_settings
 
-    settings = get_plugin_settings().get(PLUGIN)
+    try:
+        settings = get_plugin_settings().get(PLUGIN)
+    except AssertionError:  # what napari says of a file that holds no settings, as one that was written by half
+        _tell_once()
+        return None
     if settings is not None:
         _carry_over(settings)
     return settings
+
+
+@cache
+def _tell_once() -> None:
+    from napari.settings import get_settings
+    from napari.utils.notifications import show_warning
+
+    path = get_settings().config_path
+    where = "napari’s folder of settings" if path is None else str(Path(path).parent)
+    show_warning(
+        f"napari cannot read what was set for its plugins: one of their files in {where} holds no settings. Delete "
+        f"that file ({PLUGIN}.yaml is this plugin’s) and start napari again; until then what is usual is in use."
+    )
 
 
 def _carry_over(settings: Any) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_morse.session.loose import open_loose
 from napari_morse.session.project import Project, from_folders
-from napari_morse.widgets.alone import CLOSED
+from napari_morse.widgets.alone import CLOSED, ReviewAlone
 from napari_morse.widgets.dock import NAME, MorseDock
 from tests.fakes import FakeEngine, make_scan
 from tests.qt.conftest import add_scan
@@ -208,6 +208,22 @@ def test_a_second_dock_under_another_name_takes_the_place_of_the_first(window, q
     assert MorseDock.of(window) is second and list(docks(window)) == [NAME]
     assert not locks(tmp_path)
     begin(second, qtbot)
+
+
+def test_each_of_two_viewers_has_a_dock_of_its_own(window, qtbot, make_napari_viewer):
+    other = make_napari_viewer(show=False)
+    first, second = MorseDock.open(window), MorseDock.open(other)
+    assert first is not second and MorseDock.open(window) is first and MorseDock.open(other) is second
+    review = ReviewAlone(other)
+    other.window.add_dock_widget(review)
+    qtbot.waitUntil(lambda: review.part is not None)
+    assert review.part.walker is second.walker
+    other.window.remove_dock_widget(second)
+    window.window.remove_dock_widget(first)
+    assert review.part is None
+    MorseDock.open(window)
+    qtbot.wait(50)
+    assert review.part is None and MorseDock.of(other) is None
 
 
 def test_to_hide_a_dock_that_floats_is_not_its_end(window, qtbot, tmp_path):

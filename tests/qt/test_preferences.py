@@ -11,6 +11,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QLineEdit, QPushButton
 
+from napari_morse.widgets import own_settings as own_settings_module
 from napari_morse.widgets import shortcuts
 from napari_morse.widgets.own_settings import KEYS_BEFORE, PLUGIN
 from tests.fakes import FakeEngine, make_scan
@@ -175,6 +176,18 @@ def test_what_cannot_be_a_key_is_said_when_the_dock_opens_and_the_usual_ones_are
         )
         assert dock.review.accept.text() == "Accept [A]"
         viewer.window.remove_dock_widget(dock)
+
+
+@pytest.mark.parametrize("text", ["review_k", "- next", "{", "review_keys: 3", "review_keys: {next: 5}", "\0"])
+def test_a_damaged_file_leaves_the_usual_keys_and_what_holds_nothing_is_named_once(file, text):
+    file.write_text(text)
+    before = len(messages())
+    own_settings_module._tell_once.cache_clear()
+    for _ in range(3):
+        assert shortcuts.chosen() == shortcuts.DEFAULTS and not shortcuts.trouble()
+    told = messages()[before:]
+    assert len(told) == (text in ("review_k", "- next"))
+    assert all(f"{file.parent} holds no settings" in each and "Delete that file" in each for each in told)
 
 
 def test_the_usual_keys_are_free(file):
