@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_morse.errors import InputError, MorseError
+from napari_morse.cli.batch import Failed, exit_code, one_of_many
+from napari_morse.errors import InputError
 from napari_morse.types import Roi
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def predict(
 ) -> None:
     """Write <case>_coarse, <case>_rendered (on the scan's own grid), <case>_points.csv and <case>_patches.csv.
 
-    A case that cannot be used is named and the others go on; the exit code is then 2.
+    A case that cannot be done is named and the others are; the exit code is then 1, and 2 where none could be used.
     """
     from napari_morse import zoo
     from napari_morse.inference import Predictor
@@ -49,21 +50,14 @@ def predict(
     _spare_inputs([*files, *(m for named in masks.values() for m in named)], out, json_file, channels)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
-    done, failed = [], []
+    done: list[dict[str, Any]] = []
+    failed: list[Failed] = []
     for path in files:
-        try:
+        with one_of_many(path.name, failed, str(path)):
             done.append(_one(predictor, path, masks.get(path), box, frame, out))
-        except MorseError as error:
-            failed.append({"file": str(path), "error": str(error)})
-            sys.stderr.write(f"Error: {error}\n")
     if json_file is not None:
-        _write_json(json_file, {"model": predictor.card.name, "digest": predictor.model.digest,
-                                "device": predictor.device,
-                                "postprocessing": {"largest_component": predictor.card.largest_component,
-                                                   "minimum_volume_mm3": predictor.card.minimum_volume_mm3},
-                                "cases": done, "failed": failed})  # fmt: skip
-    if failed:
-        raise typer.Exit(2)
+        _write_json(json_file, predictor, done, failed)
+    raise typer.Exit(exit_code(len(done), failed))
 
 
 def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
@@ -206,7 +200,18 @@ def _summary(prediction: Prediction, scan: Scan, files: list[Path]) -> dict[str,
     }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, predictor: Predictor, done: list[dict[str, Any]], failed: list[Failed]) -> None:
     from napari_morse.io.atomic import write_text
 
+    card = predictor.card
+    content = {
+        "model": card.name,
+        "digest": predictor.model.digest,
+        "device": predictor.device,
+        "postprocessing": {
+            "largest_component": card.largest_component, "minimum_volume_mm3": card.minimum_volume_mm3
+        },
+        "cases": done,
+        "failed": [{"file": each.file, "error": str(each.error)} for each in failed],
+    }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
