@@ -277,6 +277,19 @@ def test_no_mask_is_written_over(run, folders):
         assert kept.read_bytes() == before
 
 
+def test_the_report_is_written_over_nothing_but_a_report(run, folders, tmp_path):
+    for folder in folders:
+        put(folder, "a.nii.gz", box())
+    for name, content in (("splits.json", '{"train": []}'), ("notes.txt", "mine"), ("deep.json", '{"a":' * 9000)):
+        (tmp_path / name).write_text(content)
+        assert "no earlier summary" in run("--json", str(tmp_path / name), code=1)
+        assert (tmp_path / name).read_text() == content
+    command = ["--pred", str(folders[0]), "--truth", str(folders[1]), "--json", str(tmp_path / "again.json")]
+    app = typer.Typer()
+    app.command()(evaluate)
+    assert [CliRunner().invoke(app, command).exit_code for _ in range(2)] == [0, 0]
+
+
 def test_the_tolerance_is_a_distance(run):
     assert "tolerance" in run("--tolerance", "inf", code=1)
     run("--tolerance", "-1", code=2)

@@ -28,6 +28,8 @@ from tests.faults import FAULTS, Fault
 from tests.nets import blob
 from tests.test_inference import model
 
+FILES = ("coarse.nii.gz", "rendered.nii.gz", "points.csv", "patches.csv", "written.json")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -75,7 +77,7 @@ def test_masks_lie_on_the_scan_and_the_table_on_the_masks(
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out",
                "--json", tmp_path / "run.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    names = {f"{c}_{k}" for c in "ab" for k in ("coarse.nii.gz", "rendered.nii.gz", "points.csv", "patches.csv")}
+    names = {f"{c}_{k}" for c in "ab" for k in FILES}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     scan, mask = (nibabel.load(p) for p in (tmp_path / "in/a.nii.gz", tmp_path / "out/a_rendered.nii.gz"))
     assert mask.shape == scan.shape and np.array_equal(mask.affine, scan.affine)
@@ -144,8 +146,7 @@ def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, models: Path, cli
     (tmp_path / "in/._good.nii.gz").write_bytes(b"macOS")
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
     assert done.returncode == 1 and "bad.nii.gz" in done.stderr and "._good" not in done.stderr
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv", "good_patches.csv"}  # fmt: skip
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {f"good_{kind}" for kind in FILES}
 
 
 HEADER = "DOE^JOHN"
@@ -298,7 +299,7 @@ def test_nothing_of_the_header_and_nothing_over_the_network(
                "--json", tmp_path / "out.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     written = [*(tmp_path / "out").iterdir(), tmp_path / "out.json"]
-    assert len(written) == 5 and not [p for p in written if "DOE" in p.name]
+    assert len(written) == 6 and not [p for p in written if "DOE" in p.name]
     contents = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in written]
     assert not [p.name for p, c in zip(written, contents, strict=True) if b"DOE" in c]
     assert "DOE" not in done.stdout + done.stderr

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from napari_morse.errors import CancelledError, MemoryBudgetError, MorseError
+from napari_morse.errors import CancelledError, InputError, MemoryBudgetError, MorseError
 
 PARTLY = 1
 """Exit code where some cases were done, or the fault is the program's own."""
@@ -60,6 +62,28 @@ def exit_code(done: int, failed: list[Failed]) -> int:
     if not failed:
         return 0
     return UNUSABLE if not done and all(each.foreseen for each in failed) else PARTLY
+
+
+def check_summary(path: Path, ours: Callable[[dict[str, Any]], bool]) -> None:
+    """Look that a summary is written over nothing but an earlier one.
+
+    Raises
+    ------
+    InputError
+        There is a file of that name, and it is no JSON of which ``ours`` is true.
+    """
+    if not path.is_file():
+        return
+    try:
+        content = path.read_bytes()
+        found = json.loads(content) if content.lstrip().startswith(b"{") else None
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not ours(found):
+        raise InputError(
+            f"“{path.name}” is there already, and no earlier summary: it would be overwritten.",
+            "Give another name to --json.",
+        )
 
 
 def in_words(error: Exception, name: str) -> MorseError:

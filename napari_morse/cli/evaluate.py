@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from napari_morse.cli.batch import Failed, exit_code, one_of_many
+from napari_morse.cli.batch import Failed, check_summary, exit_code, one_of_many
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.io import case_stem, open_mask
 from napari_morse.io.atomic import write_text
@@ -26,6 +26,7 @@ from napari_morse.types import Mask
 ENDINGS = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
 STAGES = ("_coarse", "_rendered")
 """What ``predict`` appends to a case's name."""
+FORMAT = "napari-morse-evaluation"
 _WIDEST = 1000
 DEFINITIONS = {
     "hd95": "larger of the two directed 95th percentiles between edge voxels, mm",
@@ -163,6 +164,8 @@ def _check_once(path: Path, others: Iterable[Path]) -> None:
 def _spare_masks(target: Path | None, masks: Iterable[Path]) -> None:
     """Refuse to write the report over a mask that is scored."""
     clash = next((m for m in masks if target is not None and target.exists() and target.samefile(m)), None)
+    if target is not None and clash is None:
+        check_summary(target, lambda found: found.get("format") == FORMAT)
     if clash is not None:
         raise InputError(f"The report would overwrite the mask “{clash.name}”.", "Give another name to --json.")
 
@@ -224,7 +227,7 @@ def _check_grids(case: str, pred: Mask, truth: Mask) -> None:
 
 def _report(runs: Sequence[Run], tolerance: float) -> dict[str, Any]:
     return {
-        "format": "napari-morse-evaluation",
+        "format": FORMAT,
         "format_version": 1,
         "tolerance_mm": tolerance,
         "definitions": DEFINITIONS,
