@@ -164,7 +164,7 @@ def test_from_folders_to_masks(folder: Path, dims: int, monkeypatch, capsys) -> 
 
     (folder / "images" / "p2_0001.nii.gz").unlink()
     capsys.readouterr()
-    assert predict(folder / "images") == 2
+    assert predict(folder / "images") == 1
     said = capsys.readouterr().err
     assert "Channel 1 of the case 'p2' is missing" in said and said.count("Error:") == 1
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from napari_morse.cli import evaluate as evaluating
 from napari_morse.cli.evaluate import evaluate, pair
-from napari_morse.errors import DamagedFileError, GeometryError, InputError
 from napari_morse.io import save_mask
 from napari_morse.io.pictures import picture_grid
 from napari_morse.metrics import score
@@ -48,11 +50,12 @@ def run(tmp_path, folders, monkeypatch):
 
     def invoke(*arguments, code=0):
         base = ["--pred", str(folders[0]), "--truth", str(folders[1]), "--json", str(tmp_path / "out.json")]
+        (tmp_path / "out.json").unlink(missing_ok=True)
         result = CliRunner().invoke(app, [*base, *arguments])
         assert result.exit_code == code, result.output
-        if code:
-            assert not (tmp_path / "out.json").exists()
-            return result.exception
+        if not (tmp_path / "out.json").exists():
+            assert code
+            return result.output + str(result.exception)
         text = (tmp_path / "out.json").read_text()
         assert "NaN" not in text
         assert "Infinity" not in text
@@ -156,9 +159,9 @@ def test_files_without_a_partner_are_named_and_counted(run, folders):
 def test_no_pair_at_all_is_an_error(run, folders):
     put(folders[0], "a_rendered.nii.gz", box())
     put(folders[1], "b.nii.gz", box())
-    assert isinstance(run(code=1), InputError)
+    assert "has a truth of the same name" in run(code=1)
     put(folders[1], "a.nii.gz", box())
-    assert isinstance(run("--suffix", "_coarse", code=1), InputError)
+    assert "has a truth of the same name" in run("--suffix", "_coarse", code=1)
 
 
 @pytest.mark.parametrize("other", ["shape", "affine", "mirrored"])
@@ -171,23 +174,88 @@ def test_another_grid_is_refused_and_never_pasted_by_index(run, folders, other):
     if other == "mirrored":
         affine[0, 0] *= -1
     put(folders[1], "a.nii.gz", box(), affine)
-    error = run(code=1)
-    assert isinstance(error, GeometryError)
-    assert "“a”" in str(error)
+    said = run(code=2)
+    assert "The two masks of case “a” do not lie on one grid" in said and said.count("Error:") == 1
 
 
 def test_a_damaged_mask_is_refused(run, folders):
     put(folders[0], "a.nii.gz", box())
     path = put(folders[1], "a.nii.gz", box())
     path.write_bytes(path.read_bytes()[:-20])
-    assert isinstance(run(code=1), DamagedFileError)
+    said = run(code=2)
+    assert "“a.nii.gz” is damaged" in said or "“a.nii.gz” is incomplete" in said
+    assert said.count("Error:") == 1
+
+
+def spoil(folders, kind, monkeypatch):
+    """Make the case b one that cannot be scored."""
+    pred, truth = folders
+    if kind == "damaged":
+        (truth / "b.nii.gz").write_bytes((truth / "b.nii.gz").read_bytes()[:-20])
+    elif kind == "another grid":
+        put(pred, "b.nii.gz", box()[:-1])
+    elif kind == "two masks":
+        put(truth, "b.nii", box(3))
+    elif kind == "two masks, one damaged":
+        (truth / "b.nii").write_bytes(b"no mask")
+    else:
+        opened = evaluating.open_mask
+
+        def broken(path):
+            if path.name.startswith("b") and path.parent == truth:
+                raise RuntimeError("DOE^JOHN")
+            return opened(path)
+
+        monkeypatch.setattr(evaluating, "open_mask", broken)
+
+
+@pytest.mark.parametrize("kind", ["damaged", "another grid", "two masks", "two masks, one damaged", "unforeseen"])
+def test_one_odd_mask_is_named_and_the_others_are_scored(run, folders, monkeypatch, kind):
+    for folder in folders:
+        for case in "abc":
+            put(folder, f"{case}.nii.gz", box(label=5) if case == "b" else box())
+    spoil(folders, kind, monkeypatch)
+    shown, report = run(code=1)
+    only = report["runs"][0]
+    assert [c["case"] for c in only["cases"]] == ["a", "c"] and only["scored"] == 2
+    assert [f["case"] for f in only["failed"]] == ["b"] and only["failed"][0]["error"].endswith(".")
+    assert [row["id"] for row in only["summary"]] == [1, 0] and only["summary"][0]["n"] == 2
+    assert "could not be used (1): b" in shown and "DOE" not in shown + str(report)
+
+
+def test_a_truth_that_spoils_two_stages_is_said_once(run, folders):
+    pred, truth = folders
+    for case in "ab":
+        for suffix in ("_coarse", "_rendered"):
+            put(pred, f"{case}{suffix}.nii.gz", box())
+        put(truth, f"{case}.nii.gz", box())
+    (truth / "b.nii.gz").write_bytes(b"")
+    command = [sys.executable, "-m", "napari_morse.cli.main", "evaluate", "--pred", str(pred), "--truth", str(truth)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("Error: ") == 1 and "b.nii.gz" in done.stderr
+    assert done.stdout.count("1 cases scored") == 2 and done.stdout.count("could not be used (1): b") == 2
+
+
+def test_ctrl_c_ends_the_scoring(run, folders, monkeypatch):
+    for folder in folders:
+        for case in "ab":
+            put(folder, f"{case}.nii.gz", box())
+    asked = []
+
+    def interrupted(path):
+        asked.append(path.stem)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluating, "open_mask", interrupted)
+    run(code=130)
+    assert len(asked) == 1
 
 
 def test_two_masks_of_one_case_are_refused(run, folders):
     put(folders[0], "a.nii.gz", box())
     put(folders[1], "a.nii.gz", box())
     put(folders[1], "a.nii", box(3))
-    assert "two masks of one case" in str(run(code=1))
+    assert "two masks of one case" in run(code=2)
 
 
 def test_one_mask_in_two_formats_is_scored_once(run, folders):
@@ -205,19 +273,32 @@ def test_no_mask_is_written_over(run, folders):
     for folder in folders:
         kept = put(folder, "a.nii.gz", box())
         before = kept.read_bytes()
-        assert "overwrite" in str(run("--json", str(kept), code=1))
+        assert "overwrite" in run("--json", str(kept), code=1)
         assert kept.read_bytes() == before
 
 
+def test_the_report_is_written_over_nothing_but_a_report(run, folders, tmp_path):
+    for folder in folders:
+        put(folder, "a.nii.gz", box())
+    for name, content in (("splits.json", '{"train": []}'), ("notes.txt", "mine"), ("deep.json", '{"a":' * 9000)):
+        (tmp_path / name).write_text(content)
+        assert "no earlier summary" in run("--json", str(tmp_path / name), code=1)
+        assert (tmp_path / name).read_text() == content
+    command = ["--pred", str(folders[0]), "--truth", str(folders[1]), "--json", str(tmp_path / "again.json")]
+    app = typer.Typer()
+    app.command()(evaluate)
+    assert [CliRunner().invoke(app, command).exit_code for _ in range(2)] == [0, 0]
+
+
 def test_the_tolerance_is_a_distance(run):
-    assert "tolerance" in str(run("--tolerance", "inf", code=1))
+    assert "tolerance" in run("--tolerance", "inf", code=1)
     run("--tolerance", "-1", code=2)
     run("--tolerance", "nan", code=2)
 
 
 def test_a_missing_folder_is_named(run, folders):
     folders[1].rmdir()
-    assert "truth" in str(run(code=1))
+    assert "truth" in run(code=1)
 
 
 def test_pictures_are_scored_in_their_plane(run, folders):

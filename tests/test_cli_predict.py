@@ -19,12 +19,16 @@ import pytest
 from PIL import Image
 
 from napari_morse.cli.main import main
+from napari_morse.errors import CancelledError, InputError
+from napari_morse.inference import Predictor
 from napari_morse.io import open_mask, save_image
 from napari_morse.io.weights import save_model
-from napari_morse.types import Grid
+from napari_morse.types import Grid, Prediction
 from tests.faults import FAULTS, Fault
 from tests.nets import blob
 from tests.test_inference import model
+
+FILES = ("coarse.nii.gz", "rendered.nii.gz", "points.csv", "patches.csv", "written.json")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def test_masks_lie_on_the_scan_and_the_table_on_the_masks(
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out",
                "--json", tmp_path / "run.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    names = {f"{c}_{k}" for c in "ab" for k in ("coarse.nii.gz", "rendered.nii.gz", "points.csv", "patches.csv")}
+    names = {f"{c}_{k}" for c in "ab" for k in FILES}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     scan, mask = (nibabel.load(p) for p in (tmp_path / "in/a.nii.gz", tmp_path / "out/a_rendered.nii.gz"))
     assert mask.shape == scan.shape and np.array_equal(mask.affine, scan.affine)
@@ -141,9 +145,80 @@ def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, models: Path, cli
     (tmp_path / "in/bad.nii.gz").write_bytes(b"")
     (tmp_path / "in/._good.nii.gz").write_bytes(b"macOS")
     done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "bad.nii.gz" in done.stderr and "._good" not in done.stderr
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "good_coarse.nii.gz", "good_rendered.nii.gz", "good_points.csv", "good_patches.csv"}  # fmt: skip
+    assert done.returncode == 1 and "bad.nii.gz" in done.stderr and "._good" not in done.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {f"good_{kind}" for kind in FILES}
+
+
+HEADER = "DOE^JOHN"
+"""What an exception's own text may repeat of a scan's header."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError(f"shape mismatch {HEADER}"), "RuntimeError"),
+        (RecursionError(HEADER), "RecursionError"),
+        (UserWarning(HEADER), "UserWarning"),  # as under python -W error
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (MemoryError(), "memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "memory"),
+        (OSError(28, "No space left on device", "/tmp/x"), "No space left"),
+        (InputError("The voxels are odd.", "Look at them."), "The voxels are odd. Look at them."),
+    ],
+    ids=lambda e: type(e).__name__ if isinstance(e, BaseException) else "",
+)
+def test_an_unforeseen_error_in_one_case_does_not_stop_the_others(
+    error: Exception, said: str, tmp_path: Path, models: Path, cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair(tmp_path / "in", "abc", np.eye(4))
+    usual = Predictor.predict
+
+    def predict(self: Predictor, *words: object, **more: object) -> Prediction:
+        if self.ready.scan.stem == "b":
+            raise error
+        return usual(self, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    words = ("predict", "--model", models / "small-3d", "--json", tmp_path / "run.json", "--out")
+    done = cli(*words, tmp_path / "out", tmp_path / "in")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("Error: ") and "b.nii.gz" in done.stderr
+    assert said in done.stderr and HEADER not in done.stderr
+    told = json.loads((tmp_path / "run.json").read_text())
+    assert [case["case"] for case in told["cases"]] == ["a", "c"] and said in told["failed"][0]["error"]
+    assert {p.name[0] for p in (tmp_path / "out").iterdir()} == {"a", "c"}
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith("b")]
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (CancelledError(), 130)])
+def test_ctrl_c_ends_the_whole_batch_at_once(
+    error: BaseException, code: int, tmp_path: Path, models: Path, cli: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pair(tmp_path / "in", "ab", np.eye(4))
+    asked = []
+
+    def predict(self: Predictor, *_: object, **__: object) -> Prediction:
+        asked.append(self.ready.scan.stem)
+        raise error
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    done = cli("predict", tmp_path / "in", "--model", models / "small-3d", "--out", tmp_path / "out")
+    assert (done.returncode, asked) == (code, ["a"])
+
+
+def test_a_picture_larger_than_its_reader_takes_is_named_and_the_others_are_done(
+    tmp_path: Path, models: Path, cli: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    levels = np.clip(blob((40, 30)) * 60 + 60, 0, 255).astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / "in/good.png")
+    Image.fromarray(levels).save(tmp_path / "in/large.tif", compression="tiff_lzw")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # 1200 pixels stand for 400 million
+    done = cli("predict", tmp_path / "in", "--model", models / "small-2d", "--out", tmp_path / "out")
+    assert done.returncode == 1 and done.stderr.count("Error: ") == 1, done.stderr
+    assert "“large.tif” has more than" in done.stderr and "RuntimeError" not in done.stderr
+    assert (tmp_path / "out/good_rendered.png").exists()
 
 
 def test_a_tampered_model_is_refused(tmp_path: Path, models: Path, cli: Callable[..., Done]) -> None:
@@ -224,7 +299,7 @@ def test_nothing_of_the_header_and_nothing_over_the_network(
                "--json", tmp_path / "out.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     written = [*(tmp_path / "out").iterdir(), tmp_path / "out.json"]
-    assert len(written) == 5 and not [p for p in written if "DOE" in p.name]
+    assert len(written) == 6 and not [p for p in written if "DOE" in p.name]
     contents = [gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in written]
     assert not [p.name for p, c in zip(written, contents, strict=True) if b"DOE" in c]
     assert "DOE" not in done.stdout + done.stderr

@@ -49,6 +49,19 @@ def test_one_is_shown_changed_saved_and_trained_by(
     assert code == 0 and Recipe.model_validate_json(told) == recipe
 
 
+def test_a_recipe_that_was_changed_by_hand_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.json"
+    for _ in range(2):  # the same again harms nobody
+        assert said(monkeypatch, capsys, "default-3d", "--out", str(file))[0] == 0
+    code, _ = said(monkeypatch, capsys, str(file), "--set", "train.batch=3", "--out", str(file))
+    assert code == 0, "changed in place, as was asked"
+    tuned = file.read_bytes()
+    code, told = said(monkeypatch, capsys, "default-3d", "--out", str(file))
+    assert code == 2 and "“mine.json” is there already" in told and file.read_bytes() == tuned
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

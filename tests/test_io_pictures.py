@@ -176,6 +176,27 @@ def test_huge_pictures_are_refused_before_they_are_unfolded(tmp_path, monkeypatc
         open_scan(path)
 
 
+def test_a_second_page_is_no_way_past_the_memory_budget(tmp_path, monkeypatch):
+    small, large = Image.fromarray(GREY), Image.fromarray(np.zeros((3000, 3000), np.uint8))
+    path = written(tmp_path, small, "pages.tif", save_all=True, append_images=[large], compression="tiff_lzw")
+    monkeypatch.setenv("NAPARI_MORSE_MEMORY_GB", "0.05")
+    assert open_scan(path, frame=0).data.shape == (20, 30, 1)
+    with pytest.raises(MemoryBudgetError):
+        open_scan(path, frame=1)
+
+
+@pytest.mark.parametrize(("most", "read"), [(1000, True), (500, True), (250, False)])
+def test_a_tiff_of_more_pixels_than_its_reader_takes_is_one_sentence(tmp_path, monkeypatch, most, read):
+    path = written(tmp_path, GREY, "slice.tif", compression="tiff_lzw")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)  # of 600; Pillow warns above it, and refuses twice as many
+    if read:
+        assert all(ASSUMED in notice for notice in open_scan(path).notices)
+        return
+    for opened in (open_scan, open_mask):
+        with pytest.raises(InputError, match=r"“slice\.tif” has more than 0 million pixels"):
+            opened(path)
+
+
 def test_a_claim_that_the_file_cannot_hold(tmp_path, monkeypatch):
     import struct
     import zlib

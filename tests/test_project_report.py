@@ -229,14 +229,77 @@ def test_no_input_and_no_foreign_file_is_written_over(project, tmp_path):
     out = tmp_path / "masks"
     out.mkdir()
     (out / "b_mask.nii.gz").hardlink_to(tmp_path / "truth" / "b.nii.gz")
-    (out / "manifest.csv").write_text("file\nb_mask.nii.gz\n")
     (out / "a_mask.nii.gz").write_bytes(b"mine")
     before = (tmp_path / "truth" / "b.nii.gz").read_bytes()
     found = export_masks(project, out)
-    assert "no earlier export wrote it" in found[0].trouble
+    assert "no earlier export" in found[0].trouble
     assert "never written over" in found[1].trouble
     assert (out / "a_mask.nii.gz").read_bytes() == b"mine"
     assert (tmp_path / "truth" / "b.nii.gz").read_bytes() == before == (out / "b_mask.nii.gz").read_bytes()
+
+
+def test_an_exported_mask_that_was_changed_is_not_written_over(project, tmp_path):
+    out = tmp_path / "masks"
+    export_masks(project, out)
+    (out / "a_mask.nii.gz").write_bytes(b"corrected elsewhere")
+    found = export_masks(project, out)
+    assert "was changed since" in found[0].trouble and found[1].trouble == ""
+    assert (out / "a_mask.nii.gz").read_bytes() == b"corrected elsewhere"
+    assert "a_mask" in export_masks(project, out)[0].trouble, "still, although the list no longer holds it"
+
+
+def test_another_projects_exported_masks_are_not_written_over(project, tmp_path):
+    """Both have a scan a.nii.gz: they are two patients."""
+    nifti(tmp_path / "others" / "a.nii.gz", np.ones(SHAPE, np.int16))
+    with Project.create(tmp_path / "other", from_folders(tmp_path / "others"), name="", reader="AB") as other:
+        store(other, "a", "rendered", box(5))
+        other.record_prediction("a", PredictionRecord("m", "f" * 64, 3.0, 4.0, {}))
+        other.set_status(["a"], "accepted")
+        export_masks(other, tmp_path / "masks")
+    before = (tmp_path / "masks" / "a_mask.nii.gz").read_bytes()
+    with pytest.raises(InputError, match="another project"):
+        export_masks(project, tmp_path / "masks")
+    assert (tmp_path / "masks" / "a_mask.nii.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
+def test_links_where_masks_are_exported_are_not_written_through(project, tmp_path, there):
+    export_masks(project, tmp_path / "masks")
+    link, precious = tmp_path / "masks" / "a_mask.nii.gz", tmp_path / "precious"
+    kept = link.read_bytes()
+    link.unlink()
+    link.symlink_to(precious)
+    if there:
+        precious.write_bytes(kept)
+    found = export_masks(project, tmp_path / "masks")
+    assert "a link" in found[0].trouble and found[1].trouble == "" and link.is_symlink()
+    assert precious.exists() == there
+
+
+@pytest.mark.parametrize("text", ["name,date\nmine,today\n", "", "\xff\xfe"])
+def test_a_list_of_somebodys_own_is_not_written_over(project, tmp_path, text):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "manifest.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"“manifest\.csv” is there already"):
+        export_masks(project, tmp_path / "masks")
+    assert [p.name for p in (tmp_path / "masks").iterdir()] == ["manifest.csv"]
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "report.json", "audit.csv"])
+def test_a_report_is_written_over_nothing_but_a_report_of_that_project(project, tmp_path, name):
+    made, out = build(project), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("{}")
+    with pytest.raises(InputError, match="is there already"):
+        write(made, out)
+    assert [p.name for p in out.iterdir()] == [name] and (out / name).read_text() == "{}"
+    (out / name).unlink()
+    assert write(made, out) == write(made, out)
+    with Project.create(tmp_path / "other", from_folders(tmp_path / "in"), name="", reader="AB") as other:
+        before = (out / "report.json").read_bytes()
+        with pytest.raises(InputError, match="is there already"):
+            write(build(other), out)
+        assert (out / "report.json").read_bytes() == before
 
 
 def test_corrections_that_were_not_saved_are_not_left_out_silently(project, tmp_path):

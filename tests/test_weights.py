@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -307,6 +308,56 @@ def test_files_above_the_limit_are_not_read(folder, monkeypatch):
     assert "larger than" in refusal(folder)
     (folder / CARD).write_bytes(b" " * 1_000_001)
     assert "larger than 1 MB" in refusal(folder)
+
+
+def test_reading_a_model_takes_no_more_memory_than_its_files(folder):
+    size = (folder / WEIGHTS).stat().st_size
+    read_card(folder)
+    tracemalloc.start()
+    try:
+        load_model(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * size + 1_000_000, f"{peak / 1e6:.1f} MB for {size / 1e6:.3f} MB of weights"
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+def test_a_file_that_grows_while_it_is_read_is_refused(folder, monkeypatch, name):
+    look, file = os.fstat, folder / name
+
+    def growing(handle):
+        found = look(handle)
+        if os.path.samestat(found, file.stat()):
+            with file.open("ab") as other:
+                other.write(b" " * 50_000)
+        return found
+
+    monkeypatch.setattr(os, "fstat", growing)
+    said = refusal(folder)
+    assert name in said and "grew while it was read" in said
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_plain_file_is_not_waited_for(folder, name, kind):
+    (folder / name).unlink()
+    (folder / name).mkdir() if kind == "folder" else os.mkfifo(folder / name)
+    assert "no plain file" in refusal(folder)
+
+
+def test_a_pipe_put_in_place_after_the_look_is_not_waited_for(folder, monkeypatch):
+    looked = Path.lstat
+
+    def swapped(path):
+        found = looked(path)
+        if path.name == CARD and path.is_file():
+            path.unlink()
+            os.mkfifo(path)
+        return found
+
+    monkeypatch.setattr(Path, "lstat", swapped)
+    assert "no plain file" in refusal(folder)
 
 
 # --- 31: another architecture, missing keys, NaN

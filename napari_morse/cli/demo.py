@@ -21,6 +21,9 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Also leave masks, points, table and a picture here.")] = None,
     model: Annotated[str, typer.Option(help="Name of a model.")] = "hippocampus-3d",
     headless: Annotated[bool, typer.Option("--headless", help="Close the window once everything is written.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over files in that folder that were changed meanwhile.")
+    ] = False,
 ) -> None:
     """Open napari on the sample scan, press Run, and show both masks side by side."""
     if headless and out is None:
@@ -29,14 +32,14 @@ def demo(
     from napari_morse.widgets.demo import run_demo
 
     def ready(prediction: Prediction, scan: Scan, picture: TakePicture) -> None:
-        _leave(prediction, scan, picture, out)
+        _leave(prediction, scan, picture, out, replace)
 
     run_demo(model, ready, stay=not headless)
 
 
-def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path | None) -> None:
-    from napari_morse.inference import save_prediction
-    from napari_morse.io.atomic import atomic_path, write_text
+def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path | None, replace: bool) -> None:
+    from napari_morse.inference.written import save_safely
+    from napari_morse.io.atomic import write_text
     from napari_morse.session import result_rows, size_unit, table_csv, table_text
 
     rows, unit = result_rows(prediction, scan), size_unit(scan)
@@ -45,16 +48,16 @@ def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path |
     typer.echo(table_text(rows, unit))
     if out is None:
         return
-    written = save_prediction(prediction, scan, out)
-    table = out / f"{scan.stem}_table.csv"
-    write_text(table, table_csv(rows, unit))
-    written += [table]
     pictures: tuple[tuple[Mode, str], ...] = (("side", "side_by_side"), ("contour", "contour"))
-    for mode, name in pictures:
-        image = out / f"{scan.stem}_{name}.png"
-        with atomic_path(image) as part:
-            picture(part, mode)
-        written.append(image)
+
+    def further(folder: Path) -> list[Path]:
+        made = [write_text(folder / f"{scan.stem}_table.csv", table_csv(rows, unit))]
+        for mode, name in pictures:
+            made.append(folder / f"{scan.stem}_{name}.png")
+            picture(made[-1], mode)
+        return made
+
+    written = save_safely(prediction, scan, out, replace=replace, further=further)
     for path in written:
         typer.echo(str(path))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from napari_morse.cli.batch import Failed, check_summary, exit_code, one_of_many
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.io import case_stem, open_mask
 from napari_morse.io.atomic import write_text
@@ -25,6 +26,7 @@ from napari_morse.types import Mask
 ENDINGS = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
 STAGES = ("_coarse", "_rendered")
 """What ``predict`` appends to a case's name."""
+FORMAT = "napari-morse-evaluation"
 _WIDEST = 1000
 DEFINITIONS = {
     "hd95": "larger of the two directed 95th percentiles between edge voxels, mm",
@@ -56,6 +58,8 @@ class Run:
     rows: tuple[tuple[ClassScore, ...], ...]
     """One tuple per pair, in their order."""
     summary: tuple[ClassSummary, ...]
+    failed: tuple[Failed, ...] = ()
+    """Cases that could not be used; none of their pairs is in ``pairing``."""
 
 
 def evaluate(
@@ -70,25 +74,33 @@ def evaluate(
     tolerance: Annotated[float, typer.Option(min=0.0, help="Of NSD, in mm.")] = 1.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every row to this file.")] = None,
 ) -> None:
-    """Score masks: Dice, HD95, ASD and NSD in mm per case and structure; missed structures are counted."""
+    """Score masks: Dice, HD95, ASD and NSD in mm per case and structure; missed structures are counted.
+
+    A case that cannot be scored is named and the others are; the exit code is then 1, and 2 where none could be.
+    """
     if not math.isfinite(tolerance):
         raise InputError(f"The tolerance {tolerance} is no distance.", "Give a number of mm, such as 1.")
-    truths = _masks(truth)
-    predictions = _masks(pred)
-    _spare_masks(json_file, (*truths.values(), *predictions.values()))
-    suffixes = [suffix] if suffix is not None else _suffixes(predictions)
-    pairings = [(s, pair(predictions, truths, s)) for s in suffixes]
+    truths, predictions = _masks(truth), _masks(pred)
+    _spare_masks(json_file, (*truths.files(), *predictions.files()))
+    suffixes = [suffix] if suffix is not None else _suffixes(predictions.masks)
+    pairings = [(s, pair(predictions.masks, truths.masks, s)) for s in suffixes]
     if not any(pairing.pairs for _, pairing in pairings):
         raise InputError(
             f"No mask in {pred} has a truth of the same name in {truth}.",
             "Predictions are named <case><suffix>, truths <case>; give the suffix with --suffix.",
         )
-    runs = [_run(s, pairing, tolerance) for s, pairing in pairings]
+    twice = truths.twice | predictions.twice
+    failed: list[Failed] = []
+    runs = [_run(s, pairing, twice, tolerance, failed) for s, pairing in pairings]
+    scored = sum(len(run.rows) for run in runs)
+    if not scored:
+        raise typer.Exit(exit_code(0, failed))
     if json_file is not None:
         write_text(json_file, json.dumps(_report(runs, tolerance), indent=1, allow_nan=False) + "\n")
     console = Console(markup=False, highlight=False)
     for run in runs:
         _show(console, run, tolerance)
+    raise typer.Exit(exit_code(scored, failed))
 
 
 def pair(predictions: dict[str, Path], truths: dict[str, Path], suffix: str) -> Pairing:
@@ -107,26 +119,53 @@ def _suffixes(predictions: Iterable[str]) -> list[str]:
     return [s for s in STAGES if any(stem.endswith(s) for stem in stems)] or [""]
 
 
-def _masks(folder: Path) -> dict[str, Path]:
-    """Mask files of a folder by case stem."""
+@dataclass(frozen=True)
+class Found:
+    """Mask files of a folder by case stem, in the order of their names."""
+
+    masks: dict[str, Path]
+    others: dict[str, list[Path]]
+    """Further files of the same stem."""
+
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [*self.masks.values(), *(path for paths in self.others.values() for path in paths)]
+
+    @property
+    def twice(self) -> dict[Path, list[Path]]:
+        """By the file that is taken for a case: others of its name."""
+        return {self.masks[stem]: paths for stem, paths in self.others.items()}
+
+
+def _masks(folder: Path) -> Found:
     if not folder.is_dir():
         raise InputError(f"There is no folder “{folder}”.", "Give a folder of masks.")
-    found: dict[str, Path] = {}
+    found = Found({}, {})
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.name.lower().endswith(ENDINGS) or not path.is_file():
             continue
         stem = case_stem(path)
-        if stem in found and not _same_mask(found[stem], path):
-            raise InputError(
-                f"“{found[stem].name}” and “{path.name}” are two masks of one case.", "Keep one of them in the folder."
-            )
-        found.setdefault(stem, path)
+        if stem in found.masks:
+            found.others.setdefault(stem, []).append(path)
+        else:
+            found.masks[stem] = path
     return found
+
+
+def _check_once(path: Path, others: Iterable[Path]) -> None:
+    """Refuse a case of which two files say different things."""
+    for other in others:
+        if not _same_mask(path, other):
+            raise InputError(
+                f"“{path.name}” and “{other.name}” are two masks of one case.", "Keep one of them in the folder."
+            )
 
 
 def _spare_masks(target: Path | None, masks: Iterable[Path]) -> None:
     """Refuse to write the report over a mask that is scored."""
     clash = next((m for m in masks if target is not None and target.exists() and target.samefile(m)), None)
+    if target is not None and clash is None:
+        check_summary(target, lambda found: found.get("format") == FORMAT)
     if clash is not None:
         raise InputError(f"The report would overwrite the mask “{clash.name}”.", "Give another name to --json.")
 
@@ -137,21 +176,34 @@ def _same_mask(first: Path, second: Path) -> bool:
     return one.grid.same_as(other.grid) and np.array_equal(one.data, other.data)
 
 
-def _run(suffix: str, pairing: Pairing, tolerance: float) -> Run:
+def _run(
+    suffix: str, pairing: Pairing, twice: Mapping[Path, list[Path]], tolerance: float, failed: list[Failed]
+) -> Run:
     """Score every pair; ids are those that occur anywhere in the run, so that every case has the same rows."""
-    ids = _ids(pairing)
+    before, ids = len(failed), set[int]()
+    usable: list[tuple[str, Path, Path]] = []
+    for case, prediction, truth in pairing.pairs:
+        with one_of_many(case, failed):
+            ids |= _ids(case, prediction, truth, twice)
+            usable.append((case, prediction, truth))
+    scored: list[tuple[str, Path, Path]] = []
+    rows: list[tuple[ClassScore, ...]] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        steps = progress.track(pairing.pairs, description=f"Scoring {suffix}".strip())
-        rows = tuple(tuple(_score(*step, ids, tolerance)) for step in steps)
-    return Run(suffix, pairing, rows, tuple(summarise(rows)))
+        for step in progress.track(usable, description=f"Scoring {suffix}".strip()):
+            with one_of_many(step[0], failed):
+                rows.append(tuple(_score(*step, sorted(ids), tolerance)))
+                scored.append(step)
+    kept = replace(pairing, pairs=tuple(scored))
+    return Run(suffix, kept, tuple(rows), tuple(summarise(rows)), tuple(failed[before:]))
 
 
-def _ids(pairing: Pairing) -> list[int]:
-    found: set[int] = set()
-    for _, *paths in pairing.pairs:
-        for path in paths:
-            found.update(int(v) for v in np.unique(open_mask(path).data))
-    return sorted(found - {0})
+def _ids(case: str, prediction: Path, truth: Path, twice: Mapping[Path, list[Path]]) -> set[int]:
+    """Labels of a pair; raises where it cannot be scored."""
+    for path in (prediction, truth):
+        _check_once(path, twice.get(path, ()))
+    masks = open_mask(prediction), open_mask(truth)
+    _check_grids(case, *masks)
+    return {int(label) for mask in masks for label in np.unique(mask.data)} - {0}
 
 
 def _score(case: str, prediction: Path, truth: Path, ids: Sequence[int], tolerance: float) -> list[ClassScore]:
@@ -175,7 +227,7 @@ def _check_grids(case: str, pred: Mask, truth: Mask) -> None:
 
 def _report(runs: Sequence[Run], tolerance: float) -> dict[str, Any]:
     return {
-        "format": "napari-morse-evaluation",
+        "format": FORMAT,
         "format_version": 1,
         "tolerance_mm": tolerance,
         "definitions": DEFINITIONS,
@@ -189,6 +241,7 @@ def _report_run(run: Run) -> dict[str, Any]:
         "scored": len(run.pairing.pairs),
         "no_prediction": list(run.pairing.no_prediction),
         "no_truth": list(run.pairing.no_truth),
+        "failed": [{"case": each.name, "error": str(each.error)} for each in run.failed],
         "cases": [
             {"case": case, "structures": [_named(row) for row in rows]}
             for (case, _, _), rows in zip(run.pairing.pairs, run.rows, strict=True)
@@ -230,6 +283,7 @@ def _show(console: Console, run: Run, tolerance: float) -> None:
         console.print("* as HD95 and ASD: no structure was missed or spurious. Distances in mm.")
     _show_left_out(console, "Not scored, no prediction", run.pairing.no_prediction)
     _show_left_out(console, "Not scored, no truth", run.pairing.no_truth)
+    _show_left_out(console, "Not scored, could not be used", [each.name for each in run.failed])
 
 
 def _show_left_out(console: Console, what: str, names: Sequence[str]) -> None:

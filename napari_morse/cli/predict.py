@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_morse.errors import InputError, MorseError
+from napari_morse.cli.batch import Failed, check_summary, exit_code, one_of_many
+from napari_morse.errors import InputError
 from napari_morse.types import Roi
 
 if TYPE_CHECKING:
@@ -35,10 +38,14 @@ def predict(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write sizes, times and warnings to this file.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over files that were changed, or are of another scan.")
+    ] = False,
 ) -> None:
     """Write <case>_coarse, <case>_rendered (on the scan's own grid), <case>_points.csv and <case>_patches.csv.
 
-    A case that cannot be used is named and the others go on; the exit code is then 2.
+    Files that are there already are written over only where they are an earlier result on that very scan, unchanged.
+    A case that cannot be done is named and the others are; the exit code is then 1, and 2 where none could be used.
     """
     from napari_morse import zoo
     from napari_morse.inference import Predictor
@@ -49,49 +56,57 @@ def predict(
     _spare_inputs([*files, *(m for named in masks.values() for m in named)], out, json_file, channels)
     box = parse_roi(roi) if roi is not None else None
     predictor = Predictor(zoo.load(model), device)
-    done, failed = [], []
+    done: list[dict[str, Any]] = []
+    failed: list[Failed] = []
+    alike = same_outputs(files, channels)
     for path in files:
-        try:
-            done.append(_one(predictor, path, masks.get(path), box, frame, out))
-        except MorseError as error:
-            failed.append({"file": str(path), "error": str(error)})
-            sys.stderr.write(f"Error: {error}\n")
+        with one_of_many(path.name, failed, str(path)):
+            if path in alike:
+                raise alike[path]
+            done.append(_one(predictor, path, masks.get(path), box, frame, out, replace))
     if json_file is not None:
-        _write_json(json_file, {"model": predictor.card.name, "digest": predictor.model.digest,
-                                "device": predictor.device,
-                                "postprocessing": {"largest_component": predictor.card.largest_component,
-                                                   "minimum_volume_mm3": predictor.card.minimum_volume_mm3},
-                                "cases": done, "failed": failed})  # fmt: skip
-    if failed:
-        raise typer.Exit(2)
+        _write_json(json_file, predictor, done, failed)
+    raise typer.Exit(exit_code(len(done), failed))
 
 
 def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
-    """Files named, and those of a known ending in folders named; two cases of one name are refused.
+    """Files named, and those of a known ending in folders named, each once.
 
     For a model that reads several channels, one file stands for those of a case (``<case>_0000``, …).
 
     Raises
     ------
     InputError
-        When something is missing, a folder holds no scan, or two inputs would write to the same files.
+        When something is missing, or a folder holds no scan.
     """
-    from napari_morse.io.channels import case_files, case_name
+    from napari_morse.io.channels import case_files
 
-    files: list[Path] = []
+    files: dict[str, Path] = {}
     for path in inputs:
         if not path.exists():
             raise InputError(f"There is no file {path}.", "Check the path.")
         found = _scans_in(path) if path.is_dir() else [path]
         if not found:
             raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
-        files += found
-    files = case_files(files, channels)
-    stems = [case_name(p, channels) for p in files]
-    twice = {s for s in stems if stems.count(s) > 1}
-    if twice:
-        raise InputError(f"Two inputs are named {min(twice)!r}; one would overwrite the other.", "Run them apart.")
-    return files
+        for each in found:
+            files.setdefault(os.path.normpath(each.absolute()), each)
+    return case_files(files.values(), channels)
+
+
+def same_outputs(files: list[Path], channels: int = 1) -> dict[Path, InputError]:
+    """Inputs whose results would have one name, also where a disk takes a and A, or both ways to write ë, for one."""
+    from napari_morse.io.channels import case_name
+
+    by_name: dict[str, list[Path]] = {}
+    for path in files:
+        name = unicodedata.normalize("NFC", case_name(path, channels)).casefold()
+        by_name.setdefault(unicodedata.normalize("NFC", name), []).append(path)
+    found = {}
+    for paths in (paths for paths in by_name.values() if len(paths) > 1):
+        named = " and ".join(str(path) for path in paths)
+        error = InputError(f"{named} would be written to the same files.", "Run them apart, each with its own --out.")
+        found.update(dict.fromkeys(paths, error))
+    return found
 
 
 def _scans_in(folder: Path) -> list[Path]:
@@ -135,16 +150,28 @@ def _only(masks: list[Path], case: str) -> Path:
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
+    from napari_morse.inference.written import MEMORY
     from napari_morse.io.channels import case_name
 
-    cases = [(path, case_name(path, channels)) for path in files]
-    targets = [(f"The result of {path.name!r}", t) for path, case in cases for t in output_files(case, out)]
+    names = {path: case_name(path, channels) for path in files}
+    targets = [
+        (f"The result of {path.name!r}", target)
+        for path, case in names.items() for target in (*output_files(case, out), out / f"{case}{MEMORY}")
+    ]  # fmt: skip
     if json_file is not None:
+        if _same_name(json_file) in {_same_name(target) for _, target in targets}:
+            raise InputError(f"“{json_file.name}” is a file of a result.", "Give another name to --json.")
         targets.append(("The summary", json_file))
     for what, target in targets:
         clash = next((f for f in files if target.exists() and target.samefile(f)), None)
         if clash is not None:
             raise InputError(f"{what} would overwrite the input {clash.name!r}.", "Give another --out or --json.")
+    if json_file is not None:
+        check_summary(json_file, lambda found: {"model", "digest", "cases", "failed"} <= found.keys())
+
+
+def _same_name(path: Path) -> str:
+    return os.path.normpath(path.absolute()).casefold()
 
 
 def parse_roi(text: str) -> Roi:
@@ -163,21 +190,23 @@ def parse_roi(text: str) -> Roi:
 
 
 def _one(
-    predictor: Predictor, path: Path, masks: list[Path] | None, box: Roi | None, frame: int | None, out: Path
-) -> dict[str, Any]:
-    from napari_morse.inference import save_prediction
+    predictor: Predictor, path: Path, masks: list[Path] | None, box: Roi | None, frame: int | None, out: Path,
+    replace: bool,
+) -> dict[str, Any]:  # fmt: skip
+    from napari_morse.inference.written import check_free, save_safely
     from napari_morse.io import open_mask
     from napari_morse.io.channels import case_name, open_case
 
     case = case_name(path, len(predictor.card.channels))
     mask = None if masks is None else _only(masks, case)
     scan = open_case(path, len(predictor.card.channels), frame=frame)
+    check_free(scan, out, replace)
     for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
         sys.stderr.write(f"{scan.stem}: {sentence}\n")
     if mask is not None and predictor.card.recipe.train.rough == 0:
         sys.stderr.write(f"{scan.stem}: {predictor.card.name!r} never saw rough masks; it changes them little.\n")
     prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))
-    files = save_prediction(prediction, scan, out)
+    files = save_safely(prediction, scan, out, replace=replace)
     summary = _summary(prediction, scan, files)
     typer.echo(f"{scan.stem}: {summary['seconds']['total']:.1f} s, {len(prediction.points)} points re-predicted")
     return summary
@@ -206,7 +235,18 @@ def _summary(prediction: Prediction, scan: Scan, files: list[Path]) -> dict[str,
     }
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, predictor: Predictor, done: list[dict[str, Any]], failed: list[Failed]) -> None:
     from napari_morse.io.atomic import write_text
 
+    card = predictor.card
+    content = {
+        "model": card.name,
+        "digest": predictor.model.digest,
+        "device": predictor.device,
+        "postprocessing": {
+            "largest_component": card.largest_component, "minimum_volume_mm3": card.minimum_volume_mm3
+        },
+        "cases": done,
+        "failed": [{"file": each.file, "error": str(each.error)} for each in failed],
+    }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_morse.errors import InputError
+
 if TYPE_CHECKING:
     from napari_morse.config import Recipe
 
@@ -21,7 +23,6 @@ def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the recipes, or show one; a knob is printed as `train --set` takes it."""
-    from napari_morse.errors import InputError
     from napari_morse.training.recipes import RECIPES, recipe_named, save_recipe
 
     if name is None:
@@ -31,11 +32,26 @@ def recipes(
         return
     recipe = recipe_named(name, tuple(change or ()))
     if out is not None:
+        _check_free(recipe, name, out)
         save_recipe(recipe, out)
     if as_json:
         typer.echo(recipe.model_dump_json(indent=2))
     else:
         typer.echo("\n".join(knobs(recipe)))
+
+
+def _check_free(recipe: Recipe, name: str, out: Path) -> None:
+    """Write over a recipe only where it is the one that was named, or says the same."""
+    from napari_morse.training.recipes import load_recipe
+
+    if not out.exists() or (Path(name).exists() and out.samefile(name)):
+        return
+    try:
+        same = load_recipe(out) == recipe
+    except InputError:
+        same = False
+    if not same:
+        raise InputError(f"“{out.name}” is there already, and says something else.", "Give another name to --out.")
 
 
 def knobs(recipe: Recipe) -> list[str]:

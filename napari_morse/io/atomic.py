@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,6 +69,27 @@ def _publish(part: Path, final: Path) -> None:
         os.fsync(file.fileno())
     part.replace(final)
     flush_folder(final.parent)
+
+
+def replace_files(parts: Iterable[Path], folder: Path) -> list[Path]:
+    """Move finished files of the same disk into ``folder``, each in one step; returns where they lie now.
+
+    A link of that name is itself replaced; what it points to stays.
+
+    Raises
+    ------
+    OSError
+        Those before have taken their place.
+    """
+    finals = []
+    for part in parts:
+        final = folder / part.name
+        if final.is_file() and not final.is_symlink():
+            shutil.copymode(final, part)
+        part.replace(final)
+        finals.append(final)
+    flush_folder(folder)
+    return finals
 
 
 def flush_folder(folder: Path) -> None:

@@ -22,8 +22,9 @@ CARD_LIMIT = 1_000_000
 """Bytes; a card of a few kB is usual."""
 WEIGHTS_LIMIT = 2_000_000_000
 """Bytes; the largest 3-D networks in use stay below."""
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-"""A link put in place after the check is not followed either; Windows has no such flag, and needs the other."""
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A link put in place after the check is not followed, nor a pipe waited for; Windows has no such flags, and needs the
+last."""
 _SHOWN = 300
 """Characters of a validation message that are repeated."""
 COPY_AGAIN = "Copy the model folder again from where it came, or train it again."
@@ -119,23 +120,27 @@ def read_file(folder: Path | str, name: str, limit: int) -> bytes:
     Raises
     ------
     WeightsError
-        Missing, a link or a device, larger than ``limit`` bytes, or not readable.
+        Missing, a link or a device, larger than ``limit`` bytes, growing, or not readable.
     """
     path = check_folder(folder) / name
+    where = f"{name} in the model “{path.parent.name}”"
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise WeightsError(f"{name} in the model “{path.parent.name}” is a link or no plain file.", COPY_AGAIN)
+        _check_plain(path.lstat(), where)
         with os.fdopen(os.open(path, _READ), "rb") as file:
-            content = file.read(limit + 1)
+            found = os.fstat(file.fileno())
+            _check_plain(found, where)
+            if found.st_size > limit:
+                raise WeightsError(f"{where} is larger than {limit / 1e6:g} MB, the most that is read.", COPY_AGAIN)
+            content = file.read(found.st_size + 1)  # what is asked for is allocated: the limit would be 2 GB
     except FileNotFoundError as error:
         raise WeightsError(f"The model folder “{path.parent.name}” has no {name}.", COPY_AGAIN) from error
     except OSError as error:
-        raise WeightsError(
-            f"{name} in the model “{path.parent.name}” cannot be read: {error.strerror}.", "Check its permissions."
-        ) from error
-    if len(content) > limit:
-        raise WeightsError(
-            f"{name} in the model “{path.parent.name}” is larger than {limit / 1e6:g} MB, the most that is read.",
-            COPY_AGAIN,
-        )
+        raise WeightsError(f"{where} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    if len(content) > found.st_size:
+        raise WeightsError(f"{where} grew while it was read.", "Wait until it is copied, then try again.")
     return content
+
+
+def _check_plain(status: os.stat_result, where: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise WeightsError(f"{where} is a link or no plain file.", COPY_AGAIN)

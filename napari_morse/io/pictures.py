@@ -60,11 +60,12 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
     with _opened(path, sniffed) as (image, grumbles):
         chosen = choose_frame(frame, int(getattr(image, "n_frames", 1)), path.name)
         image.seek(chosen or 0)
+        _check_size(image, sniffed, path.name)  # pages differ
         image.load()
         grey, notices = _grey(image)
         spacing, size_known, said = _spacing(image)
         notices += said + _turned(image)
-        if grumbles:
+        if any(not issubclass(each.category, Image.DecompressionBombWarning) for each in grumbles):
             notices += ("Some of the picture's metadata could not be read.",)
     if grey.dtype.kind == "f":
         count = int((~np.isfinite(grey)).sum())
@@ -135,6 +136,12 @@ def _opened(path: Path, sniffed: Sniffed) -> Iterator[tuple[ImageFile.ImageFile,
             with reader(path) as image:
                 _check_size(image, sniffed, path.name)
                 yield image, grumbles
+    except Image.DecompressionBombError as error:  # of TIFF alone, and whatever the memory budget is
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise InputError(
+            f"“{path.name}” has more than {most:.0f} million pixels, the most that is read of a {sniffed.kind.value}.",
+            "Crop it, or save it as a grey PNG.",
+        ) from error
     except _BROKEN as error:
         raise DamagedFileError(
             f"“{path.name}” cannot be read as {sniffed.kind.value}: it is damaged, incomplete, or of a rare kind.",

@@ -54,6 +54,7 @@ def test_leaves_masks_points_table_and_picture(tmp_path):
         "rendered.nii.gz",
         "points.csv",
         "patches.csv",
+        "written.json",
         "table.csv",
         "side_by_side.png",
         "contour.png",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from napari_morse.session.project.audit import Entry
 from napari_morse.session.project.layout import ProjectFile
 from napari_morse.session.report.figures import CaseFigures, measure
 from napari_morse.session.report.page import page
-from napari_morse.session.report.tables import as_json, audit_csv, cases_csv, measures_csv, scores_csv
+from napari_morse.session.report.tables import FORMAT, as_json, audit_csv, cases_csv, measures_csv, scores_csv
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def write(report: Report, folder: Path | str) -> list[Path]:
     Raises
     ------
     InputError
-        The folder can't be made or written to.
+        The folder can't be made or written to, or holds files of these names that are no report on this project.
     """
     target = Path(folder)
     try:
@@ -79,4 +80,25 @@ def write(report: Report, folder: Path | str) -> list[Path]:
     }
     if any(f.measures for f in report.figures):
         texts["measures.csv"] = measures_csv(report.figures)
+    _check_free(target, tuple(texts), report.about.id)
     return [write_text(target / name, text) for name, text in texts.items()]
+
+
+def _check_free(folder: Path, names: tuple[str, ...], project: str) -> None:
+    """Raise where files are in the way that no report on this project wrote."""
+    there = [name for name in names if os.path.lexists(folder / name)]
+    links = [name for name in there if (folder / name).is_symlink()]
+    if links or (there and _project_of(folder / "report.json") != project):
+        raise InputError(
+            f"“{(links or there)[0]}” in {folder} is there already, and no report on this project.",
+            "Choose another folder.",
+        )
+
+
+def _project_of(path: Path) -> str | None:
+    """Id of the project that a report is on; None where it is no report."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return str(found["project"]["id"]) if found["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -36,6 +37,8 @@ class Exported:
     model_digest: str
     sha256: str
     trouble: str
+    project: str
+    """Its id."""
 
 
 def export_masks(
@@ -63,7 +66,8 @@ def export_masks(
     Raises
     ------
     InputError
-        No case has such a status, or the folder can't be made or written to.
+        No case has such a status, the folder can't be made or written to, or it holds another project's masks or a list
+        of somebody's own.
     """
     cases, target = project.cases(statuses=statuses), Path(folder)
     if not cases:
@@ -72,7 +76,7 @@ def export_masks(
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {target} could not be made: {error.strerror}.", "Choose another.") from error
-    inputs, earlier, names = _inputs(project), _earlier(target), _names(cases)
+    inputs, earlier, names = _inputs(project), _earlier(target, project.about.id), _names(cases)
     rows = []
     for case in cases:
         rows.append(_exported(project, case, target, names[case.id], inputs, earlier))
@@ -83,8 +87,9 @@ def export_masks(
 
 
 def _exported(
-    project: Project, case: Case, folder: Path, name: str, inputs: set[tuple[int, int]], earlier: set[str]
-) -> Exported:
+    project: Project, case: Case, folder: Path, name: str, inputs: set[tuple[int, int]],
+    earlier: dict[str, str],
+) -> Exported:  # fmt: skip
     stage, file, digest, trouble = "", "", "", ""
     try:
         found = load_masks(project, case)
@@ -99,7 +104,7 @@ def _exported(
         trouble = str(error)
     return Exported(
         case.id, file, case.scan.name, case.status, case.reviewer, stage, project.final_reader(case.id), case.model,
-        case.model_digest, digest, trouble,
+        case.model_digest, digest, trouble, project.about.id,
     )  # fmt: skip
 
 
@@ -119,25 +124,40 @@ def _inputs(project: Project) -> set[tuple[int, int]]:
     return found
 
 
-def _earlier(folder: Path) -> set[str]:
-    """Files that an earlier export into this folder wrote."""
-    if not (folder / MANIFEST).is_file():
-        return set()
+def _earlier(folder: Path, project: str) -> dict[str, str]:
+    """Files that an earlier export of this project into this folder wrote, and their sha256."""
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return {}
+    rows = [] if path.is_symlink() else _rows(path)
+    if not rows:
+        raise InputError(f"“{MANIFEST}” is there already, and no earlier export wrote it.", "Choose another folder.")
+    if {row.get("project") or project for row in rows} != {project}:
+        raise InputError(f"{folder} holds the exported masks of another project.", "Choose another folder.")
+    return {row["file"]: row["sha256"] for row in rows if row["file"]}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """What a manifest lists; nothing, when it is none. One that lists nothing is never written."""
     try:
-        rows = csv.DictReader(io.StringIO((folder / MANIFEST).read_text(encoding="utf-8"), newline=""))
-        return {row.get("file") or "" for row in rows}
+        found = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error):
-        return set()
+        return []
+    return found if all(row.get("file") is not None and row.get("sha256") is not None for row in found) else []
 
 
-def _spare(path: Path, inputs: set[tuple[int, int]], earlier: set[str]) -> None:
+def _spare(path: Path, inputs: set[tuple[int, int]], earlier: dict[str, str]) -> None:
     if not os.path.lexists(path):
         return
-    status = path.stat()
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"“{path.name}” is a link or no plain file, and not written over.", "Choose another folder.")
     if (status.st_dev, status.st_ino) in inputs:
         raise InputError(f"“{path.name}” is one of the project's inputs, which are never written over.", "")
     if path.name not in earlier:
-        raise InputError(f"“{path.name}” is there already, and no earlier export wrote it.", "Choose another folder.")
+        raise InputError(f"“{path.name}” is there already, and no earlier export lists it.", "Choose another folder.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != earlier[path.name]:
+        raise InputError(f"“{path.name}” was changed since it was exported.", "Choose another folder.")
 
 
 def _text(rows: Sequence[Exported]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_morse.session.project.audit import Entry
     from napari_morse.session.report.build import Report
 
+FORMAT = "napari-morse-report"
 NOTE = "Not a medical device: for research."
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet may take for a formula at the start of a text."""
@@ -39,7 +40,7 @@ def summaries(figures: Iterable[CaseFigures]) -> dict[Stage, list[ClassSummary]]
 def as_json(report: Report) -> dict[str, Any]:
     """All of a report but its pictures."""
     return {
-        "format": "napari-morse-report",
+        "format": FORMAT,
         "format_version": 1,
         "note": NOTE,
         "made": report.made,
