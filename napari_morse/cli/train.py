@@ -189,6 +189,7 @@ def _watched(trainer: Trainer, run: TrainingRun, out: Path) -> None:
                     f"iteration {report.iteration}: rendered Dice {report.verdict.dice:.4f} on validation{mark}"
                 )
 
+        trainer.steps.say = console.print
         net = trainer.run(watch)
     card = run.finish(net, out)
     console.print(f"{out}: {card.name}, rendered Dice on validation "
