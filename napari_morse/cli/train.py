@@ -75,6 +75,7 @@ def train(
         ),
         state=out.with_name(f"{out.name}.run"),
         start=None if backbone_of is None else _start(backbone_of, chosen),
+        say=typer.echo,
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)

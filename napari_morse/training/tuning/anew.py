@@ -27,7 +27,7 @@ from napari_morse.training.tuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.tuning.examples import codes_of
 from napari_morse.training.tuning.judging import judged
 from napari_morse.training.tuning.learning import LEAST
-from napari_morse.training.tuning.plan import Anew, Fit, check_apart
+from napari_morse.training.tuning.plan import Anew, Fit, check_apart, file_settings
 from napari_morse.training.tuning.source import UNREVIEWED, Source
 from napari_morse.training.tuning.verdict import Verdict, sentence_alone
 from napari_morse.types import Grid
@@ -53,7 +53,7 @@ class NewRun(BaseRun):
 
     def check(self) -> None:
         """Read every case that judges."""
-        check_apart(self.plan, None)
+        check_apart(self.plan, None, self.go_on)
         for source in self.plan.held_out:
             self.go_on()
             self._loaded(source)
@@ -64,7 +64,7 @@ class NewRun(BaseRun):
     def train(self, resume: bool = False) -> ModelCard:
         """Train and write the model, without judging it; errors as `run`."""
         begun = time.monotonic()
-        self.known = check_apart(self.plan, None)
+        self.known = check_apart(self.plan, None, self.go_on)
         cases = [self._read(source) for source in self.plan.train]
         looked = self._looked()
         fit = self._fit(cases, looked, begun)
@@ -140,8 +140,8 @@ class NewRun(BaseRun):
 
     def _trainer(self, fit: Fit, cases: list[Case], looked: list[Case]) -> _Trainer:
         about = {
-            "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), "trained": list(self.known[0]),
-            "held_out": list(self.known[1]), "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
+            "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), **file_settings(self.plan, None),
+            "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
         }  # fmt: skip
         trainer = _Trainer(
             fit.recipe, [at_spacing(case, fit.spacing, fit.slice_axis) for case in cases], looked, fit.spacing,
