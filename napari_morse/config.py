@@ -256,9 +256,10 @@ class Tuned(_Frozen):
     """Who asked for it."""
     settings: dict[str, str | int | float]
     trained: tuple[str, ...]
-    """sha256 of the scans of all cases that were trained on, in this round and in those before."""
+    """What the scans of all cases that were trained on are known by, in this round and in those before: digests of
+    their voxels (``voxels-1:…``), of older versions sha256 of their files."""
     held_out: tuple[str, ...] = ()
-    """sha256 of the scans that judged it, in this round and in those before: never to be trained on."""
+    """The same of the scans that judged it, in this round and in those before: never to be trained on."""
     verdict: str = Field("", max_length=2000)
     """One sentence."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -69,7 +68,7 @@ def _plan(
 
     info = zoo.find(model)
     sources = _sources(images, labels, len(info.card.channels), Source)
-    held = _held(sources, holdout)
+    held = _held(sources, holdout, len(info.card.channels))
     train = tuple(source for source in sources if source.name not in held)
     if not train:
         raise InputError("All cases are held out; there is none to train on.", "Name fewer in --holdout.")
@@ -99,28 +98,23 @@ def _with_new(plan: Plan, said: list[str]) -> Plan:
 
 
 def _sources(images: Path, labels: Path, channels: int, kind: type[Source]) -> list[Source]:
+    from napari_morse.io.subjects import subject_in
     from napari_morse.training.cases import pair_files
 
     return [
-        kind(name=name, scan=scan.resolve(), labels=truth.resolve(), patient=_patient(name))
+        kind(name=name, scan=scan.resolve(), labels=truth.resolve(), patient=subject_in(name))
         for name, (scan, truth) in pair_files(images, labels, channels).items()
     ]
 
 
-def _patient(name: str) -> str:
-    """``sub-…`` of a BIDS name; other cases are their own patients."""
-    found = re.search(r"sub-[A-Za-z0-9]+", name)
-    return found[0] if found else ""
-
-
-def _held(sources: list[Source], holdout: Path | None) -> set[str]:
-    """Names of the cases that judge: those listed, or every fifth patient."""
+def _held(sources: list[Source], holdout: Path | None, channels: int) -> set[str]:
+    """Names of the cases that judge: those listed, or every fifth patient, one scan under several names as one."""
     from napari_morse.io import case_stem
 
     if holdout is None:
-        patients = sorted({source.patient or source.name for source in sources})
-        chosen = set(patients[4::5])
-        return {source.name for source in sources if (source.patient or source.name) in chosen}
+        groups = _groups(sources, channels)
+        chosen = set(sorted(set(groups))[4::5])
+        return {source.name for source, group in zip(sources, groups, strict=True) if group in chosen}
     try:
         lines = [line.strip() for line in holdout.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -131,6 +125,20 @@ def _held(sources: list[Source], holdout: Path | None) -> set[str]:
     if missing:
         raise InputError(f"{holdout} names {missing[0]!r}, which has no scan with a label.", "Check its name.")
     return set(names)
+
+
+def _groups(sources: list[Source], channels: int) -> list[str]:
+    """What each case belongs to: the name of the first patient, or case, of all that belong together."""
+    from napari_morse.io.subjects import patient_key, together
+    from napari_morse.io.voxels import same_scans
+    from napari_morse.training.tuning.source import digests
+
+    known = digests(sources, channels)
+    for sentence in same_scans([source.scan for source in sources], known):
+        typer.echo(f"{sentence}: either all train or all judge.")
+    names = [source.patient or source.name for source in sources]
+    places = together([{patient_key(name), digest} for name, digest in zip(names, known, strict=True)])
+    return [min(name for name, other in zip(names, places, strict=True) if other == place) for place in places]
 
 
 def _keep(plan: Plan, folder: Path, resume: bool) -> None:

@@ -24,9 +24,11 @@ from napari_morse.session.project import (
     Project,
     Source,
     Status,
+    check_new,
     from_bids,
     from_folders,
     from_list,
+    read_scans,
     with_patients,
 )
 
@@ -57,8 +59,11 @@ def new(
 ) -> None:
     """Make a project. Whose scans are for judging only is decided now, and never changed."""
     found = with_patients(_sources(scans, list_file, bids, masks, truth, kind), pattern, patients)
+    check_new(folder, holdout)
+    with _progress(len(found), "Reading the scans") as step:
+        read_scans((source.scan for source in found), step)
     with Project.create(folder, found, name=name, reader=reader or _user(), holdout_share=holdout) as project:
-        cases = project.cases()
+        cases, said = project.cases(), project.said
     held = {case.patient for case in cases if case.held_out}
     everybody = {case.patient for case in cases}
     console = _console()
@@ -66,6 +71,8 @@ def new(
     unknown = sum(not source.patient for source in found)
     if unknown and unknown < len(found):
         console.print(f"Of {unknown} cases nobody says whose they are: each is taken for a patient of its own.")
+    for sentence in said:
+        console.print(sentence, soft_wrap=True)
 
 
 def _sources(
@@ -187,7 +194,8 @@ def _statuses(text: str) -> list[Status]:
 
 @contextmanager
 def _progress(total: int, what: str) -> Iterator[Callable[[], None]]:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 

@@ -75,6 +75,7 @@ def train(
         ),
         state=out.with_name(f"{out.name}.run"),
         start=None if backbone_of is None else _start(backbone_of, chosen),
+        say=typer.echo,
     )
     trainer = run.trainer(resume)
     _watched(trainer, run, out)
@@ -189,6 +190,7 @@ def _watched(trainer: Trainer, run: TrainingRun, out: Path) -> None:
                     f"iteration {report.iteration}: rendered Dice {report.verdict.dice:.4f} on validation{mark}"
                 )
 
+        trainer.steps.say = console.print
         net = trainer.run(watch)
     card = run.finish(net, out)
     console.print(f"{out}: {card.name}, rendered Dice on validation "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from napari_morse.geometry.resampling import to_work_grid, work_frame
 from napari_morse.inference.normalise import normalise
 from napari_morse.io import case_stem, open_mask
 from napari_morse.io.channels import case_files, case_name, channel_files, open_case
+from napari_morse.io.subjects import patient_key, subject_in, together
+from napari_morse.io.voxels import listed, same_scans, scan_digest
 
 SUFFIXES = (".nii.gz", ".nii", ".png")
 
@@ -110,8 +112,26 @@ def _by_stem(folder: Path, channels: int = 1) -> dict[str, Path]:
     return found
 
 
-def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int) -> Split:
-    """Training and validation cases: from a JSON file with lists ``train`` and ``val``, or one in five at random."""
+def split_cases(
+    pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: int, channels: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> Split:  # fmt: skip
+    """Training and validation cases: from a JSON file with lists ``train`` and ``val``, or one in five at random.
+
+    Scans of one subject (``sub-…`` in the name), and one scan under several names, are on one side; reads every scan.
+
+    Parameters
+    ----------
+    pairs, splits, seed, channels
+        Of the run.
+    say
+        Told in a sentence which scans are there under several names.
+
+    Raises
+    ------
+    InputError
+        The lists are none, name an unknown case, one twice, or a subject or a scan on both sides; too few cases.
+    """
     if splits is not None:
         written = Split(*(_named(pairs, splits, part) for part in ("train", "val")))
         known = {pair: stem for stem, pair in pairs.items()}
@@ -119,13 +139,53 @@ def split_cases(pairs: dict[str, tuple[Path, Path]], splits: Path | None, seed: 
         twice = sorted({s for s in stems if stems.count(s) > 1})
         if twice:
             raise InputError(f"{splits} names {twice[0]!r} twice.", "Train and judge on different cases.")
+        _check_sides(written, splits, channels)
         return written
-    stems = sorted(pairs)
-    if len(stems) < 2:
+    if len(pairs) < 2:
         raise InputError("Training needs at least two cases, one of them to judge by.", "Add cases.")
+    held = _drawn(pairs, seed, channels, say)
+    return Split(tuple(pairs[s] for s in sorted(pairs) if s not in held), tuple(pairs[s] for s in sorted(held)))
+
+
+def _drawn(pairs: dict[str, tuple[Path, Path]], seed: int, channels: int, say: Callable[[str], None]) -> set[str]:
+    """Names of cases to judge by: one in five, what belongs together together."""
+    stems = sorted(pairs)
+    scans = [pairs[stem][0] for stem in stems]
+    known = [scan_digest(scan, channels) for scan in scans]
+    for sentence in same_scans(scans, known):
+        say(f"{sentence}: either all train or all judge.")
+    group_of = dict(zip(stems, together([_marks(*each) for each in zip(stems, known, strict=True)]), strict=True))
     np.random.default_rng(seed).shuffle(stems)
-    held = max(1, len(stems) // 5)
-    return Split(tuple(pairs[s] for s in sorted(stems[held:])), tuple(pairs[s] for s in sorted(stems[:held])))
+    groups: dict[int, list[str]] = {}
+    for stem in stems:
+        groups.setdefault(group_of[stem], []).append(stem)
+    if len(groups) < 2:
+        raise InputError("All cases are of one patient, or one scan.", "Add cases of others, to judge by.")
+    wanted, held = max(1, len(stems) // 5), set[str]()
+    for group in groups.values():
+        if len(held) + len(group) <= wanted:
+            held.update(group)
+    fewest = min(len(group) for group in groups.values())
+    return held or set(next(group for group in groups.values() if len(group) == fewest))
+
+
+def _marks(stem: str, digest: str) -> set[tuple[str, str]]:
+    """What a case shares with others that it belongs together with."""
+    subject = subject_in(stem)
+    return {("scan", digest), *([("subject", patient_key(subject))] if subject else [])}
+
+
+def _check_sides(split: Split, splits: Path, channels: int) -> None:
+    """Raise where a scan or a subject is in both lists."""
+    hint = "Train and judge on different people: keep all of one on one side."
+    sides = [{(kind, mark): scan for scan, _ in part for kind, mark in _marks(case_name(scan, channels),
+              scan_digest(scan, channels))} for part in (split.train, split.val)]  # fmt: skip
+    for kind, mark in sorted(sides[0].keys() & sides[1].keys()):
+        files = listed([sides[0][kind, mark], sides[1][kind, mark]])
+        if kind == "scan":
+            raise InputError(f"{files} are the same scan under two names; {splits.name} puts it on both sides.", hint)
+        subject = subject_in(case_name(sides[0][kind, mark], channels))
+        raise InputError(f"{files} are of {subject}; {splits.name} puts them on both sides.", hint)
 
 
 def _named(pairs: dict[str, tuple[Path, Path]], splits: Path, part: str) -> tuple[tuple[Path, Path], ...]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from napari_morse.errors import WeightsError
 from napari_morse.io.atomic import write_bytes, write_text
+from napari_morse.training.sound import all_finite
 
 STATE = "training.safetensors"
 NUMBERS = "training.json"
@@ -27,6 +28,12 @@ class Progress:
     seconds: float = 0.0
     best_dice: float = -1.0
     best_iteration: int = 0
+    backs: int = 0
+    """How often the run went back to its last checkpoint because it diverged."""
+
+
+class PoisonedError(WeightsError):
+    """A checkpoint holds weights that are no numbers: older versions wrote such."""
 
 
 def save_checkpoint(
@@ -71,7 +78,7 @@ def load_checkpoint(
     Raises
     ------
     WeightsError
-        When there is none, it is damaged, or it was begun with other settings.
+        When there is none, it is damaged, or it was begun with other settings; `PoisonedError`.
     """
     try:
         numbers = json.loads((folder / NUMBERS).read_text())
@@ -80,15 +87,25 @@ def load_checkpoint(
         raise WeightsError(f"{folder} holds no run to resume.", "Leave out --resume to begin one.") from error
     if hashlib.sha256(blob).hexdigest() != numbers["sha256"]:
         raise WeightsError(f"The saved run in {folder} is damaged.", "Delete the folder and train again.")
-    if numbers["settings"] != settings:
-        changed = [k for k in settings if settings[k] != numbers["settings"].get(k)]
+    if numbers["settings"] != json.loads(json.dumps(settings)):
+        changed = [k for k, v in json.loads(json.dumps(settings)).items() if v != numbers["settings"].get(k)]
         raise WeightsError(f"The run in {folder} was begun with another {', '.join(changed)}.", "Resume it as it was.")
     tensors = load(blob)
+    check_numbers(tensors, folder)
     net.load_state_dict(_part(tensors, "net."))
     average.load_state_dict(_part(tensors, "average."))
     _restore(optimizer, tensors)
-    progress = Progress(**{k: numbers[k] for k in vars(Progress())})
+    progress = Progress(**{k: numbers.get(k, usual) for k, usual in vars(Progress()).items()})  # older ones lack some
     return progress, _part(tensors, "best.")
+
+
+def check_numbers(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Raise PoisonedError unless all values of a saved run are numbers."""
+    if not all_finite(tensors.values()):
+        raise PoisonedError(
+            f"The saved run in {folder} holds weights that are no numbers: its training had diverged.",
+            "Delete the folder and train again, with a smaller learning rate if that comes again.",
+        )
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

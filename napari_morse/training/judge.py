@@ -24,13 +24,16 @@ class Verdict:
     Parameters
     ----------
     dice
-        Mean over classes of the rendered Dice: what the best checkpoint is chosen by.
+        Mean over classes of the rendered Dice: what the best checkpoint is chosen by; 0 unless ``finite``.
     figures
         ``coarse_dice_1``, ``rendered_asd_merged``, … ; ASD in mm.
+    finite
+        Whether all that the network said are numbers: masks made of others look like masks, too.
     """
 
     dice: float
     figures: dict[str, float]
+    finite: bool = True
 
 
 def judge(
@@ -40,14 +43,17 @@ def judge(
     net.eval()
     classes = tuple(range(1, net.recipe.backbone.classes))
     rows: dict[str, list[float]] = {}
+    finite = True
     for case in cases:
         result = run_case(net, case, spacing, slice_axis)
+        finite = finite and result.finite
         for kind, mask in (("coarse", result.coarse), ("rendered", result.rendered)):
             volume = from_stack(mask, slice_axis)
             for name, value in _figures(volume, case, classes, full):
                 rows.setdefault(f"{kind}_{name}", []).append(value)
     means = {name: float(np.mean(values)) for name, values in rows.items()}
-    return Verdict(float(np.mean([means[f"rendered_dice_{c}"] for c in classes])), means)
+    dice = float(np.mean([means[f"rendered_dice_{c}"] for c in classes])) if finite else 0.0
+    return Verdict(dice, means, finite)
 
 
 def _figures(volume: Array, case: Case, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:

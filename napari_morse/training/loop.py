@@ -26,6 +26,7 @@ from napari_morse.training.cases import Case
 from napari_morse.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from napari_morse.training.judge import Verdict, judge
 from napari_morse.training.rough import rough_logits
+from napari_morse.training.sound import BACKS, DIVERGED, DivergedError, SoundSteps
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ class Report:
     best: bool = False
 
 
-SKIPS = 3
-"""Steps in a row without a finite loss that end a run."""
 POWER = 0.9
 """Of the polynomial schedule, as published."""
 WARM = 0.02
@@ -89,8 +88,8 @@ class Trainer:
         self.average = copy.deepcopy(self.net).eval()
         self.best: dict[str, Tensor] = {}
         self.progress = Progress()
-        self._not_finite = 0
         self.optimizer = self._optimizer()
+        self.steps = SoundSteps(self.net, self.optimizer)
         self.clock: Callable[[], float] = time.monotonic
         """Seconds of the budget; the processor's time is fairer on a machine that does other work."""
 
@@ -109,7 +108,32 @@ class Trainer:
         self.best = {k: v.to(self.device) for k, v in self.best.items()}
 
     def run(self, watch: Watcher | None = None) -> Morse:
-        """Train to the end of the budget and return the best averaged network, on the CPU, in eval mode."""
+        """Train to the end of the budget and return the best averaged network, on the CPU, in eval mode.
+
+        Raises
+        ------
+        MorseError
+            The training diverged, also after it went back to its last checkpoint and on at a smaller rate.
+        """
+        if self.progress.iteration == 0:
+            self.save()  # what the run can go back to
+        while not self._finished(watch):
+            self._back()
+        if self.val and not self.best and not self.look().finite:
+            raise MorseError(DIVERGED, self._way_out())
+        result = copy.deepcopy(self.average)
+        result.load_state_dict(self.best or self.average.state_dict())
+        return result.cpu().eval()
+
+    def _finished(self, watch: Watcher | None) -> bool:
+        """Train to the end of the budget; whether it came there."""
+        try:
+            self._until(watch)
+        except DivergedError:
+            return False
+        return True
+
+    def _until(self, watch: Watcher | None) -> None:
         config = self.recipe.train
         limit = config.iterations if self.minutes is None else 10**9
         begun = self.clock() - self.progress.seconds
@@ -128,9 +152,20 @@ class Trainer:
                 self.save()
             if watch is not None:
                 watch(self._report(loss, after, verdict, best))
-        result = copy.deepcopy(self.average)
-        result.load_state_dict(self.best or self.average.state_dict())
-        return result.cpu().eval()
+
+    def _back(self) -> None:
+        """To the last checkpoint, at half the rate; what was spent of the budget stays spent."""
+        backs, seconds = self.progress.backs + 1, self.progress.seconds
+        if backs > BACKS:
+            raise MorseError(DIVERGED, self._way_out())
+        self.resume()
+        self.progress.backs, self.progress.seconds = backs, seconds
+        self.steps.went_back(self.progress.iteration)
+
+    def _way_out(self) -> str:
+        """What a person can do about a run that diverged."""
+        rate = self.recipe.train.learning_rate / 10
+        return f"Begin again with a smaller learning rate, e.g. --set train.learning_rate={rate:g}."
 
     def _share(self, iteration: int) -> float:
         """How much of the budget is spent, 0 to 1."""
@@ -139,15 +174,28 @@ class Trainer:
         return min(1.0, iteration / self.recipe.train.iterations)
 
     def step(self, iteration: int, share: float, images: Tensor, labels: Tensor) -> float:
-        """One update; returns the loss."""
+        """One update, where it is made of numbers; returns the loss.
+
+        Raises
+        ------
+        DivergedError
+            The run has to go back.
+        """
         # Seeding by iteration makes a resumed run draw what the uninterrupted one would have drawn.
         torch.manual_seed((self.seed * 1_000_003 + iteration) % 2**63)
         self.net.train()
         if self.recipe.train.frozen:
             self.net.backbone.eval()
         backbone, renderer = self.optimizer.param_groups
-        backbone["lr"] = self.learning_rate(iteration, share)
-        renderer["lr"] = self.renderer_rate(iteration, share)
+        slower = 0.5**self.progress.backs
+        backbone["lr"] = self.learning_rate(iteration, share) * slower
+        renderer["lr"] = self.renderer_rate(iteration, share) * slower
+        loss, taken = self.steps.take(lambda: self._loss(iteration, share, images, labels))
+        if taken:
+            self._average(iteration)
+        return loss
+
+    def _loss(self, iteration: int, share: float, images: Tensor, labels: Tensor) -> Tensor:
         config = self.recipe.train
         with torch.set_grad_enabled(not config.frozen):
             maps = self._coarse(images)
@@ -157,25 +205,7 @@ class Trainer:
         )
         if weight > 0 or share >= config.second_stage < 1:
             loss = loss + weight * self._point_loss(iteration, maps, images, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        if not torch.isfinite(loss):
-            self._skipped()
-            return float(loss.detach())
-        self._not_finite = 0
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
-        self.optimizer.step()
-        self._average(iteration)
-        return float(loss.detach())
-
-    def _skipped(self) -> None:
-        """Leave the weights as they are; the third step in a row that gives no number ends the run."""
-        self._not_finite += 1
-        if self._not_finite >= SKIPS:
-            raise MorseError(
-                "The training diverged: its loss is no longer a number.",
-                "Begin again with a smaller learning rate, e.g. --set train.learning_rate=0.0005.",
-            )
+        return loss
 
     def _coarse(self, images: Tensor) -> CoarseMaps:
         half = self.recipe.train.precision == "bfloat16"
@@ -241,14 +271,16 @@ class Trainer:
 
     def _judge(self) -> tuple[Verdict, bool]:
         verdict = self.look()
-        best = verdict.dice > self.progress.best_dice
+        best = verdict.finite and verdict.dice > self.progress.best_dice
         if best:
             self.progress.best_dice, self.progress.best_iteration = verdict.dice, self.progress.iteration
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         return verdict, best
 
     def save(self) -> None:
-        """Write a checkpoint from which `resume` goes on."""
+        """Write a checkpoint from which `resume` goes on; none while steps are skipped."""
+        if self.steps.skipped:
+            return
         save_checkpoint(self.folder, self.net, self.average, self.best, self.optimizer, self.progress, self.settings)
 
     def _report(self, loss: float, share: float, verdict: Verdict | None, best: bool) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class TrainingRun:
         Folder in which the run keeps itself, for resuming.
     start
         A model whose backbone this run begins with, or None.
+    say
+        Told in a sentence what was found of the cases.
     """
 
     pairs: tuple[Path, Path]
@@ -82,6 +85,7 @@ class TrainingRun:
     purpose: Purpose
     state: Path
     start: LoadedModel | None = None
+    say: Callable[[str], None] = lambda _: None
     train: list[Case] = field(default_factory=list, init=False)
     val: list[Case] = field(default_factory=list, init=False)
 
@@ -104,7 +108,7 @@ class TrainingRun:
             self.recipe = on_backbone(self.recipe, self.start.card.recipe)
         channels = self.recipe.backbone.in_channels
         self.purpose.check_channels(channels)
-        split = split_cases(pair_files(*self.pairs, channels), self.splits, self.seed)
+        split = split_cases(pair_files(*self.pairs, channels), self.splits, self.seed, channels, self.say)
         ids = label_ids(split.train)
         self.labels = parse_labels(self.names, ids)
         self.train, self.val = (

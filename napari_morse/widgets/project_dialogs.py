@@ -1,12 +1,14 @@
-"""What is asked when a project is made or opened."""
+"""What is asked when a project is made or opened; scans are read beside the window."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -21,19 +23,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_morse.errors import MorseError
+from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import (
     Project,
     ProjectLockedError,
     Source,
+    check_new,
     from_bids,
     from_folders,
     from_list,
+    read_scans,
     with_patients,
 )
 from napari_morse.widgets.parts.combo import combo_box
 from napari_morse.widgets.parts.text import Note
+from napari_morse.widgets.workers import JobRunner, Tell, Work
 
 KINDS = {"a folder of scans": "folder", "a list (text or CSV)": "list", "a BIDS data set": "bids"}
 
@@ -56,11 +61,13 @@ class CasesDialog(QDialog):
             "is its own patient."
         )
         self.problem = Note(parent=self)
-        buttons = QDialogButtonBox(
+        self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel, parent=self
         )
-        buttons.accepted.connect(self.make)
-        buttons.rejected.connect(self.reject)
+        self.buttons.accepted.connect(self.make)
+        self.buttons.rejected.connect(self.reject)
+        self.runner = JobRunner("morse-cases", self)
+        self.runner.progressed.connect(self.problem.say)
         self.form = QFormLayout(self)
         rows = [
             ("Cases from", self.kind), ("Scans", cases), ("Masks", masks), ("Truth", truths), ("Patient", self.pattern),
@@ -68,26 +75,73 @@ class CasesDialog(QDialog):
         ]  # fmt: skip
         for label, field in rows:
             self.form.addRow(label, field)
+        self._fields = [field for _, field in rows]
         self.form.addRow(self.problem)
-        self.form.addRow(buttons)
+        self.form.addRow(self.buttons)
         self.resize(480, self.sizeHint().height())
 
     def more(self) -> list[tuple[str, QWidget]]:
         """Further rows, made now."""
         return []
 
-    def act(self, sources: list[Source]) -> None:
-        """Do it; a `MorseError` is said in the dialog, which stays."""
+    def slow(self, sources: list[Source]) -> Work:
+        """What is done beside the window with what was given; a `MorseError` is said in the dialog, which stays."""
+        raise NotImplementedError
+
+    def act(self, found: Any) -> None:
+        """Do the rest in the window, with what the slow part gave; errors as there."""
         raise NotImplementedError
 
     def make(self) -> None:
-        """Do it with what was given; what is wrong is said in the dialog, which stays."""
+        """Do it with what was given; what is wrong is said in the dialog, which stays. Comes back when it is done."""
+        if self.runner.busy:
+            return
         try:
-            self.act(with_patients(self._sources(), self.pattern.text().strip()))
+            sources = with_patients(self._sources(), self.pattern.text().strip())
+            self.act(self._beside(self.slow(sources)))
+        except CancelledError:
+            super().reject()
         except MorseError as error:
             self.problem.say(str(error))
-            return
-        self.accept()
+        else:
+            self.accept()
+
+    def reject(self) -> None:
+        """Close; what is done beside the window is ended first."""
+        if self.runner.busy:
+            self.runner.cancel()
+        else:
+            super().reject()
+
+    def _beside(self, work: Work) -> Any:
+        """What the work gives; the window lives on meanwhile, and all but Cancel waits."""
+        ended: list[Any] = []
+        loop = QEventLoop(self)
+        for signal in (self.runner.succeeded, self.runner.failed):
+            signal.connect(ended.append)
+            signal.connect(loop.quit)
+        self._wait(True)
+        try:
+            self.runner.start(work)
+            loop.exec()
+        finally:
+            for signal in (self.runner.succeeded, self.runner.failed):
+                signal.disconnect()
+            self._wait(False)
+            loop.deleteLater()
+        if not ended:  # the program ends
+            raise CancelledError
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+        return ended[0]
+
+    def _wait(self, waiting: bool) -> None:
+        for field in self._fields:
+            field.setEnabled(not waiting)
+        for button in self.buttons.buttons():
+            if self.buttons.buttonRole(button) == QDialogButtonBox.ButtonRole.AcceptRole:
+                button.setEnabled(not waiting)
+        self.problem.say("")
 
     def _sources(self) -> list[Source]:
         place = Path(self.cases.text().strip())
@@ -148,15 +202,24 @@ class NewProject(CasesDialog):
         self.share.setToolTip("Held out for judging models, never for training; fixed for good.")
         return [("Project in", folder), ("Name", self.name), ("Reader", self.reader), ("Held out", self.share)]
 
-    def act(self, sources: list[Source]) -> None:
+    def slow(self, sources: list[Source]) -> Work:
         """Make the project."""
-        self.project = Project.create(
-            Path(self.folder.text().strip() or "."),
-            sources,
-            name=self.name.text(),
-            reader=self.reader.text(),
-            holdout_share=self.share.value() / 100,
-        )
+        folder, share = Path(self.folder.text().strip() or "."), self.share.value() / 100
+        name, reader = self.name.text(), self.reader.text()
+
+        def work(tell: Tell, cancelled: Callable[[], bool]) -> tuple[str, ...]:
+            check_new(folder, share)
+            _read([source.scan for source in sources], tell, cancelled)
+            with Project.create(folder, sources, name=name, reader=reader, holdout_share=share) as project:
+                return project.said
+
+        return work
+
+    def act(self, found: tuple[str, ...]) -> None:
+        """Open it in this thread, which it belongs to from now on."""
+        self.project = Project.open(Path(self.folder.text().strip() or "."), reader=self.reader.text())
+        if found:
+            show_warning("\n".join(found))
 
 
 class AddCases(CasesDialog):
@@ -167,10 +230,28 @@ class AddCases(CasesDialog):
         self.added: list[str] = []
         super().__init__("Add cases", parent)
 
-    def act(self, sources: list[Source]) -> None:
+    def slow(self, sources: list[Source]) -> Work:
+        """Read their scans, and those that an older version added."""
+        folder, reader = self._project.places.folder, self._project.reader
+
+        def work(tell: Tell, cancelled: Callable[[], bool]) -> list[Source]:
+            with Project.open(folder, reader=reader, read_only=True) as project:
+                scans = project.unread
+            _read([*scans, *(source.scan for source in sources)], tell, cancelled)
+            return sources
+
+        return work
+
+    def act(self, found: list[Source]) -> None:
         """Add them."""
-        self.added = self._project.add_cases(sources)
-        show_info(f"{len(self.added)} cases were added.")
+        self.added = self._project.add_cases(found)
+        show_info("\n".join((f"{len(self.added)} cases were added.", *self._project.said)))
+
+
+def _read(scans: Sequence[Path], tell: Tell, cancelled: Callable[[], bool]) -> None:
+    """Read scans, and say how far it is."""
+    numbers = iter(range(1, len(scans) + 1))
+    read_scans(scans, lambda: tell(f"Reading the scans: {next(numbers)} of {len(scans)}."), cancelled)
 
 
 def _folder(field: QLineEdit) -> Path | None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from napari_morse import zoo
 from napari_morse.config import NAME, LabelEntry, ModelCard
-from napari_morse.errors import InputError
+from napari_morse.errors import CancelledError, InputError
 from napari_morse.session.learn.copied import Copied, UnknownLabelError, copied
 from napari_morse.session.learn.round import Round, rounds
 from napari_morse.session.project import Case, Project
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
-from napari_morse.training.tuning.plan import Anew, Plan, check_apart
+from napari_morse.training.tuning.plan import Anew, Plan, are_among, check_apart
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.source import Source, digests
 
@@ -143,12 +143,17 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
         made = Round.make(folder)
         try:
             plan = _gathered(project, made, choice, reader, card, cancelled)
-            check_apart(plan, card)
+            check_apart(plan, card, lambda: _go_on(cancelled))
             plan.write(made.folder)
         except BaseException:
             made.remove()
             raise
     return made
+
+
+def _go_on(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise CancelledError
 
 
 def _gathered(
@@ -183,15 +188,19 @@ def _plan(
     card: ModelCard,
 ) -> Plan:  # fmt: skip
     """Cases that the base model was trained on already are replayed, the others are new."""
-    known = set(card.tuned.trained) if card.tuned else set()
-    by_digest = dict(zip(digests(sources, len(card.channels)), sources, strict=True))
-    before = dict(zip(digests(earlier, len(card.channels)), earlier, strict=True))
-    new = [source for digest, source in by_digest.items() if digest not in known]
-    old = {d: s for d, s in {**before, **by_digest}.items() if d in known}
-    if not new:  # all were trained on before: they are learned from again
-        new, old = list(by_digest.values()), {d: s for d, s in old.items() if d not in by_digest}
+    known, channels = card.tuned.trained if card.tuned else (), len(card.channels)
+    before = dict(zip(digests(earlier, channels), earlier, strict=True))
+    here = set(digests(sources, channels))
+    replayed = [source for digest, source in before.items() if digest not in here]
+    old = [source for source, was in zip(replayed, are_among(known, replayed, channels), strict=True) if was]
+    trained = are_among(known, sources, channels)
+    new = [source for source, was in zip(sources, trained, strict=True) if not was]
+    if new:
+        old += [source for source, was in zip(sources, trained, strict=True) if was]
+    else:  # all were trained on before: they are learned from again
+        new = list(sources)
     return Plan(
-        model=choice.model, name=choice.name, by=reader, train=tuple(new), earlier=tuple(old.values()),
+        model=choice.model, name=choice.name, by=reader, train=tuple(new), earlier=tuple(old),
         held_out=tuple(judges), settings=choice.settings, leave_one_out=choice.leave_one_out,
     )  # fmt: skip
 

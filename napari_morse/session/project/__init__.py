@@ -3,6 +3,7 @@
 from napari_morse.session.project.clock import IDLE, WorkClock
 from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
 from napari_morse.session.project.lock import ProjectLockedError
+from napari_morse.session.project.making import check_new
 from napari_morse.session.project.moved import ScanChangedError, ScanMissingError
 from napari_morse.session.project.project import Project
 from napari_morse.session.project.readings import agreement
@@ -19,6 +20,7 @@ from napari_morse.session.project.records import (
     Status,
     TruthFrom,
 )
+from napari_morse.session.project.twins import read_scans
 
 __all__ = [
     "DONE",
@@ -39,8 +41,10 @@ __all__ = [
     "TruthFrom",
     "WorkClock",
     "agreement",
+    "check_new",
     "from_bids",
     "from_folders",
     "from_list",
+    "read_scans",
     "with_patients",
 ]

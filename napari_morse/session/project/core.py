@@ -40,6 +40,8 @@ class Core:
     ) -> None:
         self.places, self.about, self.reader = places, about, reader
         self._connection, self._lock = connection, lock
+        self.said: tuple[str, ...] = ()
+        """Sentences on the cases that were added last: scans that are there under several names."""
 
     def __enter__(self) -> Self:
         return self

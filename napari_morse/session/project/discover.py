@@ -12,10 +12,10 @@ from pathlib import Path
 from napari_morse.errors import InputError
 from napari_morse.io import case_stem
 from napari_morse.io.channels import ENDINGS
+from napari_morse.io.subjects import folder_subject, patient_key, patient_said, subject_in, subject_of
 from napari_morse.session.project.layout import is_file
 from napari_morse.session.project.records import Source
 
-_BIDS = re.compile(r"sub-([A-Za-z0-9]+)")
 _OF_THE_MASK = ("space-", "desc-", "label-", "atlas-", "seg-", "res-", "den-")
 """What the name of a BIDS segmentation says of itself, not of its image."""
 _MASKED = re.compile(r"_(mask|dseg|seg|label|labels|truth|segmentation|coarse|rendered|corrected)$", re.IGNORECASE)
@@ -76,9 +76,10 @@ def from_bids(root: Path, suffix: str = "") -> list[Source]:
     Raises
     ------
     InputError
-        There is no such image.
+        There is no such image, or one lies in the folder of another subject.
     """
-    found = sorted(p for p in root.glob("sub-*/**/*") if p.is_file() and _is_scan(p))
+    people = [p for p in root.iterdir() if p.name.lower().startswith("sub-")] if root.is_dir() else []
+    found = sorted(p for folder in people for p in folder.rglob("*") if p.is_file() and _is_scan(p))
     found = [p for p in found if not suffix or case_stem(p).endswith(f"_{suffix}")]
     if not found:
         kind = f" that ends in _{suffix}" if suffix else ""
@@ -87,7 +88,8 @@ def from_bids(root: Path, suffix: str = "") -> list[Source]:
     for path in sorted((root / "derivatives").rglob("*")):
         if path.is_file() and _is_image(path) and _MASKED.search(case_stem(path)):
             truths.setdefault(_who(case_stem(path)), []).append(path)
-    return [Source(p, truth=_fitting(p, truths), patient=_subject(p) or "") for p in found]
+    _check_folders(found)
+    return [Source(p, truth=_fitting(p, truths), patient=subject_of(p)) for p in found]
 
 
 def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | None = None) -> list[Source]:
@@ -101,31 +103,47 @@ def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | No
         A regular expression; its first group, found in the file's name, else in the nearest folder's that it fits, is
         the patient.
     table
-        A CSV with the columns ``case`` (file name or stem) and ``patient``.
+        A CSV with the columns ``case`` (file name or stem) and ``patient``; a cell that is empty, or says ``n/a``,
+        ``unknown`` or the like, makes a patient of its own.
 
     Raises
     ------
     InputError
-        The pattern is none, has no group, or fits no name at all; the table lacks a column or a case.
+        The pattern is none, has no group, or fits no name at all; the table lacks a column or a case; a file lies in
+        the folder of another subject.
     """
     known = _table(table) if table is not None else {}
     fitted = _compiled(pattern) if pattern else None
-    found = [replace(s, patient=s.patient or _patient(s, fitted, known)) for s in sources]
+    listed = list(sources)
+    if not pattern and table is None:
+        _check_folders(s.scan for s in listed if not s.patient)
+    found = [replace(s, patient=s.patient or _patient(s, fitted, known, table)) for s in listed]
     if fitted is not None and all(_matched(s.scan, fitted) is None for s in found):
         raise InputError(f"The pattern {pattern!r} fits no scan's name.", "Try it on one name first.")
-    if table is not None:
-        missing = [s for s in found if not s.patient]
-        if missing:
-            raise InputError(f"“{table.name}” says no patient for “{missing[0].scan.name}”.", "Add a row for it.")
     return found
 
 
-def _patient(source: Source, pattern: re.Pattern[str] | None, table: Mapping[str, str]) -> str:
-    if table:
-        return table.get(source.scan.name) or table.get(case_stem(source.scan)) or ""
+def _patient(source: Source, pattern: re.Pattern[str] | None, known: Mapping[str, str], table: Path | None) -> str:
+    if table is not None:
+        rows = [name for name in (source.scan.name, case_stem(source.scan)) if name in known]
+        if not rows:
+            raise InputError(f"“{table.name}” says no patient for “{source.scan.name}”.", "Add a row for it.")
+        return next((who for name in rows if (who := patient_said(known[name]))), "")
     if pattern is not None:
-        return _matched(source.scan, pattern) or ""
-    return _subject(source.scan) or ""
+        return patient_said(_matched(source.scan, pattern) or "")
+    return subject_of(source.scan)
+
+
+def _check_folders(scans: Iterable[Path]) -> None:
+    """Raise where a file of one subject lies in the folder of another who is there, too: whose it is nobody knows."""
+    named = [(scan, subject_in(case_stem(scan)), folder_subject(scan)) for scan in scans]
+    people = {patient_key(own) for _, own, _ in named if own}
+    for scan, own, folder in named:
+        if own and folder and patient_key(own) != patient_key(folder) and patient_key(folder) in people:
+            raise InputError(
+                f"“{scan.name}” lies in the folder of {folder}: whose scan it is cannot be told.",
+                "Rename or move it, or say the patients in a list or by a pattern.",
+            )
 
 
 def _matched(path: Path, pattern: re.Pattern[str]) -> str | None:
@@ -137,18 +155,9 @@ def _matched(path: Path, pattern: re.Pattern[str]) -> str | None:
     return None
 
 
-def _subject(path: Path) -> str | None:
-    """``sub-…`` of a file's own name, else of the nearest folder."""
-    for part in (path.name, *(p.name for p in path.parents)):
-        match = _BIDS.match(part)
-        if match:
-            return f"sub-{match[1]}"
-    return None
-
-
 def _who(stem: str) -> frozenset[str]:
     """Subject, session and run: what a segmentation and its image always have in common."""
-    return frozenset(part for part in stem.split("_") if part.startswith(("sub-", "ses-", "run-")))
+    return frozenset(part for part in stem.casefold().split("_") if part.startswith(("sub-", "ses-", "run-")))
 
 
 def _fitting(image: Path, truths: Mapping[frozenset[str], list[Path]]) -> Path | None:
@@ -226,7 +235,7 @@ def _listed(folder: Path, row: Mapping[str, str]) -> Source:
     scan = path("scan")
     if scan is None:
         raise InputError("A line of the list names no scan.", "Fill its column “scan”.")
-    return Source(scan, path("mask"), path("truth"), row.get("patient", ""))
+    return Source(scan, path("mask"), path("truth"), patient_said(row.get("patient", "")))
 
 
 def _images(folder: Path) -> list[Path]:

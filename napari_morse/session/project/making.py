@@ -9,10 +9,29 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from napari_morse.errors import InputError
-from napari_morse.session.project.layout import Places
+from napari_morse.session.project.layout import Places, new_about
 from napari_morse.session.project.lock import Lock
 
 _OURS = re.compile(r"lock\.json(\.[0-9a-f]+)?|worklist\.sqlite(-journal)?|\.morse-part-.*")
+
+
+def check_new(folder: Path | str, holdout: float) -> None:
+    """Raise InputError where no project could be made, before anything slow is done for it."""
+    places = Places(folder)
+    new_about("", holdout, ())
+    if places.folder.exists():
+        with _made(places):
+            _check(places)
+
+
+@contextmanager
+def _made(places: Places) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The folder {places.folder} could not be made: {error.strerror or error}.", "Choose another place."
+        ) from error
 
 
 @contextmanager
@@ -25,13 +44,9 @@ def locked_folder(places: Places, reader: str) -> Iterator[Lock]:
         It holds something, cannot be made, or another window is making a project there.
     """
     was_there = places.folder.is_dir()
-    try:
+    with _made(places):
         places.folder.mkdir(parents=True, exist_ok=True)
         _check(places)
-    except OSError as error:
-        raise InputError(
-            f"The folder {places.folder} could not be made: {error.strerror or error}.", "Choose another place."
-        ) from error
     lock = Lock.acquire(places.lock, reader)
     try:
         _clear(places)

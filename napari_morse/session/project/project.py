@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from napari_morse.errors import InputError
-from napari_morse.session.project import audit, database, holdout, making, moved, rows
+from napari_morse.session.project import audit, database, holdout, making, moved, rows, twins
 from napari_morse.session.project.layout import Places, is_file, load_about, new_about, save_about
 from napari_morse.session.project.lock import Lock
 from napari_morse.session.project.looking import Looking
@@ -46,6 +47,8 @@ class Project(SecondReaders, Looking):
         cls, folder: Path | str, sources: Sequence[Source], *, name: str, reader: str, holdout_share: float = 0.2
     ) -> Self:
         """Make a project in a folder that is empty or not there, and fix whose scans are for judging only.
+
+        Reads every scan, unless `read_scans` did: slow. What it found is in `said`.
 
         Raises
         ------
@@ -101,24 +104,54 @@ class Project(SecondReaders, Looking):
         return cls(places, about, connection, name, lock)
 
     def add_cases(self, sources: Sequence[Source]) -> list[str]:
-        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is moved."""
+        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is moved.
+
+        Reads every new scan, and those that an older version added, unless `read_scans` did: slow. A scan that is there
+        under another name is on that one's side; which ones they are is in `said`.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read, or a scan has something in common with both sides.
+        """
+        cases = rows.fresh(self._connection, sources)
+        older = twins.unread(self._connection, self.places.folder)
+        digests = {case.id: twins.digest_of(case.scan) for case in cases}
+        digests |= {case: twins.digest_of(scan) for case, scan in older.items()}
         details: dict[str, Any] = {}
         with self._act("add cases", details=details) as cursor:
-            cases = rows.fresh(cursor, sources)
-            holdout.assign(cursor, self.about.id, self.about.holdout, [case.patient for case in cases])
+            groups = self._known_again(cursor, cases, digests)
+            holdout.assign(cursor, self.about.id, self.about.holdout, [case.patient for case in cases], groups)
             rows.insert(cursor, cases, self.places.folder)
             details["cases"] = len(cases)
         added = [case.id for case in cases]
         self.changed.emit(tuple(added))
         return added
 
+    @property
+    def unread(self) -> list[Path]:
+        """Scans that an older version added: the next `add_cases` reads them."""
+        return list(twins.unread(self._connection, self.places.folder).values())
+
     def _fill(self, sources: Sequence[Source]) -> None:
         """The first cases, and whose are held out."""
-        share = self.about.holdout
+        share, cases = self.about.holdout, rows.fresh(self._connection, sources)
+        digests = {case.id: twins.digest_of(case.scan) for case in cases}
         with self._act("create project", details={"cases": len(sources), "holdout": share}) as cursor:
-            cases = rows.fresh(cursor, sources)
-            holdout.first_assignment(cursor, self.about.id, share, [case.patient for case in cases])
+            groups = self._known_again(cursor, cases, digests)
+            holdout.first_assignment(cursor, self.about.id, share, [case.patient for case in cases], groups)
             rows.insert(cursor, cases, self.places.folder)
+
+    def _known_again(
+        self, cursor: sqlite3.Cursor, cases: Sequence[rows.NewCase], read: dict[str, str]
+    ) -> list[list[str]]:
+        """Keep and say what is found of scans; groups of patients who must be on one side."""
+        digests = twins.kept(self._connection) | read
+        scans = {row["id"]: Path(row["scan"]) for row in cursor.execute("SELECT id, scan FROM cases").fetchall()}
+        scans |= {case.id: case.scan for case in cases}
+        self.said = twins.said(scans, digests, [case.id for case in cases])
+        twins.keep(cursor, read)
+        return twins.linked(cursor, cases, digests)
 
     def set_status(self, cases: Iterable[str], status: Status, comment: str = "") -> None:
         """Move cases to a status, all or none.

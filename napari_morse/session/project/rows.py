@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from napari_morse.errors import InputError
 from napari_morse.io import case_stem
+from napari_morse.io.subjects import patient_key, patient_said
 from napari_morse.session.project.layout import quick_digest, safe_id
 from napari_morse.session.project.records import STATUSES, Case, Source, Status
 
@@ -114,23 +115,21 @@ class NewCase:
     id: str
     scan: Path
     source: Source
-
-    @property
-    def patient(self) -> str:
-        """Whose scan it is; a case of which nobody says it is its own patient."""
-        return self.source.patient or self.id
+    patient: str
+    """Whose scan it is; a case of which nobody says it is its own patient."""
 
 
-def fresh(cursor: sqlite3.Cursor, sources: Sequence[Source]) -> list[NewCase]:
-    """Sources that are not there yet (by their path), with ids that no other has.
+def fresh(connection: sqlite3.Connection | sqlite3.Cursor, sources: Sequence[Source]) -> list[NewCase]:
+    """Sources that are not there yet (by their path), with ids that no other has, and one spelling of each patient.
 
     Raises
     ------
     InputError
         A name is not Unicode, and could not be kept.
     """
-    taken = {row["id"].casefold() for row in cursor.execute("SELECT id FROM cases")}
-    scans = {row["scan"] for row in cursor.execute("SELECT scan FROM cases")}
+    taken = {row["id"].casefold() for row in connection.execute("SELECT id FROM cases")}
+    scans = {row["scan"] for row in connection.execute("SELECT scan FROM cases")}
+    spelled = {patient_key(row["name"]): row["name"] for row in connection.execute("SELECT name FROM patients")}
     found = []
     for source in sources:
         scan = absolute(source.scan)
@@ -140,7 +139,8 @@ def fresh(cursor: sqlite3.Cursor, sources: Sequence[Source]) -> list[NewCase]:
         name = safe_id(case_stem(scan), taken)
         taken.add(name.casefold())
         scans.add(str(scan))
-        found.append(NewCase(name, scan, source))
+        patient = patient_said(source.patient) or name
+        found.append(NewCase(name, scan, source, spelled.setdefault(patient_key(patient), patient)))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +16,18 @@ from napari_morse.inference.devices import resolve_device
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
-from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
+from napari_morse.training.checkpoint import PoisonedError, clear_checkpoint, has_checkpoint
 from napari_morse.training.finish import Purpose, card_fields, temperature
 from napari_morse.training.fitted import fitted
 from napari_morse.training.judge import Verdict as Looked
 from napari_morse.training.judge import at_spacing, judge
 from napari_morse.training.loop import Report, Trainer
+from napari_morse.training.sound import DivergedError
 from napari_morse.training.tuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.tuning.examples import codes_of
 from napari_morse.training.tuning.judging import judged
 from napari_morse.training.tuning.learning import LEAST
-from napari_morse.training.tuning.plan import Anew, Fit, check_apart
+from napari_morse.training.tuning.plan import Anew, Fit, check_apart, file_settings
 from napari_morse.training.tuning.source import UNREVIEWED, Source
 from napari_morse.training.tuning.verdict import Verdict, sentence_alone
 from napari_morse.types import Grid
@@ -36,6 +38,7 @@ TRIED = 3
 """Steps of each stage that are timed."""
 SIDED, STRAY = 0.9, 5.0
 """Share of the cases in which two structures lie apart, and percent of the voxels at either end that may lie astray."""
+BEGINS_AGAIN = "The last checkpoint holds weights that are no numbers: the training begins again."
 LOOKS = 0.1
 """Share of the time that looks at held-out cases may take, where a time was given."""
 
@@ -50,7 +53,7 @@ class NewRun(BaseRun):
 
     def check(self) -> None:
         """Read every case that judges."""
-        check_apart(self.plan, None)
+        check_apart(self.plan, None, self.go_on)
         for source in self.plan.held_out:
             self.go_on()
             self._loaded(source)
@@ -61,20 +64,28 @@ class NewRun(BaseRun):
     def train(self, resume: bool = False) -> ModelCard:
         """Train and write the model, without judging it; errors as `run`."""
         begun = time.monotonic()
-        self.known = check_apart(self.plan, None)
+        self.known = check_apart(self.plan, None, self.go_on)
         cases = [self._read(source) for source in self.plan.train]
         looked = self._looked()
         fit = self._fit(cases, looked, begun)
-        trainer = self._trainer(fit, cases, looked)
-        resume = resume and has_checkpoint(self.folder)
-        if resume:
-            trainer.resume()
+        trainer, resume = self._begun(fit, cases, looked, resume and has_checkpoint(self.folder))
         iterations = fit.recipe.train.iterations
         left = _Left(fit, trainer.progress.iteration)
         seconds = round(left.expected(trainer.progress.iteration), 1)
         self.tell({"event": "prepared", "steps": iterations, "resumed": resume, "seconds": seconds})
         self.go_on()
         return self._write(trainer.run(_Watch(self, trainer, left)), fit, cases, looked)
+
+    def _begun(self, fit: Fit, cases: list[Case], looked: list[Case], resume: bool) -> tuple[_Trainer, bool]:
+        """The trainer, at its beginning or where it stood; and which of both."""
+        trainer = self._trainer(fit, cases, looked)
+        if resume:
+            try:
+                trainer.resume()
+            except PoisonedError:
+                self.log(BEGINS_AGAIN)
+                return self._trainer(fit, cases, looked), False
+        return trainer, resume
 
     def _read(self, source: Source) -> Case:
         """A training case: what somebody looked at of it."""
@@ -129,14 +140,14 @@ class NewRun(BaseRun):
 
     def _trainer(self, fit: Fit, cases: list[Case], looked: list[Case]) -> _Trainer:
         about = {
-            "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), "trained": list(self.known[0]),
-            "held_out": list(self.known[1]), "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
+            "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), **file_settings(self.plan, None),
+            "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
         }  # fmt: skip
         trainer = _Trainer(
             fit.recipe, [at_spacing(case, fit.spacing, fit.slice_axis) for case in cases], looked, fit.spacing,
             fit.slice_axis, self.plan.settings.seed, self.folder, None, about,
         )  # fmt: skip
-        trainer.tell = self.tell
+        trainer.tell, trainer.steps.say = self.tell, self.log
         return trainer
 
     # What came of it
@@ -188,6 +199,9 @@ class _Trainer(Trainer):
         told = {"dice": found.dice, "hd95": found.figures["rendered_hd95_merged"]}
         self.tell({"event": "check", "step": self.progress.iteration, **told})
         return found
+
+    def _way_out(self) -> str:
+        return "Check the cases for damaged scans, and begin another round."
 
 
 class _Watch:
@@ -272,6 +286,7 @@ def _spans(case: Case) -> dict[int, tuple[float, float]]:
 def _timed(trainer: Trainer, between: Callable[[], None]) -> tuple[float, float]:
     """Seconds of a step of the first and of the second stage, by a trainer that is thrown away."""
     found = []
+    trainer.steps.say = lambda _: None  # what it says belongs to no run
     for share in (0.0, 1 - 1e-6):
         taken = []
         for step in range(TRIED + 1):
@@ -279,7 +294,8 @@ def _timed(trainer: Trainer, between: Callable[[], None]) -> tuple[float, float]
             begun = time.monotonic()
             images, labels = trainer.batches.at(step)
             made = time.monotonic()
-            trainer.step(step, share, images.to(trainer.device), labels.to(trainer.device))
+            with suppress(DivergedError):
+                trainer.step(step, share, images.to(trainer.device), labels.to(trainer.device))
             # Samples are made beside the steps.
             taken.append(max(made - begun, time.monotonic() - made))
         found.append(sum(taken[1:]) / TRIED)  # some steps are slower by what is drawn for them

@@ -109,9 +109,10 @@ def between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: floa
 
 
 def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float]:
-    """Mean Dice over structures and HD95 (mm) of the union, rendered."""
-    mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
+    """Mean Dice over structures and HD95 (mm) of the union, rendered; Dice is 0 where the network gave no numbers."""
+    result = run_case(net, case, card.spacing, card.slice_axis)
+    mask = from_stack(result.rendered, card.slice_axis)
     rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=True)
-    dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None]
+    dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None] or [1.0]
     merged = next(row for row in rows if row.id == MERGED)
-    return float(np.mean(dice)) if dice else 1.0, float(merged.hd95_or_diagonal or 0.0)
+    return float(np.mean(dice)) * result.finite, float(merged.hd95_or_diagonal or 0.0)

@@ -92,6 +92,7 @@ class Learning:
         best.look(0, net)
         self._settle(train, best.seconds)
         tuner = Tuner(net, train, card.slice_axis, self.settings, self.folder, self.about)
+        tuner.steps.say = lambda text: self.tell({"event": "log", "text": text})
         resume = resume and tuner.state.kept
         self.tell({"event": "prepared", "steps": self.settings.steps, "resumed": resume})
         if resume:

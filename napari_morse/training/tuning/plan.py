@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_morse.config import NAME, LabelEntry, ModelCard, Recipe
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
+from napari_morse.io.subjects import patient_key
+from napari_morse.io.voxels import PREFIX
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import Source, digests
+from napari_morse.training.tuning.source import Source, digests, older_digests
 
 PLAN = "plan.json"
 NEEDED = 1
@@ -97,11 +100,22 @@ class Plan(BaseModel):
             raise InputError(f"{folder} holds no tuning run.", "Begin a new one.") from error
 
 
-def check_apart(plan: Plan, card: ModelCard | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Digests of what is trained on and of what judges, after looking that nothing and nobody is on both sides.
+def check_apart(
+    plan: Plan, card: ModelCard | None, between: Callable[[], None] = lambda: None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is trained on and what judges is known again by, after looking that nothing and nobody is on both sides.
 
-    Also of earlier rounds: a case that once judged never trains, and one that trained never judges. A new model has no
-    card yet, and reads one image a case.
+    Also of earlier rounds: a case that once judged never trains, and one that trained never judges, whatever its file
+    is called or how it was saved. Reads every scan, once. A new model has no card yet, and reads one image a case.
+
+    Parameters
+    ----------
+    plan
+        Of the round.
+    card
+        Of the base model; what older versions wrote there, digests of files, is understood.
+    between
+        Called before each scan.
 
     Raises
     ------
@@ -110,29 +124,77 @@ def check_apart(plan: Plan, card: ModelCard | None) -> tuple[tuple[str, ...], tu
     """
     channels = 1 if card is None else len(card.channels)
     seen = (*plan.train, *plan.earlier)
-    trained, held = digests(seen, channels), digests(plan.held_out, channels)
-    before = None if card is None else card.tuned
-    never_train = {*held, *(before.held_out if before else ())}
-    never_judge = {*trained, *(before.trained if before else ())}
-    _refuse(seen, trained, never_train, "judges the model, now or in an earlier round, and cannot be trained on")
-    _refuse(plan.held_out, held, never_judge, "was trained on, now or in an earlier round, and cannot judge")
+    trained, held = digests(seen, channels, between), digests(plan.held_out, channels, between)
+    past_trained, past_held = _past(card)
+    _refuse_twins(seen, trained, plan.held_out, held)
+    _refuse(seen, are_among(past_held, seen, channels),
+            "judges the model, now or in an earlier round, and cannot be trained on")  # fmt: skip
+    _refuse(plan.held_out, are_among(past_trained, plan.held_out, channels),
+            "was trained on, now or in an earlier round, and cannot judge")  # fmt: skip
     if plan.leave_one_out:
-        _refuse(plan.train, digests(plan.train, channels), set(before.trained if before else ()),
+        _refuse(plan.train, are_among(past_trained, plan.train, channels),
                 "was trained on in an earlier round, and cannot judge by being left out")  # fmt: skip
-    patients = {source.patient for source in seen if source.patient}
+    patients = {patient_key(source.patient) for source in seen if source.patient}
     for source in plan.held_out:
-        if source.patient in patients:
+        if patient_key(source.patient) in patients:
             raise InputError(
                 f"The patient of the held-out case {source.name} is also trained on.",
                 "Keep all cases of a patient on one side.",
             )
-    return (
-        tuple(dict.fromkeys((*(before.trained if before else ()), *trained))),
-        tuple(dict.fromkeys((*(before.held_out if before else ()), *held))),
-    )
+    return _with(past_trained, seen, trained, channels), _with(past_held, plan.held_out, held, channels)
 
 
-def _refuse(sources: tuple[Source, ...], found: tuple[str, ...], never: set[str], why: str) -> None:
-    for source, digest in zip(sources, found, strict=True):
-        if digest in never:
+def are_among(known: Sequence[str], sources: Sequence[Source], channels: int = 1) -> list[bool]:
+    """Which cases a card knows, by their scans or, where an older version wrote the card, by their files."""
+    older = older_digests(sources, channels) if _has_older(known) else ("",) * len(sources)
+    pairs = zip(digests(sources, channels), older, strict=True)
+    return [bool({digest, file} & set(known)) for digest, file in pairs]
+
+
+def file_settings(plan: Plan, card: ModelCard | None) -> dict[str, list[str]]:
+    """Files of the cases, byte by byte: a run goes on with the very files that it was begun with, in any version."""
+    channels = 1 if card is None else len(card.channels)
+    past_trained, past_held = _past(card)
+    trained = older_digests((*plan.train, *plan.earlier), channels)
+    held = older_digests(plan.held_out, channels)
+    return {
+        "trained": list(dict.fromkeys((*past_trained, *trained))), "held_out": list(dict.fromkeys((*past_held, *held))),
+    }  # fmt: skip
+
+
+def _past(card: ModelCard | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a model was trained on and judged by in earlier rounds."""
+    tuned = None if card is None else card.tuned
+    return (tuned.trained, tuned.held_out) if tuned else ((), ())
+
+
+def _with(known: Sequence[str], sources: Sequence[Source], found: Sequence[str], channels: int) -> tuple[str, ...]:
+    """What a card knew and what is new, each case once."""
+    older = set(older_digests(sources, channels)) if _has_older(known) else set()
+    return tuple(dict.fromkeys((*(digest for digest in known if digest not in older), *found)))
+
+
+def _has_older(known: Sequence[str]) -> bool:
+    return any(not digest.startswith(PREFIX) for digest in known)
+
+
+def _refuse(sources: Sequence[Source], found: Sequence[bool], why: str) -> None:
+    for source, never in zip(sources, found, strict=True):
+        if never:
             raise InputError(f"The case {source.name} {why}.", "Leave it out.")
+
+
+def _refuse_twins(
+    seen: Sequence[Source], trained: Sequence[str], judges: Sequence[Source], held: Sequence[str]
+) -> None:
+    judge_of = dict(zip(held, judges, strict=True))
+    for source, digest in zip(seen, trained, strict=True):
+        judge = judge_of.get(digest)
+        if judge is None:
+            continue
+        if judge.name == source.name:
+            raise InputError(f"The case {source.name} judges the model, and cannot be trained on.", "Leave it out.")
+        raise InputError(
+            f"The case {source.name} is the same scan as {judge.name}, which judges: it cannot be trained on.",
+            "Leave it out.",
+        )

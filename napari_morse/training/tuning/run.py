@@ -14,6 +14,7 @@ from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
 from napari_morse.errors import InputError
 from napari_morse.io import open_mask
+from napari_morse.io.subjects import patient_key
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.tuning.base import MODEL, BaseRun, Teller, evenly
@@ -23,9 +24,9 @@ from napari_morse.training.tuning.examples import Example, load_example
 from napari_morse.training.tuning.grown import grown
 from napari_morse.training.tuning.judging import judged
 from napari_morse.training.tuning.learning import Learning, as_read
-from napari_morse.training.tuning.plan import Plan, check_apart
+from napari_morse.training.tuning.plan import Plan, check_apart, file_settings
 from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import Source
+from napari_morse.training.tuning.source import Source, digests
 from napari_morse.training.tuning.state import State
 from napari_morse.training.tuning.verdict import WHENS, Verdict, sentence, tested
 from napari_morse.types import Array
@@ -47,7 +48,7 @@ class TuningRun(BaseRun):
     def check(self) -> None:
         """Read every case that judges."""
         card = zoo.find(self.plan.model).card
-        check_apart(self.plan, card)
+        check_apart(self.plan, card, self.go_on)
         ids = tuple(entry.id for entry in (*card.labels, *self.plan.new_labels))
         for source in self.plan.held_out:
             self.go_on()
@@ -57,7 +58,7 @@ class TuningRun(BaseRun):
         """Tune and write the model, without judging it; errors as `run`."""
         begun = time.monotonic()
         self.parent = zoo.load(self.plan.model)
-        self.known = check_apart(self.plan, self.parent.card)
+        self.known = check_apart(self.plan, self.parent.card, self.go_on)
         self.base = self.parent
         if self.plan.new_labels:
             self.base = grown(self.parent, self.plan.new_labels)
@@ -83,11 +84,12 @@ class TuningRun(BaseRun):
         """Predict every training case by a model that was tuned as this one, without it."""
         for source in self.plan.train:
             place = self.folder / LEFT_OUT / source.name
-            others = tuple(other for other in self.plan.train if _apart(other, source))
+            channels = len(card.channels)
+            others = tuple(other for other in self.plan.train if _apart(other, source, channels))
             if not others:
                 raise InputError(f"Without {source.name} there is no case to train on.", "Add cases of other patients.")
             told = {
-                "train": others, "earlier": tuple(e for e in self.plan.earlier if _apart(e, source)),
+                "train": others, "earlier": tuple(e for e in self.plan.earlier if _apart(e, source, channels)),
                 "leave_one_out": False, "name": card.name,
             }  # fmt: skip
             sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
@@ -127,7 +129,7 @@ class TuningRun(BaseRun):
 
     def _about(self) -> dict[str, object]:
         return {
-            "model": self.base.digest, "trained": list(self.known[0]), "held_out": list(self.known[1]),
+            "model": self.base.digest, **file_settings(self.plan, self.parent.card),
             "labels": files_digest([(s.scan, s.labels) for s in self.plan.train], len(self.base.card.channels)),
         }  # fmt: skip
 
@@ -178,9 +180,14 @@ class TuningRun(BaseRun):
         return tuple(entry.name for entry in self.plan.new_labels if entry.id in held)
 
 
-def _apart(one: Source, other: Source) -> bool:
-    """Whether two cases are of two patients."""
-    return one.patient != other.patient if one.patient and other.patient else one.name != other.name
+def _apart(one: Source, other: Source, channels: int) -> bool:
+    """Whether two cases are of two patients, and two scans."""
+    if one.patient and other.patient:
+        different = patient_key(one.patient) != patient_key(other.patient)
+    else:
+        different = one.name != other.name
+    first, second = digests((one, other), channels)
+    return different and first != second
 
 
 def _quiet(tell: Teller, name: str) -> Teller:

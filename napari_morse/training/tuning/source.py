@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from napari_morse.errors import InputError
-from napari_morse.io.channels import channel_files
+from napari_morse.io.voxels import file_digest, scan_digest
 
 PLAIN, UNREVIEWED, CORRECTED = 0, 1, 2
 """Codes of voxels: as good as any, to be ignored, changed by a person."""
@@ -30,22 +28,25 @@ class Source(BaseModel):
     """NIfTI with `PLAIN`, `UNREVIEWED` or `CORRECTED` per voxel, on the scan's grid; None where all was reviewed."""
 
 
-def digests(sources: Iterable[Source], channels: int = 1) -> tuple[str, ...]:
-    """sha256 of each case's scan files, in order: how a case is known again, whatever it is called.
+def digests(
+    sources: Iterable[Source], channels: int = 1, between: Callable[[], None] = lambda: None
+) -> tuple[str, ...]:
+    """What each case's scan is known again by, in order, whatever it is called and however it was saved.
+
+    Slow; a scan that was read before is not read again. ``between`` is called before each.
 
     Raises
     ------
     InputError
         A file cannot be read.
     """
-    return tuple(_digest(channel_files(source.scan, channels)) for source in sources)
+    found = []
+    for source in sources:
+        between()
+        found.append(scan_digest(source.scan, channels))
+    return tuple(found)
 
 
-def _digest(files: Sequence[Path]) -> str:
-    found = hashlib.sha256()
-    for path in files:
-        try:
-            found.update(path.read_bytes())
-        except OSError as error:
-            raise InputError(f"The scan {path} can't be read: {error.strerror}.", "Bring it back.") from error
-    return found.hexdigest()
+def older_digests(sources: Iterable[Source], channels: int = 1) -> tuple[str, ...]:
+    """What older versions knew each case's scan again by: its files, byte by byte; errors as `digests`."""
+    return tuple(file_digest(source.scan, channels) for source in sources)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_morse.errors import WeightsError
 from napari_morse.io.atomic import write_bytes, write_text
+from napari_morse.training.checkpoint import check_numbers
 
 STATE, NUMBERS = "tuning.safetensors", "tuning.json"
 EVERY = 10
@@ -65,7 +66,7 @@ class State:
         Raises
         ------
         WeightsError
-            There is none, it is damaged, or it was begun with other settings or cases.
+            There is none, it is damaged, holds weights that are no numbers, or was begun with other settings or cases.
         """
         try:
             numbers = json.loads((self.folder / NUMBERS).read_text())
@@ -80,6 +81,7 @@ class State:
                 "Resume it as it was, or delete the folder and begin anew.",
             )
         tensors = load(blob)
+        check_numbers(tensors, self.folder)
         net.load_state_dict(_part(tensors, "net."))
         average.load_state_dict(_part(tensors, "average."))
         _restore(optimizer, _part(tensors, "optimizer."))

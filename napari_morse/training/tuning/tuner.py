@@ -20,6 +20,7 @@ from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.boxes import draw_box, whole_image
+from napari_morse.training.sound import BACKS, DIVERGED, DivergedError, SoundSteps
 from napari_morse.training.tuning.cache import VARIANTS, MapsCache
 from napari_morse.training.tuning.examples import Example
 from napari_morse.training.tuning.objective import staying, weighted_loss, weights_of
@@ -28,10 +29,6 @@ from napari_morse.training.tuning.samples import Drawer, Samples
 from napari_morse.training.tuning.settings import TuneSettings
 from napari_morse.training.tuning.state import State
 
-SKIPS = 3
-"""Losses in a row that are no numbers, after which the run goes back to its last checkpoint, at half the rate."""
-BACKS = 2
-"""How often it does; then it ends."""
 TRIED = 16
 """Steps that are timed at most, after two that are not."""
 WARM = 10
@@ -77,7 +74,7 @@ class Tuner:
         self.samples = Drawer(examples, base.recipe, settings, slice_axis)
         self.cache = MapsCache(self.base, self.samples) if settings.what == "head" else None
         self.state = State(folder, {"settings": settings.model_dump(mode="json"), **(about or {})})
-        self._not_finite = 0
+        self.steps = SoundSteps(self.net, self.optimizer)
 
     @property
     def recipe(self) -> Recipe:
@@ -119,7 +116,7 @@ class Tuner:
         while self.state.step < total:
             try:
                 self._until(total, every, told, stop, check)
-            except _Diverged:
+            except DivergedError:
                 self._back()
         return copy.deepcopy(self.average).cpu().eval()
 
@@ -139,7 +136,7 @@ class Tuner:
                 told(step + 1, loss)
             if check is not None and step + 1 in moments:
                 check(step + 1, self.average)
-            if self._not_finite == 0 and ((step + 1) % every == 0 or step + 1 in moments):
+            if not self.steps.skipped and ((step + 1) % every == 0 or step + 1 in moments):
                 self.state.save(self.net, self.average, self.optimizer)
 
     def _stream(self, total: int) -> Iterator[tuple[int, Samples]]:
@@ -168,7 +165,7 @@ class Tuner:
             if len(taken) > DISTIL_EVERY and now - begun > limit:
                 break
             since = time.monotonic()
-            with suppress(_Diverged):
+            with suppress(DivergedError):
                 self.step(step, samples)
         pairs = [sum(taken[k : k + DISTIL_EVERY]) for k in range(1, len(taken) - DISTIL_EVERY + 1)]
         once = 0.0 if self.cache is None else VARIANTS * self.cache.seconds
@@ -189,41 +186,31 @@ class Tuner:
     def _back(self) -> None:
         self.state.backs += 1
         if self.state.backs > BACKS:
-            raise MorseError("The training diverged: its loss is no longer a number.",
-                             "Check the cases for damaged scans, or train less of the model.")  # fmt: skip
-        self._not_finite = 0
+            raise MorseError(DIVERGED, "Check the cases for damaged scans, or train less of the model.")
         backs = self.state.backs
         self.state.load(self.net, self.average, self.optimizer)
         self.state.backs = backs
+        self.steps.went_back(self.state.step)
 
     # One step
 
     def step(self, step: int, samples: Samples) -> float:
-        """One update; returns the loss."""
+        """One update, where it is made of numbers; returns the loss.
+
+        Raises
+        ------
+        DivergedError
+            The run has to go back.
+        """
         # Seeding by number makes a resumed run draw what the uninterrupted one would have drawn.
         torch.manual_seed((self.settings.seed * 1_000_003 + step) % 2**63)
         self._learning()
         self._rates(step)
-        loss = self._loss(step, samples.to(self.device))
-        self.optimizer.zero_grad(set_to_none=True)
-        if not self._sound(loss):
-            self._not_finite += 1
-            if self._not_finite >= SKIPS:
-                raise _Diverged
-            return float(loss.detach())
-        self._not_finite = 0
-        self.optimizer.step()
-        self._draw_back()
-        self._average(step)
-        return float(loss.detach())
-
-    def _sound(self, loss: Tensor) -> bool:
-        """Work the gradients out; whether they and the loss are numbers."""
-        if not torch.isfinite(loss):
-            return False
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.grad is not None], 5.0)
-        return bool(torch.isfinite(norm))
+        loss, taken = self.steps.take(lambda: self._loss(step, samples.to(self.device)))
+        if taken:
+            self._draw_back()
+            self._average(step)
+        return loss
 
     def _learning(self) -> None:
         """What is trained in training mode; what is not keeps its running statistics and drops nothing out."""
@@ -326,7 +313,3 @@ def _roughened(maps: CoarseMaps, samples: Samples) -> CoarseMaps:
     logits = maps.full_logits().clone()
     logits[samples.damaged] = samples.rough
     return replace(maps, logits=logits, logit_stride=1)
-
-
-class _Diverged(Exception):  # noqa: N818
-    """Three losses in a row were no numbers."""

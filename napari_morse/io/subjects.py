@@ -1,0 +1,103 @@
+"""Whose scan it is, as names tell; and what belongs together because one person or one scan is in it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+
+from napari_morse.io import case_stem
+
+_SUBJECT = re.compile(r"sub-((?:[^\W_]|[-+]|\.(?=\d))+)", re.IGNORECASE)
+"""BIDS knows no hyphen, plus or point in a label, but people write them: it ends at an underscore or a blank."""
+_INSIDE = re.compile(rf"(?:^|(?<=[\W_])){_SUBJECT.pattern}", re.IGNORECASE)
+_FURTHER = re.compile(r"[-.+](ses|run|acq|task|dir|rec|echo|part|space|desc|res|label)-.*", re.IGNORECASE)
+"""What is said of an image and no longer of the person, where hyphens stand for underscores."""
+_KIND = re.compile(r"-(T[12](w|c|ce|gd|star|starw)?|PDw?|FLAIR|SWI|DWI|ADC|CTA?|MRA?|PET|bold)$", re.IGNORECASE)
+_NOBODY = {
+    "",
+    "n/a",
+    "na",
+    "n.a.",
+    "nan",
+    "none",
+    "null",
+    "unknown",
+    "unk",
+    "missing",
+    "tbd",
+    "?",
+    "-",
+    "--",
+    "—",
+    "–",
+    ".",
+}
+"""What people write where they do not know whose scan it is, casefolded."""
+
+
+def subject_of(path: Path) -> str:
+    """``sub-…`` of a file's own name, else of the nearest folder whose name begins so; empty without any."""
+    return subject_in(case_stem(path)) or folder_subject(path)
+
+
+def subject_in(stem: str) -> str:
+    """``sub-`` and the whole label, as ``sub-CON-01`` of ``sub-CON-01_ses-1_T1w``; empty without one."""
+    return _named(_INSIDE.search(unicodedata.normalize("NFC", stem)))
+
+
+def folder_subject(path: Path) -> str:
+    """``sub-…`` of the nearest folder above a file whose name begins so; empty without one."""
+    parts = (unicodedata.normalize("NFC", folder.name) for folder in path.parents)
+    return next((found for part in parts if (found := _named(_SUBJECT.match(part)))), "")
+
+
+def _named(match: re.Match[str] | None) -> str:
+    label = "" if match is None else _KIND.sub("", _FURTHER.sub("", match[1])).strip("-+")
+    return f"sub-{label}" if label else ""
+
+
+def older_subject(subject: str) -> str:
+    """What older versions took for the subject: its label up to the first sign that BIDS does not know."""
+    found = re.match(r"sub-[A-Za-z0-9]+", subject)
+    return found[0] if found else ""
+
+
+def patient_said(text: str) -> str:
+    """Who a cell says it is; empty where it says that nobody knows (``n/a``, ``unknown``, ``-``, …)."""
+    plain = " ".join(text.split())
+    return "" if plain.casefold() in _NOBODY else plain
+
+
+def patient_key(name: str) -> str:
+    """The same for all spellings of a name: capitals, composed letters and blanks do not tell people apart."""
+    return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
+
+
+def together(marks: Sequence[Iterable[Hashable]]) -> list[int]:
+    """Which of some things belong together, because they share a mark, or each shares one with a third.
+
+    Parameters
+    ----------
+    marks
+        Of each thing.
+
+    Returns
+    -------
+    list of int
+        For each thing the place of the first one that it belongs to: its own where it stands alone.
+    """
+    first = list(range(len(marks)))
+
+    def root(place: int) -> int:
+        while first[place] != place:
+            first[place] = place = first[first[place]]
+        return place
+
+    seen: dict[Hashable, int] = {}
+    for place, own in enumerate(marks):
+        for mark in own:
+            a, b = sorted((root(seen.setdefault(mark, place)), root(place)))
+            first[b] = a
+    return [root(place) for place in range(len(marks))]
