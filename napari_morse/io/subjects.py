@@ -14,6 +14,8 @@ _SUBJECT = re.compile(r"sub-((?:[^\W_]|[-+]|\.(?=\d))+)", re.IGNORECASE)
 _INSIDE = re.compile(rf"(?:^|(?<=[\W_])){_SUBJECT.pattern}", re.IGNORECASE)
 _FURTHER = re.compile(r"[-.+](ses|run|acq|task|dir|rec|echo|part|space|desc|res|label)-.*", re.IGNORECASE)
 """What is said of an image and no longer of the person, where hyphens stand for underscores."""
+_NUMBER = re.compile(r"_\d+(?=_)|_(?!\d{4}$)\d+$")
+"""Behind a label without a digit: ``sub-CON_01_T1w`` is person 01 of CON; four digits at the end number an image."""
 _KIND = re.compile(r"-(T[12](w|c|ce|gd|star|starw)?|PDw?|FLAIR|SWI|DWI|ADC|CTA?|MRA?|PET|bold)$", re.IGNORECASE)
 _NOBODY = {
     "",
@@ -54,7 +56,12 @@ def folder_subject(path: Path) -> str:
 
 
 def _named(match: re.Match[str] | None) -> str:
-    label = "" if match is None else _KIND.sub("", _FURTHER.sub("", match[1])).strip("-+")
+    if match is None:
+        return ""
+    label = _KIND.sub("", _FURTHER.sub("", match[1])).strip("-+")
+    number = _NUMBER.match(match.string, match.end())
+    if label and number and label == match[1] and not any(letter.isdigit() for letter in label):
+        label += number[0]
     return f"sub-{label}" if label else ""
 
 
