@@ -284,14 +284,18 @@ class Day:
             self.hand.until(lambda: self.host.case.model != "", "the model's mask")
 
     def stroke(self) -> None:
-        """Paint across the middle of the left cell."""
+        """Paint across the middle of the left cell.
+
+        Without sharpening: an edge may take all of a stroke back that lies inside another structure, and what is looked
+        at here is the stroke.
+        """
+        self.ask(lambda: setattr(self.dock.sharpener, "enabled", False))
         self.ask(self._take_the_brush)
         self.keys("p")
         before = self.ask(lambda: self.host.corrected.corrections.undoable)
         x, y = self.ask(self._middle)
         self.hand.drag([(x + step, y + step // 3) for step in range(-30, 31, 6)])
         self.hand.until(lambda: self.host.corrected.corrections.undoable > before, "the stroke")
-        self.hand.until(lambda: not self.dock.sharpener.busy, "its edge")
 
     def _take_the_brush(self) -> None:
         layer = self.host.corrected.layer
