@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
+OUTSIDE = "Nothing was drawn: this slice lies outside of the corrected mask. Go back to a slice of its scan."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
@@ -339,6 +340,7 @@ class Desk(QObject):
         return (
             (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
             (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
+            (corrected.outside, self._on_outside),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -349,6 +351,10 @@ class Desk(QObject):
         if self._warned is not self._corrected:  # each time would be in the way
             self._warned = self._corrected
             show_info(KEPT_OUT.format(_voxels(voxels)))
+
+    def _on_outside(self) -> None:
+        self.said.emit(OUTSIDE)
+        show_info(OUTSIDE)
 
     def _on_all(self) -> None:
         corrected = self.corrected
