@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
@@ -93,7 +94,7 @@ class CaseBar(QWidget):
             "Find scans…": acts.find_scans,
             "Save corrections": host.save,
             "Save anyway": host.save_anyway,
-            "Close": host.close_project,
+            "Close": self.close_project,
         }
 
     def _build(self) -> None:
@@ -116,14 +117,23 @@ class CaseBar(QWidget):
         button.clicked.connect(lambda _checked: act())
         return button
 
+    def close_project(self) -> None:
+        """Close the project, unless something is only in memory and the person stays."""
+        if self._host.may_leave():
+            self._host.close_project()
+
     def new(self) -> None:
         """Make a project."""
+        if not self._host.may_leave():
+            return
         dialog = NewProject(self)
         if dialog.exec() and dialog.project is not None:
             self._host.take(dialog.project)
 
     def open(self) -> None:
         """Open a project."""
+        if not self._host.may_leave():
+            return
         project = open_project(self)
         if project is not None:
             self._host.take(project)
@@ -138,6 +148,9 @@ class CaseBar(QWidget):
     def decide(self, status: Status) -> None:
         """Accept or reject the open case; a second reading is submitted instead."""
         case = self._host.case
+        if status == "accepted" and self._host.unwritten:
+            show_warning(f"It is not accepted, the mask on the disk is an older one. {self._host.unwritten}")
+            return
         if self._host.blind:
             if status == "accepted":
                 self._host.submit()
@@ -176,7 +189,9 @@ class CaseBar(QWidget):
         tip = "End your reading: it is compared with the first one" if blind else "Accept the mask of this case"
         self.accept.setToolTip(f"{tip} ({ACCEPT}).")
         self.reject.setEnabled(not blind)
-        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), case.comment)
+        why = self._host.corrected.unwritten.why if self._host.corrected is not None else ""
+        more = "\n".join(text for text in (why, case.comment) if text)
+        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), more)
 
     def _working(self) -> list[str]:
         coming = f"predicting {self._ahead.case}" if self._ahead.case else ""
@@ -190,8 +205,8 @@ class CaseBar(QWidget):
         corrected = self._host.corrected
         if corrected is None:
             return "nothing to correct"
-        if corrected.corrections.trouble:
-            return f"⚠ not on the disk: {corrected.corrections.trouble}"
+        if corrected.unwritten.count:
+            return f"⚠ {corrected.unwritten.short}"
         return "on the disk" if corrected.corrections.dirty else "saved"
 
     def close_down(self) -> None:

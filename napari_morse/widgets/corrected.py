@@ -17,12 +17,17 @@ from napari_morse.session.protect import Protection
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.layers import mask_layer_data
 from napari_morse.widgets.layers_place import display_axes
+from napari_morse.widgets.unwritten import Unwritten
 from napari_morse.widgets.within import Within
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
+TAKEN = (
+    "Another window took this project over, or its lock is gone: nothing is written here any more. Open it again "
+    "to go on."
+)
 
 
 class Timeline(Protocol):
@@ -59,8 +64,8 @@ class CorrectedLayer(QObject):
     """
 
     acted = Signal(object)
-    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `Corrections.trouble`
-    says otherwise."""
+    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `unwritten` says
+    otherwise."""
     stroked = Signal(object)
     """The `Act` of a stroke, after ``acted``."""
     moved = Signal(object)
@@ -89,6 +94,7 @@ class CorrectedLayer(QObject):
         self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
         self._may_write = may_write
         self.scan, self.labels = scan, labels
+        self.unwritten = Unwritten(corrections, self)
         self.protection = Protection(scan.grid.shape)
         self.timeline: Timeline = corrections
         """What undo and redo step through."""
@@ -183,6 +189,7 @@ class CorrectedLayer(QObject):
         if self.timeline is self.corrections:
             self.timeline = corrections
         self.corrections = corrections
+        self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
                 self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
@@ -204,6 +211,7 @@ class CorrectedLayer(QObject):
 
     def let_go(self) -> None:
         """Keep nothing of the case in memory."""
+        self.unwritten.leave()
         self.setParent(None)
         self.deleteLater()
 
@@ -213,7 +221,7 @@ class CorrectedLayer(QObject):
             return False
         self.layer.editable = False
         self.redraw()
-        show_error("Another window took this project over: nothing is written here any more. Open it again to go on.")
+        show_error(TAKEN)
         return True
 
     def _step(self, step: Any) -> None:

@@ -57,6 +57,8 @@ class Desk(QObject):
     """As `CorrectedLayer.redrawn`."""
     moved = Signal(object)
     """As `CorrectedLayer.moved`."""
+    kept = Signal()
+    """As `Unwritten.changed`."""
     said = Signal(str)
     """A plain sentence on what was just done, or was not."""
 
@@ -263,6 +265,8 @@ class Desk(QObject):
         if why or scan is None:
             self.said.emit(why)
             return
+        if not self._loose.may_leave():
+            return
         if then is not None:
             self._then.append(then)
         mask = None if self.prediction is None else self.prediction.rendered.data
@@ -340,7 +344,7 @@ class Desk(QObject):
         return (
             (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
             (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
-            (corrected.outside, self._on_outside),
+            (corrected.outside, self._on_outside), (corrected.unwritten.changed, self.kept),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -360,6 +364,16 @@ class Desk(QObject):
         corrected = self.corrected
         if corrected is not None:
             self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
+
+    @property
+    def unwritten(self) -> CorrectedLayer | None:
+        """A corrected mask of which something is in memory only, whichever scan is chosen; None: all is on the disk."""
+        held = (self.host.corrected if self.host is not None else None, self._loose.layer)
+        return next((each for each in held if each is not None and each.unwritten.count), None)
+
+    def may_leave(self) -> bool:
+        """Whether nothing goes unsaid when the window is closed; see `settled`."""
+        return (self.host is None or self.host.may_leave()) and self._loose.may_leave()
 
     @property
     def stop_events(self) -> tuple[Event, ...]:

@@ -60,6 +60,7 @@ class Walker(QObject):
         self.rank = -1
         """The patch that is looked at, from 0; −1: none yet."""
         self._of: tuple[Any, ...] = (None, None, None)
+        self._warned = ""
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
         self.runner.failed.connect(self._on_no_list)
@@ -213,8 +214,7 @@ class Walker(QObject):
         if walk is None:
             return
         self._protect(rank)
-        if walk.trouble:
-            show_warning(walk.trouble)
+        self._warn(walk.trouble)
         if rank != self.rank and not walk.decisions.get(rank):
             self.go(rank)  # undone: that is where the person looks now
         self.changed.emit()
@@ -276,9 +276,14 @@ class Walker(QObject):
             corrected.timeline = Timeline(corrected.corrections, walk, self._on_decided)
             for each in walk.decisions:
                 self._protect(each)
-            if walk.trouble:
-                show_warning(walk.trouble)
+            self._warn(walk.trouble)
         self.changed.emit()
+
+    def _warn(self, trouble: str) -> None:
+        """Once while it lasts."""
+        if trouble and trouble != self._warned:
+            show_warning(trouble)
+        self._warned = trouble
 
     def _check(self) -> None:
         """A list whose boundary is gone leads nowhere."""

@@ -62,6 +62,10 @@ class Journal:
         """Steps so far, those included that are not on the disk yet."""
         return self._written + len(self._pending)
 
+    def keep(self, *records: Record) -> None:
+        """Have steps written by the next `append`."""
+        self._pending += records
+
     def append(self, *records: Record) -> None:
         """Write steps, and before them those that were not written yet; all are on the disk when this returns.
 
@@ -72,7 +76,7 @@ class Journal:
         InputError
             It could not be written; the step is kept, and the next call writes it first.
         """
-        self._pending += records
+        self.keep(*records)
         if self.holding or not self._pending:
             return
         packed = [pack_record(waiting, number) for number, waiting in enumerate(self._pending, self._written + 1)]
