@@ -186,9 +186,7 @@ class CorrectedLayer(QObject):
 
     def replace(self, corrections: Corrections) -> None:
         """Go on with other corrections of the same case."""
-        if self.timeline is self.corrections:
-            self.timeline = corrections
-        self.corrections = corrections
+        self.corrections = self.timeline = corrections
         self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():

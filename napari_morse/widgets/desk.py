@@ -59,6 +59,8 @@ class Desk(QObject):
     """As `CorrectedLayer.moved`."""
     kept = Signal()
     """As `Unwritten.changed`."""
+    replaced = Signal()
+    """As `CorrectedLayer.replaced`."""
     said = Signal(str)
     """A plain sentence on what was just done, or was not."""
 
@@ -363,6 +365,7 @@ class Desk(QObject):
     def _on_all(self) -> None:
         corrected = self.corrected
         if corrected is not None:
+            self.replaced.emit()
             self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
 
     @property

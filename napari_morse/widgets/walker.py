@@ -67,6 +67,7 @@ class Walker(QObject):
         desk.changed.connect(self._on_desk)
         desk.acted.connect(self._on_act)
         desk.moved.connect(self._on_moved)
+        desk.replaced.connect(self._on_replaced)
         self._on_desk()
 
     # Where the walk is
@@ -241,6 +242,10 @@ class Walker(QObject):
         if corrected is not None and isinstance(corrected.timeline, Timeline):
             corrected.timeline.renumber(moved)
 
+    def _on_replaced(self) -> None:
+        """Undo goes over the corrections that are now."""
+        self._set(self.walk, self.rank)
+
     def _on_desk(self) -> None:
         desk = self._desk
         now = (desk.prediction, desk.corrected, desk.folder)
@@ -322,6 +327,7 @@ class Walker(QObject):
         self._desk.changed.disconnect(self._on_desk)
         self._desk.acted.disconnect(self._on_act)
         self._desk.moved.disconnect(self._on_moved)
+        self._desk.replaced.disconnect(self._on_replaced)
         self._view.clear()
 
 
