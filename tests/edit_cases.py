@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,16 @@ def work(corrections: Corrections, steps: int, seed: int = 0, labels: int = 4) -
             path = corrections._journal_file
             seen.append((path.stat().st_size if path.exists() else 0, np.array(corrections.mask)))
     return seen
+
+
+class Disk:
+    """A disk that refuses what is written through `os.fsync`, as all our files are, while ``full``."""
+
+    def __init__(self, monkeypatch, code=errno.ENOSPC):
+        self.full, self.code, self._fsync = False, code, os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor):
+        if self.full:
+            raise OSError(self.code, os.strerror(self.code))
+        self._fsync(descriptor)

@@ -131,7 +131,7 @@ def test_a_crash_between_the_saved_mask_and_the_new_journal_loses_nothing_and_re
     work(corrections, 6)
     monkeypatch.setattr(Journal, "create", lambda *_: (_ for _ in ()).throw(InputError("No space left.")))
     corrections.checkpoint()
-    assert not corrections.dirty and "No space left" in corrections.trouble
+    assert not corrections.dirty and corrections.trouble == "" and not corrections.unwritten
     assert recoverable(tmp_path) is None
     back = again(tmp_path, "ask")
     assert np.array_equal(back.mask, corrections.mask) and not back.dirty and back.notices == ()

@@ -19,7 +19,7 @@ from napari_morse.session.edits.acts import Change, encode
 from napari_morse.session.edits.format import FRONT, VERSION, Header, Record, Step, pack_header
 from napari_morse.session.edits.journal import Journal
 from napari_morse.session.edits.reading import read_journal
-from tests.edit_cases import SCAN, SHAPE, again, asides, begin, journal, saved, work
+from tests.edit_cases import SCAN, SHAPE, Disk, again, asides, begin, journal, saved, work
 
 OLD = base64.b64decode(
     "TU9SU0VKTkwBAJIAAAB7ImlkIjoiMDEyMzQ1Njc4OWFiY2RlZiIsInNjYW4iOiI1Y2ExYWIxZSIsInNoYXBlIjpbNiw1LDRdLCJk"
@@ -233,19 +233,6 @@ def test_an_act_after_undo_drops_the_branch_in_the_journal_too(tmp_path):
     back = again(tmp_path)
     assert back.redo() is None and (back.undoable, back.redoable) == (3, 0)
     assert np.flatnonzero(back.mask).tolist() == [0, 1, 99]
-
-
-class Disk:
-    """A disk that refuses to write while ``full``."""
-
-    def __init__(self, monkeypatch, code):
-        self.full, self._code, self._fsync = False, code, os.fsync
-        monkeypatch.setattr(os, "fsync", self)
-
-    def __call__(self, descriptor):
-        if self.full:
-            raise OSError(self._code, os.strerror(self._code))
-        self._fsync(descriptor)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)

@@ -36,15 +36,9 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         The folder does not exist, is read-only, or the disk is full.
     """
     final = Path(os.path.realpath(target))
-    if not final.parent.is_dir():
-        raise InputError(f"There is no folder for “{final.name}”.", "Make the folder first.")
-    if final.is_dir():
-        raise InputError(f"“{final.name}” is a folder.", "Give the name of a file.")
-    if final.parent not in _swept:
-        _swept.add(final.parent)
-        sweep(final.parent)
     part = final.parent / f".morse-part-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
     try:
+        _check(final)
         yield part
         _publish(part, final)
     except OSError as error:
@@ -55,6 +49,17 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _check(final: Path) -> None:
+    """Raises InputError, or OSError where the folder cannot even be looked at."""
+    if not final.parent.is_dir():
+        raise InputError(f"There is no folder for “{final.name}”.", "Make the folder first.")
+    if final.is_dir():
+        raise InputError(f"“{final.name}” is a folder.", "Give the name of a file.")
+    if final.parent not in _swept:
+        _swept.add(final.parent)
+        sweep(final.parent)
 
 
 def _suffix(path: Path) -> str:

@@ -253,4 +253,4 @@ class Walk:
             write_text(self._file, _File(scan=self._name, entries=(*entries, *self._foreign)).model_dump_json() + "\n")
             self.trouble = ""
         except MorseError as error:
-            self.trouble = str(error)
+            self.trouble = f"The decisions of this walk are only in memory: {error.args[0]} The next one tries again."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
@@ -94,7 +94,7 @@ class CaseBar(QWidget):
             "Find scans…": acts.find_scans,
             "Save corrections": host.save,
             "Save anyway": host.save_anyway,
-            "Close": host.close_project,
+            "Close": self.close_project,
         }
 
     def _build(self) -> None:
@@ -117,14 +117,23 @@ class CaseBar(QWidget):
         button.clicked.connect(lambda _checked: act())
         return button
 
+    def close_project(self) -> None:
+        """Close the project, unless something is only in memory and the person stays."""
+        if self._host.may_leave():
+            self._host.close_project()
+
     def new(self) -> None:
         """Make a project."""
+        if not self._host.may_leave():
+            return
         dialog = NewProject(self)
         if dialog.exec() and dialog.project is not None:
             self._host.take(dialog.project)
 
     def open(self) -> None:
         """Open a project."""
+        if not self._host.may_leave():
+            return
         project = open_project(self)
         if project is not None:
             self._host.take(project)
@@ -142,6 +151,8 @@ class CaseBar(QWidget):
         if case is not None and not self._host.in_view:
             self._host.bring()
             show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
+        elif status == "accepted" and self._host.unwritten:
+            show_warning(f"It is not accepted, the mask on the disk is an older one. {self._host.unwritten}")
         elif self._host.blind:
             if status == "accepted":
                 self._host.submit()
@@ -180,7 +191,9 @@ class CaseBar(QWidget):
         tip = "End your reading: it is compared with the first one" if blind else "Accept the mask of this case"
         self.accept.setToolTip(f"{tip} ({ACCEPT}).")
         self.reject.setEnabled(not blind)
-        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), case.comment)
+        why = self._host.corrected.unwritten.why if self._host.corrected is not None else ""
+        more = "\n".join(text for text in (why, case.comment) if text)
+        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), more)
 
     def _working(self) -> list[str]:
         coming = f"predicting {self._ahead.case}" if self._ahead.case else ""
@@ -194,8 +207,8 @@ class CaseBar(QWidget):
         corrected = self._host.corrected
         if corrected is None:
             return "nothing to correct"
-        if corrected.corrections.trouble:
-            return f"⚠ not on the disk: {corrected.corrections.trouble}"
+        if corrected.unwritten.count:
+            return f"⚠ {corrected.unwritten.short}"
         return "on the disk" if corrected.corrections.dirty else "saved"
 
     def close_down(self) -> None:

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
-from napari_morse.errors import CancelledError, MorseError
+from napari_morse.errors import CancelledError, InputError, MorseError
 from napari_morse.session.casework import first_mask
-from napari_morse.session.edits import ChangedOnDiskError, Corrections
+from napari_morse.session.edits import ChangedOnDiskError, Checkpoint, Corrections
 from napari_morse.session.project import Agreement, agreement
 from napari_morse.widgets.workers import JobRunner, Work
 
@@ -20,6 +21,28 @@ Write = Callable[[], Callable[[], None] | None]
 """Runs beside the window; what it returns is called in the window's thread."""
 Begin = Callable[[], Write | None]
 """Called in the window's thread when its turn has come; None when there is nothing to write any more."""
+
+
+class NotSavedError(InputError):
+    """Corrections could not be saved.
+
+    Parameters
+    ----------
+    corrections
+        Which.
+    why
+        What was in the way.
+    """
+
+    def __init__(self, corrections: Corrections, why: Exception) -> None:
+        what = why.args[0] if isinstance(why, MorseError) else why
+        super().__init__(f"The corrections could not be saved: {what}")
+        self.corrections = corrections
+
+    @property
+    def safe(self) -> bool:
+        """Whether every stroke is in the journal all the same."""
+        return not self.corrections.unwritten
 
 
 class CaseSaver(QObject):
@@ -33,6 +56,8 @@ class CaseSaver(QObject):
 
     changed = Signal()
     """A write has ended."""
+    written = Signal()
+    """It has ended well."""
     failed = Signal(object)
     """The exception that ended one."""
 
@@ -69,7 +94,7 @@ class CaseSaver(QObject):
                 write = begin()
                 if write is not None:
                     self._written.append(write())
-            except MorseError as error:
+            except (MorseError, OSError) as error:
                 self.failed.emit(error)
             self._after()
 
@@ -91,6 +116,7 @@ class CaseSaver(QObject):
 
     def _on_written(self, _: object) -> None:
         self._after()
+        self.written.emit()
         self._next()
         self.changed.emit()
 
@@ -100,6 +126,36 @@ class CaseSaver(QObject):
             self.failed.emit(error)
         self._next()
         self.changed.emit()
+
+
+class Complaints(QObject):
+    """Says why something was not written: of corrections once while it lasts, for they are tried again by themselves.
+
+    Parameters
+    ----------
+    saver
+        Its owner, too.
+    safe
+        A sentence on where corrections are that could not be saved, while every stroke is in the journal.
+    """
+
+    def __init__(self, saver: CaseSaver, safe: str) -> None:
+        super().__init__(saver)
+        self._safe, self._said = safe, ""
+        saver.written.connect(self._forget)
+
+    def say(self, error: Exception) -> None:
+        """Why a write has failed."""
+        if not isinstance(error, NotSavedError):
+            show_warning(str(error))
+            return
+        text = f"{error} {self._safe}"
+        if error.safe and text != self._said:  # where it is not safe, that was told when it began
+            self._said = text
+            show_warning(text)
+
+    def _forget(self) -> None:
+        self._said = ""
 
 
 def _work(write: Write, written: list[Callable[[], None] | None]) -> Work:
@@ -120,21 +176,30 @@ def saving(corrections: Corrections, conflict: Callable[[Path], None] | None = N
     """
 
     def begin() -> Write | None:
-        if not corrections.dirty:
+        if not (corrections.dirty or corrections.unwritten):
             return None
         job = corrections.begin_checkpoint(replace_changed=conflict is None)
 
         def write() -> Callable[[], None]:
             try:
                 return partial(corrections.finish_checkpoint, job, job.run())
-            except ChangedOnDiskError:
+            except ChangedOnDiskError as error:
                 if conflict is None:
-                    raise
-                return partial(conflict, job.beside())
+                    raise NotSavedError(corrections, error) from error
+                return partial(conflict, _kept_beside(corrections, job))
+            except (MorseError, OSError) as error:
+                raise NotSavedError(corrections, error) from error
 
         return write
 
     return begin
+
+
+def _kept_beside(corrections: Corrections, job: Checkpoint) -> Path:
+    try:
+        return job.beside()
+    except (MorseError, OSError) as error:
+        raise NotSavedError(corrections, error) from error
 
 
 def submitting(
@@ -146,7 +211,10 @@ def submitting(
         own, job = np.array(corrections.mask), corrections.begin_checkpoint()
 
         def write() -> Callable[[], None]:
-            written = job.run()
+            try:
+                written = job.run()
+            except (MorseError, OSError) as error:
+                raise NotSavedError(corrections, error) from error
             before = first_mask(first)
             found = None if before is None else agreement(before, own, spacing)
 

@@ -39,7 +39,7 @@ class CaseTruths:
     def begin(self, source: TruthFrom) -> None:
         """Say how the open case's truth is made; for a blank start, what was there is kept aside on the disk."""
         host, case, work = self._host, self._host.case, self._host.work
-        if case is None or work is None or host.corrected is None:
+        if case is None or work is None or host.corrected is None or not host.may_leave():
             return
         if case.status in ("accepted", "rejected") and not host.try_to(lambda p: p.set_status([case.id], "in_review")):
             return
@@ -71,7 +71,7 @@ class CaseTruths:
     def note_stroke(self, case: Case) -> None:
         """What a stroke says of a truth: it is made from a blank mask, or after a model could be looked at."""
         if case.wants_truth and not case.truth_from:
-            self._host.try_to(lambda project: project.set_truth_from(case.id, "blank_start"))
+            self._host.try_to(lambda project: project.set_truth_from(case.id, "blank_start"), "truth")
         elif case.truth_from == "blank_start" and case.model:
             self._say_from_model(case)
 

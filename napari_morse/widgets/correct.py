@@ -155,6 +155,7 @@ class CorrectTab(QWidget):
         sharpener.changed.connect(self.refresh)
         desk.changed.connect(self.refresh)
         desk.acted.connect(self._on_act)
+        desk.kept.connect(self._on_act)
 
     # What the person does
 
@@ -288,8 +289,8 @@ class CorrectTab(QWidget):
             return
         corrections = corrected.corrections
         count = corrections.undoable
-        kept = corrections.trouble or "all on the disk"
-        self.kept.say(f"{count} act{'s' * (count != 1)}, {kept}")
+        kept = f"⚠ {corrected.unwritten.short}" if corrected.unwritten.count else "all on the disk"
+        self.kept.say(f"{count} act{'s' * (count != 1)}, {kept}", corrected.unwritten.why)
 
     def _follow(self, corrected: CorrectedLayer | None) -> None:
         before, self._corrected = self._corrected, corrected
@@ -310,6 +311,7 @@ class CorrectTab(QWidget):
         self._follow(None)
         self._desk.changed.disconnect(self.refresh)
         self._desk.acted.disconnect(self._on_act)
+        self._desk.kept.disconnect(self._on_act)
         self._sharpener.changed.disconnect(self.refresh)
         for signal in (self._desk.said, self._sharpener.said):
             signal.disconnect(self.note.say)

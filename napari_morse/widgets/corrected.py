@@ -17,6 +17,8 @@ from napari_morse.session.protect import Protection
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.layers import mask_layer_data
 from napari_morse.widgets.layers_place import display_axes
+from napari_morse.widgets.unwritten import Unwritten
+from napari_morse.widgets.within import Within
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
 DRAWING = frozenset({"paint", "erase", "fill", "polygon"})
 """napari's modes in which a press of the mouse changes pixels."""
+TAKEN = (
+    "Another window took this project over, or its lock is gone: nothing is written here any more. Open it again "
+    "to go on."
+)
 
 
 class Timeline(Protocol):
@@ -60,8 +66,8 @@ class CorrectedLayer(QObject):
     """
 
     acted = Signal(object)
-    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `Corrections.trouble`
-    says otherwise."""
+    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `unwritten` says
+    otherwise."""
     stroked = Signal(object)
     """The `Act` of a stroke, after ``acted``."""
     moved = Signal(object)
@@ -70,6 +76,8 @@ class CorrectedLayer(QObject):
     """The mask is that of other `Corrections` now."""
     refused = Signal(int)
     """So many painted voxels were protected, and are as they were."""
+    outside = Signal()
+    """Something was to be drawn where the mask has no slice, and was not; once a stroke."""
     redrawn = Signal()
     """Pixels of the layer were set by us, without an event of napari's."""
     stepped = Signal()
@@ -90,22 +98,25 @@ class CorrectedLayer(QObject):
         self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
         self._may_write = may_write
         self.scan, self.labels = scan, labels
+        self.unwritten = Unwritten(corrections, self)
         self.protection = Protection(scan.grid.shape)
         self.timeline: Timeline = corrections
         """What undo and redo step through."""
         self.drawing = False
         """Whether a mouse button is down on the layer."""
+        self._told_outside = False
         mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
         data, attributes, _ = mask_layer_data(mask, scan, f"{scan.stem}_corrected", role="corrected")
         self.layer = Labels(data, **attributes)
         self._drawn_on = False
+        self._within = Within(self.layer, self._on_outside)
         self._waiting: list[Roi] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._take_waiting)
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
-        self.layer.mouse_drag_callbacks.append(self._on_press)
+        self.layer.mouse_drag_callbacks.insert(0, self._on_press)  # before what draws
         for target in (self.layer, viewer):
             target.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
             target.bind_key(REDO, lambda _: self.redo(), overwrite=True)
@@ -187,9 +198,8 @@ class CorrectedLayer(QObject):
 
     def replace(self, corrections: Corrections) -> None:
         """Go on with other corrections of the same case."""
-        if self.timeline is self.corrections:
-            self.timeline = corrections
-        self.corrections = corrections
+        self.corrections = self.timeline = corrections
+        self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
                 self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
@@ -204,12 +214,14 @@ class CorrectedLayer(QObject):
         self.layer.events.data.disconnect(self._on_data)
         if self._on_press in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_press)
+        self._within.release()
         for target in (self.layer, self._viewer):
             target.bind_key(UNDO, None)
             target.bind_key(REDO, None)
 
     def let_go(self) -> None:
         """Keep nothing of the case in memory."""
+        self.unwritten.leave()
         self.setParent(None)
         self.deleteLater()
 
@@ -219,7 +231,7 @@ class CorrectedLayer(QObject):
             return False
         self.layer.editable = False
         self.redraw()
-        show_error("Another window took this project over: nothing is written here any more. Open it again to go on.")
+        show_error(TAKEN)
         return True
 
     def _in_view(self) -> bool:
@@ -239,7 +251,7 @@ class CorrectedLayer(QObject):
             self.acted.emit(box)
 
     def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
-        self.drawing = True
+        self.drawing, self._told_outside = True, False
         if str(self.layer.mode) in DRAWING:
             self._drawn_on = True
             self.drawn_on.emit()
@@ -247,6 +259,11 @@ class CorrectedLayer(QObject):
         while event.type == "mouse_move":
             yield
         self.drawing = False
+
+    def _on_outside(self) -> None:
+        if not self._told_outside:
+            self._told_outside = True
+            self.outside.emit()
 
     def _on_paint(self, event: Any) -> None:
         """Take a stroke over; a single touch is told of before it is in the pixels, and is taken a moment later."""
@@ -317,7 +334,7 @@ def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:
         if isinstance(key, slice):
             start, stop, _ = key.indices(length)
         else:
-            places = np.asarray(key)
+            places = np.where(np.asarray(key) < 0, np.asarray(key) + length, key)  # a script may count from the end
             start, stop = (int(places.min()), int(places.max()) + 1) if places.size else (0, 1)
         low.append(max(0, min(start, length - 1)))
         high.append(max(low[-1] + 1, min(stop, length)))

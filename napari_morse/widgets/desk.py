@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
+OUTSIDE = "Nothing was drawn: this slice lies outside of the corrected mask. Go back to a slice of its scan."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
@@ -60,6 +61,10 @@ class Desk(QObject):
     """As `CorrectedLayer.moved`."""
     drawn_on = Signal()
     """As `CorrectedLayer.drawn_on`."""
+    kept = Signal()
+    """As `Unwritten.changed`."""
+    replaced = Signal()
+    """As `CorrectedLayer.replaced`."""
     said = Signal(str)
     """A plain sentence on what was just done, or was not."""
 
@@ -265,6 +270,8 @@ class Desk(QObject):
         if why or scan is None:
             self.said.emit(why)
             return
+        if not self._loose.may_leave():
+            return
         if then is not None:
             self._then.append(then)
         mask = None if self.prediction is None else self.prediction.rendered.data
@@ -350,6 +357,7 @@ class Desk(QObject):
             (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
             (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
             (corrected.drawn_on, self.drawn_on),
+            (corrected.outside, self._on_outside), (corrected.unwritten.changed, self.kept),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -361,10 +369,25 @@ class Desk(QObject):
             self._warned = self._corrected
             show_info(KEPT_OUT.format(_voxels(voxels)))
 
+    def _on_outside(self) -> None:
+        self.said.emit(OUTSIDE)
+        show_info(OUTSIDE)
+
     def _on_all(self) -> None:
         corrected = self.corrected
         if corrected is not None:
+            self.replaced.emit()
             self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
+
+    @property
+    def unwritten(self) -> CorrectedLayer | None:
+        """A corrected mask of which something is in memory only, whichever scan is chosen; None: all is on the disk."""
+        held = (self.host.corrected if self.host is not None else None, self._loose.layer)
+        return next((each for each in held if each is not None and each.unwritten.count), None)
+
+    def may_leave(self) -> bool:
+        """Whether nothing goes unsaid when the window is closed; see `settled`."""
+        return (self.host is None or self.host.may_leave()) and self._loose.may_leave()
 
     @property
     def stop_events(self) -> tuple[Event, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_morse.session import SegmentSession
@@ -26,6 +26,7 @@ from napari_morse.widgets.letters import Letters
 from napari_morse.widgets.live_wire import LiveWire
 from napari_morse.widgets.measure_box import MeasureBox
 from napari_morse.widgets.parts.brush_line import BrushLine
+from napari_morse.widgets.parts.unwritten_line import UnwrittenLine
 from napari_morse.widgets.parts.view_bar import ViewBar
 from napari_morse.widgets.planes import Planes
 from napari_morse.widgets.project_dialogs import ask_unfinished
@@ -99,6 +100,7 @@ class MorseDock(EndingWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.case_bar)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.unwritten)
         layout.addWidget(self.brush)
         layout.addWidget(self.view_bar)
         self.setMinimumWidth(WIDTH)
@@ -169,7 +171,7 @@ class MorseDock(EndingWidget):
         known = self.learner.structures.found
         self.desk.elsewhere = lambda: {number for held in known.values() for number in held.ids}
         self.learn = LearnTab(self.learner, self)
-        self.brush = BrushLine(self.desk, self)
+        self.brush, self.unwritten = BrushLine(self.desk, self), UnwrittenLine(self.desk, self)
         self.surfaces = SurfaceView(self.desk, self.comparison, self)
         self.view_bar = ViewBar(self.comparison, self.surfaces, self.show_planes, self)
         self.planes: Planes | None = None
@@ -247,6 +249,14 @@ class MorseDock(EndingWidget):
         _raise(worklist)
         worklist.refresh()
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
+        """Keep the window open while something is only in memory and the person stays."""
+        closing = event is not None and event.type() == QEvent.Type.Close and watched is self._in()
+        if closing and event is not None and not self.desk.may_leave():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
     def stop_work(self) -> None:
         """Cancel whatever runs, and leave the project in order."""
         each_of(
@@ -266,8 +276,8 @@ class MorseDock(EndingWidget):
         """Cancel what runs and leave the viewer as it was found; the results stay."""
         self._open.discard(self)
         parts = (
-            self.surfaces, self.truth, self.measures, self.brush, self.tools, self.wire, self.review, self.correct,
-            self.learn, self.learner, self.walker, self.sharpener, self.desk,
+            self.surfaces, self.truth, self.measures, self.brush, self.unwritten, self.tools, self.wire, self.review,
+            self.correct, self.learn, self.learner, self.walker, self.sharpener, self.desk,
         )  # fmt: skip
         each_of(
             (

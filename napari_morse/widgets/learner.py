@@ -126,9 +126,15 @@ class Learner(QObject):
 
     def _when_saved(self) -> None:
         waiting = self._waiting
-        if waiting is not None and not self.host.saver.busy:
-            self._waiting = None
-            waiting()
+        if waiting is None or self.host.saver.busy:
+            return
+        self._waiting = None
+        if why := self.host.unwritten:
+            self.doing = ""
+            show_warning(f"The training is not begun, it would lack what you drew last. {why}")
+            self.changed.emit()
+            return
+        waiting()
 
     def _run(self, work: Work) -> None:
         self.runner.start(work)

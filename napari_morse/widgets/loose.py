@@ -14,16 +14,17 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.loose import LooseCase, open_loose
 from napari_morse.types import Array, Label, Scan
-from napari_morse.widgets.case_saver import CaseSaver, saving
+from napari_morse.widgets.case_saver import CaseSaver, Complaints, saving
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.ending import each_of
+from napari_morse.widgets.settling import settled
 from napari_morse.widgets.workers import JobRunner, Work
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SAVE = 120_000
-"""Milliseconds after which corrections are saved; every stroke is in the journal at once in any case."""
+"""Milliseconds after which corrections are saved; every stroke that the disk takes is in the journal at once."""
 
 
 class LooseCorrections(QObject):
@@ -52,7 +53,8 @@ class LooseCorrections(QObject):
         self._begun: WeakSet[Scan] = WeakSet()
         self._loader.succeeded.connect(self._on_read)
         self._loader.failed.connect(self._on_failed)
-        self.saver.failed.connect(lambda error: show_warning(f"{error} Every stroke is in the journal."))
+        self._complaints = Complaints(self.saver, "Every stroke is in the journal.")
+        self.saver.failed.connect(self._complaints.say)
         self._autosave = QTimer(self)
         self._autosave.setInterval(SAVE)
         self._autosave.timeout.connect(self.save)
@@ -67,6 +69,11 @@ class LooseCorrections(QObject):
     def stop_event(self) -> Event:
         """Set to cancel what is read."""
         return self._loader.stop_event
+
+    @property
+    def layer(self) -> CorrectedLayer | None:
+        """The layer that is corrected, whatever scan is chosen."""
+        return self._layer
 
     def of(self, scan: Scan | None) -> CorrectedLayer | None:
         """The layer that corrects a scan."""
@@ -92,11 +99,22 @@ class LooseCorrections(QObject):
 
     def save(self) -> None:
         """Save, beside the window, when there is something to save."""
-        if self._case is not None and self._case.corrections.dirty:
-            self.saver.add(self._case.folder, saving(self._case.corrections))
+        case = self._case
+        if case is not None and case.lock.held and (case.corrections.dirty or case.corrections.unwritten):
+            self.saver.add(case.folder, saving(case.corrections))
+
+    def save_now(self) -> None:
+        """Save, and wait until that has ended, well or not."""
+        self.save()
+        self.saver.finish()
+
+    def may_leave(self, may_stay: bool = True) -> bool:
+        """Whether nothing goes unsaid when the corrections are put away; see `settled`."""
+        return self._layer is None or settled(self._layer, self.save_now, may_stay)
 
     def put_away(self) -> None:
         """Save, and take the layer out of the viewer; beginning again brings it back."""
+        self.may_leave(may_stay=False)
         layer, case = self._layer, self._case
         self._layer = self._case = None
         self._autosave.stop()
@@ -132,6 +150,7 @@ class LooseCorrections(QObject):
         self._coming.clear()
         self._layer = CorrectedLayer(self._viewer, scan, case.corrections, labels, lambda: case.lock.held, self)
         self._begun.add(scan)  # not before there is the layer: whoever hears of that one would begin again
+        self._layer.unwritten.due.connect(self.save)
         self._autosave.start()
         for sentence in case.corrections.notices:
             show_warning(sentence)

@@ -153,9 +153,14 @@ class ProjectActs(QObject):
 
     def _when_saved(self) -> None:
         waiting = self._waiting
-        if waiting is not None and not self._host.saver.busy:
-            self._waiting = None
-            waiting()
+        if waiting is None or self._host.saver.busy:
+            return
+        self._waiting = None
+        if why := self._host.unwritten:
+            self.told.emit("")
+            show_warning(f"The {self._what} is not made, it would lack what you drew last. {why}")
+            return
+        waiting()
 
     def _on_done(self, made: Any) -> None:
         self.told.emit("")

@@ -19,11 +19,12 @@ from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.case_layers import CaseLayers
 from napari_morse.widgets.case_runs import CaseRuns
-from napari_morse.widgets.case_saver import CaseSaver, saving, submitting
+from napari_morse.widgets.case_saver import CaseSaver, Complaints, saving, submitting
 from napari_morse.widgets.case_truths import CaseTruths, unseen
 from napari_morse.widgets.corrected import CorrectedLayer
 from napari_morse.widgets.ending import each_of
 from napari_morse.widgets.present import Presentation, prepare
+from napari_morse.widgets.settling import settled
 from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 BEAT = 30_000
 """Milliseconds between two signs of life of the project."""
 SAVE = 120_000
-"""Milliseconds after which corrections are saved; every stroke is in the journal at once in any case."""
+"""Milliseconds after which corrections are saved; every stroke that the disk takes is in the journal at once."""
 BLIND = "You read this case blind: submit your reading before a model is run."
 
 
@@ -83,12 +84,16 @@ class ProjectHost(QObject):
         self.conflicts: dict[Path, Corrections] = {}
         """What could not be saved because something else had changed the saved mask, by folder."""
         self.loader, self.saver = JobRunner("morse-case", self), CaseSaver(self)
+        self._complaints = Complaints(
+            self.saver, "Every stroke is in the journal, and offered when the case is opened."
+        )
         self._clock = WorkClock()
         self.wanted = ""
         """Id of the case that is open or on its way; empty when none is."""
         self._next: Callable[[], None] | None = None
         self.submitting = False
         """Whether a second reading is being ended."""
+        self._grumbled: dict[str, str] = {}
         self._runs, self.truths = CaseRuns(self), CaseTruths(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
@@ -117,6 +122,7 @@ class ProjectHost(QObject):
 
     def close_project(self) -> None:
         """Save what is to be saved, and let the project go."""
+        self.may_leave(may_stay=False)
         self.wanted, self._next = "", None
         each_of(
             (
@@ -177,6 +183,8 @@ class ProjectHost(QObject):
         except MorseError as error:
             show_error(str(error))
             return
+        if not self.may_leave():
+            return
         self.leave_case()
         self.wanted, self._next = case, None
         self.opening.emit(case)
@@ -230,6 +238,10 @@ class ProjectHost(QObject):
         else:
             self.go(found.id)
 
+    def may_leave(self, may_stay: bool = True) -> bool:
+        """Whether nothing goes unsaid when the open case is left; see `settled`."""
+        return self.corrected is None or settled(self.corrected, self.save_now, may_stay)
+
     def leave_case(self) -> None:
         """Save the open case's corrections and time, and take its layers away."""
         work, layers = self.work, self.layers
@@ -247,17 +259,28 @@ class ProjectHost(QObject):
         """Move cases; a sentence when one may not go there."""
         self.try_to(lambda project: project.set_status(cases, status, comment))
 
-    def try_to(self, act: Callable[[Project], Any]) -> bool:
-        """Do something with the project; whether it went well."""
+    def try_to(self, act: Callable[[Project], Any], of_itself: str = "") -> bool:
+        """Do something with the project; whether it went well.
+
+        Parameters
+        ----------
+        act
+            What; where it fails, that is said.
+        of_itself
+            A word for what is done without being asked for: while it fails for one reason, that is said once.
+        """
         if self.project is None:
             return False
         try:
             act(self.project)
         except MorseError as error:
-            show_warning(str(error))
+            if not of_itself or self._grumbled.get(of_itself) != str(error):
+                show_warning(str(error))
+            self._grumbled[of_itself] = str(error)
             return False
         finally:
             self.changed.emit()
+        self._grumbled.pop(of_itself, None)
         if self.work is not None and self.blind != self.work.job.blind and not self.busy:
             self.go(self.work.job.case)  # what may be seen of it is another now
         return True
@@ -289,11 +312,23 @@ class ProjectHost(QObject):
     def save(self) -> None:
         """Save the corrections, beside the window, when there is something to save."""
         work, corrected, project = self.work, self.corrected, self.project
-        if work is None or corrected is None or project is None or not corrected.corrections.dirty:
+        if work is None or corrected is None or project is None:
+            return
+        if not (corrected.corrections.dirty or corrected.unwritten.count):
             return
         if project.writable and work.job.folder not in self.conflicts:
             folder, corrections = work.job.folder, corrected.corrections
             self.saver.add(folder, saving(corrections, partial(self._on_conflict, folder, corrections)))
+
+    def save_now(self) -> None:
+        """Save, and wait until that has ended, well or not."""
+        self.save()
+        self.saver.finish()
+
+    @property
+    def unwritten(self) -> str:
+        """What of the open case is in memory only, and why; empty when all is on the disk."""
+        return "" if self.corrected is None else self.corrected.unwritten.why
 
     def save_anyway(self) -> None:
         """Save corrections over files that something else changed."""
@@ -315,7 +350,7 @@ class ProjectHost(QObject):
     def _on_not_saved(self, error: Exception) -> None:
         if self.submitting and self.corrected is not None:
             self.submitting, self.corrected.layer.editable = False, True
-        show_warning(f"{error} Every stroke is in the journal, and is offered when the case is opened again.")
+        self._complaints.say(error)
 
     def _on_act(self) -> None:
         self._clock.touch()
@@ -323,9 +358,9 @@ class ProjectHost(QObject):
         if case is not None and not self.blind:
             self.truths.note_stroke(case)
             if case.status in ("accepted", "rejected"):  # it is another mask now
-                self.try_to(lambda project: project.set_status([case.id], "in_review"))
+                self.try_to(lambda project: project.set_status([case.id], "in_review"), "status")
             if case.status not in ("corrected", "second_reader"):
-                self.try_to(lambda project: project.set_status([case.id], "corrected"))
+                self.try_to(lambda project: project.set_status([case.id], "corrected"), "status")
         self.changed.emit()
 
     # What arrives
@@ -344,6 +379,8 @@ class ProjectHost(QObject):
         self.session.forbidden = BLIND if work.job.blind else ""
         if self.corrected is not None and work.corrections is not None:
             self.corrected.acted.connect(self._on_act)
+            self.corrected.unwritten.changed.connect(self.changed)
+            self.corrected.unwritten.due.connect(self.save)
             for sentence in work.corrections.notices:
                 show_warning(sentence)
         self._clock = WorkClock()
@@ -377,13 +414,13 @@ class ProjectHost(QObject):
 
     def _on_beat(self) -> None:
         self._spend()
-        self.try_to(lambda project: project.beat())
+        self.try_to(lambda project: project.beat(), "beat")
 
     def _spend(self) -> None:
         seconds, work = self._clock.take(), self.work
         if self.project is None or work is None or self.project.read_only or seconds < 1:
             return
-        self.try_to(lambda project: project.add_time(work.job.case, seconds))
+        self.try_to(lambda project: project.add_time(work.job.case, seconds), "time")
 
     def close_down(self) -> None:
         """Save, and let everything go."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_morse.widgets.desk import Desk
 
 SLICE, VOLUME = "this slice", "whole volume"
+NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
 Tool = Callable[[Array], Changed | None]
 
 
@@ -102,7 +103,7 @@ class ToolsBox(QWidget):
         """Draw the structure in the slices between those that were drawn."""
         plane, scan = self._desk.plane, self._desk.scan
         if plane is None or scan is None:
-            self.note.say(self._why() or "Show a slice of the scan first.")
+            self.note.say(self._why() or NO_SLICE)
             return
         axis, label, spacing = plane.storage[0], self._desk.label, scan.grid.spacing
         drawn = sorted(self.drawn.get((label, axis), ()))
@@ -112,26 +113,31 @@ class ToolsBox(QWidget):
     def run_holes(self) -> None:
         """Fill what the structure encloses."""
         label, place = self._desk.label, self._scope()
-        self._run("fill holes", lambda mask: fill_holes(mask, label, *place))
+        if place is not None:
+            self._run("fill holes", lambda mask: fill_holes(mask, label, *place))
 
     def run_islands(self) -> None:
         """Leave only the largest part of the structure."""
         scan, label, place = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None:
+        if scan is not None and place is not None:
             spacing = scan.grid.spacing
             self._run("remove islands", lambda mask: remove_islands(mask, label, spacing, None, *place))
 
     def run_grow(self, sign: int) -> None:
         """Grow (+1) or shrink (−1) the structure."""
         scan, label, place = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None:
+        if scan is not None and place is not None:
             spacing, mm = scan.grid.spacing, sign * self.mm.value()
             self._run("grow" if sign > 0 else "shrink", lambda mask: grow(mask, label, mm, spacing, *place))
 
-    def _scope(self) -> tuple[int | None, int | None]:
-        """Storage axis and index of the slice, or neither."""
+    def _scope(self) -> tuple[int | None, int | None] | None:
+        """Storage axis and index of the slice, or neither; None, and that is said, where no slice is in view."""
+        if self.scope.currentText() != SLICE:
+            return None, None
         plane = self._desk.plane
-        return plane.storage if plane is not None and self.scope.currentText() == SLICE else (None, None)
+        if plane is None:
+            self.note.say(self._why() or NO_SLICE)
+        return None if plane is None else plane.storage
 
     def _run(self, kind: str, tool: Tool) -> None:
         corrected = self._desk.corrected

@@ -61,12 +61,14 @@ class Walker(QObject):
         self.rank = -1
         """The patch that is looked at, from 0; −1: none yet."""
         self._of: tuple[Any, ...] = (None, None, None)
+        self._warned = ""
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
         self.runner.failed.connect(self._on_no_list)
         desk.changed.connect(self._on_desk)
         desk.acted.connect(self._on_act)
         desk.moved.connect(self._on_moved)
+        desk.replaced.connect(self._on_replaced)
         self._on_desk()
 
     # Where the walk is
@@ -214,8 +216,7 @@ class Walker(QObject):
         if walk is None:
             return
         self._protect(rank)
-        if walk.trouble:
-            show_warning(walk.trouble)
+        self._warn(walk.trouble)
         if rank != self.rank and not walk.decisions.get(rank):
             self.go(rank)  # undone: that is where the person looks now
         self.changed.emit()
@@ -241,6 +242,10 @@ class Walker(QObject):
         corrected = self._desk.corrected
         if corrected is not None and isinstance(corrected.timeline, Timeline):
             corrected.timeline.renumber(moved)
+
+    def _on_replaced(self) -> None:
+        """Undo goes over the corrections that are now."""
+        self._set(self.walk, self.rank)
 
     def _on_desk(self) -> None:
         desk = self._desk
@@ -277,9 +282,14 @@ class Walker(QObject):
             corrected.timeline = Timeline(corrected.corrections, walk, self._on_decided)
             for each in walk.decisions:
                 self._protect(each)
-            if walk.trouble:
-                show_warning(walk.trouble)
+            self._warn(walk.trouble)
         self.changed.emit()
+
+    def _warn(self, trouble: str) -> None:
+        """Once while it lasts."""
+        if trouble and trouble != self._warned:
+            show_warning(trouble)
+        self._warned = trouble
 
     def _check(self) -> None:
         """A list whose boundary is gone leads nowhere."""
@@ -318,6 +328,7 @@ class Walker(QObject):
         self._desk.changed.disconnect(self._on_desk)
         self._desk.acted.disconnect(self._on_act)
         self._desk.moved.disconnect(self._on_moved)
+        self._desk.replaced.disconnect(self._on_replaced)
         self._view.clear()
 
 

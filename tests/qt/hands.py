@@ -12,10 +12,16 @@ from napari.utils.interactions import (
     mouse_press_callbacks,
     mouse_release_callbacks,
 )
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_morse.types import Grid, Scan
 from napari_morse.widgets.layers import display_axes
 from tests.qt.conftest import add_scan
+
+LEFT, RIGHT, NO_BUTTON = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
 
 
 def oblique_scan(shape=(30, 26, 22), seed=0):
@@ -70,6 +76,54 @@ class Mouse:
         mouse_press_callbacks(self.viewer, self.event("mouse_press", first))
         mouse_move_callbacks(self.viewer, self.event("mouse_move", last, dragging=True))
         mouse_release_callbacks(self.viewer, self.event("mouse_release", last))
+
+
+class CanvasMouse:
+    """Qt's mouse on the canvas, at world places in the plane in view."""
+
+    def __init__(self, viewer):
+        self.viewer, self.canvas = viewer, viewer.window._qt_viewer.canvas
+
+    def pixel(self, world):
+        """Of the canvas, by napari's own way from pixels to world."""
+        corners = [self.canvas._map_canvas2world(xy, self.canvas.view) for xy in ((0, 0), (100, 0), (0, 100))]
+        shown = list(self.viewer.dims.displayed)
+        origin, across, down = (np.array(corner)[shown] for corner in corners)
+        steps = np.stack([across - origin, down - origin], axis=1) / 100
+        x, y = np.linalg.solve(steps, np.asarray(world, float)[shown] - origin)
+        return QPointF(float(x), float(y))
+
+    def send(self, kind, world, button=NO_BUTTON, held=NO_BUTTON):
+        where, native = self.pixel(world), self.canvas.native
+        at = native.mapToGlobal(where)
+        QApplication.sendEvent(native, QMouseEvent(kind, where, at, button, held, Qt.KeyboardModifier.NoModifier))
+
+    def move(self, world, held=NO_BUTTON):
+        self.send(QEvent.Type.MouseMove, world, NO_BUTTON, held)
+        QTest.qWait(12)  # vispy leaves out moves that follow each other within 10 ms, napari takes them up later
+
+    def press(self, world, button=LEFT):
+        self.send(QEvent.Type.MouseButtonPress, world, button, button)
+
+    def release(self, world, button=LEFT):
+        self.send(QEvent.Type.MouseButtonRelease, world, button)
+
+    def click(self, world, button=LEFT):
+        self.move(world)
+        self.press(world, button)
+        self.release(world, button)
+
+    def double(self, world):
+        self.click(world)
+        self.send(QEvent.Type.MouseButtonDblClick, world, LEFT, LEFT)
+        self.release(world)
+
+    def drag(self, *worlds):
+        self.move(worlds[0])
+        self.press(worlds[0])
+        for world in worlds[1:]:
+            self.move(world, LEFT)
+        self.release(worlds[-1])
 
 
 def stored(scan, voxel):

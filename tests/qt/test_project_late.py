@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
+from qtpy.QtCore import Qt
 
 from napari_morse.io.mask_store import load_store
 from napari_morse.types import Label, Mask
@@ -78,3 +79,22 @@ def test_labels_beyond_a_byte_arrive_in_the_corrected_mask(viewer, qtbot, tmp_pa
     assert dock.host.corrected.corrections.mask[0, 0, 0] == 300 or dock.host.corrected.corrections.mask.max() == 300
     dock.host.close_project()
     assert load_store(tmp_path / "study" / "cases" / "P00_t1" / "corrected.zarr.zip").data.max() == 300
+
+
+def test_undo_takes_a_stroke_back_on_a_mask_that_began_anew_with_a_run(viewer, qtbot, tmp_path):
+    dock = opened(viewer, qtbot, study(tmp_path))
+    run(qtbot, dock)
+    rested(qtbot, dock)
+    qtbot.waitUntil(lambda: bool(dock.host.case.model), timeout=10000)
+    before = np.array(dock.host.corrected.corrections.mask)
+    paint(dock, np.s_[0:3, 0:3, 0:3], 1)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    np.testing.assert_array_equal(dock.host.corrected.corrections.mask, before)
+    dock.walker.next()
+    dock.walker.accept()  # decisions of the walk are in the same order
+    paint(dock, np.s_[0:3, 0:3, 0:3], 1)
+    for _ in range(2):
+        qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    np.testing.assert_array_equal(dock.host.corrected.corrections.mask, before)
+    assert not dock.walker.walk.decisions

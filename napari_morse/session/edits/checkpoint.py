@@ -31,12 +31,15 @@ class Checkpoint:
         What the file says of itself.
     expected
         Fingerprint that the file on the disk must have; None when it may be any.
+    steps
+        How many were taken by then.
     """
 
     path: Path
     stored: StoredMask
     about: About
     expected: str | None
+    steps: int = 0
 
     def run(self) -> Written:
         """Write the file, whole or not at all, in whichever thread calls.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,7 @@ from napari_morse.session.edits.files import (
 )
 from napari_morse.session.edits.format import VERSION, Header, Record, Step
 from napari_morse.session.edits.journal import Journal, LostJournalError
+from napari_morse.session.edits.keeping import Keeping
 from napari_morse.session.edits.reading import JournalText
 from napari_morse.session.edits.state import MaskState, Where, check_mask
 from napari_morse.types import Array, Roi, frozen
@@ -62,10 +63,12 @@ class Corrections:
         self._base = saved.stored.digest if saved.fingerprint else ""
         self._anchored = bool(saved.fingerprint)
         self._journal: Journal | None = None
-        self._trouble = ""
+        self._kept = Keeping(self.trouble_changed.emit)
         self._told_dirty = self.dirty
         self.notices: tuple[str, ...] = ()
         """Plain sentences on what was unusual when the case was opened."""
+        self.patient = False
+        """Whether a whole mask that the disk refused once is left to `checkpoint`, which may run in another thread."""
 
     @classmethod
     def open(
@@ -158,8 +161,13 @@ class Corrections:
 
     @property
     def trouble(self) -> str:
-        """Why the last acts are in memory only; empty when they are on the disk."""
-        return self._trouble
+        """Why the last steps are in memory only, in a sentence; empty when they are on the disk."""
+        return self._kept.trouble
+
+    @property
+    def unwritten(self) -> int:
+        """How many of the last steps (acts, undos, redos) are in memory only."""
+        return self._kept.unwritten
 
     @property
     def undoable(self) -> int:
@@ -233,7 +241,7 @@ class Corrections:
         finally:
             if journal is not None:
                 journal.let_go()
-                self._try(self._write)
+                self._kept.attempt(self._write)
 
     def checkpoint(self, *, replace_changed: bool = False) -> None:
         """Save mask and history, and begin a new journal.
@@ -263,13 +271,22 @@ class Corrections:
         self._base, self._fingerprint = written.digest, written.fingerprint
         journal = self._journal
         at_rest = self._state.history.state == job.about.saved
+        self._kept.saved(job.steps)
         if journal is None:
             self._anchored = at_rest
-            self._tell("" if at_rest else self._trouble)
+            with suppress(MorseError, OSError):
+                if at_rest and self._journal_file.exists():  # from before the folder was away: all of it is saved
+                    self._begin_journal()
         elif at_rest and journal.records == job.about.records:
             # until the new journal is there, the old one's steps are known from the saved file to be in it
-            self._try(lambda: self._begin_journal(replace=True))
+            with suppress(MorseError, OSError):
+                self._begin_journal(replace=True)
         self._tell_dirty()
+
+    def retry(self) -> None:
+        """Write what is in memory only, where that is a few bytes more for the journal; else `checkpoint` does it."""
+        if self.trouble and self._journal is not None:
+            self._kept.attempt(self._journal.append)
 
     def _do(self, change: Change | None) -> Act | None:
         if change is None:
@@ -306,20 +323,26 @@ class Corrections:
     def _ready(self) -> None:
         """Before the first act: have on the disk what the journal begins on."""
         if self._journal is None:
-            self._try(self._anchor)
+            self._kept.attempt(self._anchor)
 
     def _record(self, record: Record, box: Roi) -> None:
         self._anchored = False
-        self._try(lambda: self._write(record))
+        self._kept.step()
+        if self._journal is not None and self._journal.holding:
+            self._journal.keep(record)
+        else:
+            self._kept.attempt(lambda: self._write(record))
         self.changed.emit(box)
         self._tell_dirty()
 
     def _write(self, *records: Record) -> None:
+        if self._journal is not None:
+            self._journal.keep(*records)  # first of all: whatever fails now, none may be left out later
         if not self._mask_file.exists():  # without what it begins on, a journal is worth nothing
             self._journal = None
         if self._journal is not None:
             try:
-                self._journal.append(*records)
+                self._journal.append()
             except LostJournalError:
                 self._journal = None
         if self._journal is None:
@@ -327,7 +350,11 @@ class Corrections:
 
     def _anchor(self) -> None:
         """Have the present state in the saved file (still unsaved for the person), and a new journal on it."""
+        if not self._mask_file.parent.is_dir():
+            raise InputError("The folder of this case cannot be reached.")
         if not self._anchored:
+            if self.patient and self.trouble:
+                raise InputError(self.trouble)
             written = self._job(self._saved, replace_changed=False).run()
             self._base, self._fingerprint = written.digest, written.fingerprint
             self._anchored = True
@@ -352,7 +379,8 @@ class Corrections:
             records=journal.records if journal else 0,
         )
         stored = StoredMask(self._state.data.copy(), self._state.history.dump(), about.model_dump())
-        return Checkpoint(self._mask_file, stored, about, None if replace_changed else self._fingerprint)
+        expected = None if replace_changed else self._fingerprint
+        return Checkpoint(self._mask_file, stored, about, expected, self._kept.steps)
 
     def _meet_journal(self, saved: Saved, choice: OnUnfinished) -> None:
         path = self._journal_file
@@ -383,29 +411,16 @@ class Corrections:
         if lost:
             self.notices += (f"At least {lost} of the last steps could not be read; their journal was kept.",)
         if lost or behind or text.version != VERSION or not self._fingerprint:
-            self._try(self._anchor)
+            self._kept.attempt(self._anchor)
             return
         self._journal = Journal.resume(self._journal_file, text)
         if records:
-            self._try(lambda: self._write(Record(Step.MARK, b"recovered")))
+            self._kept.attempt(lambda: self._write(Record(Step.MARK, b"recovered")))
 
     def _set_aside(self, why: str) -> None:
         aside = keep_aside(self._journal_file)
         if aside is not None:
             self.notices += (f"{why} The journal was kept as “{aside.name}”.",)
-
-    def _try(self, write: Any) -> None:
-        try:
-            write()
-        except MorseError as error:
-            self._tell(str(error))
-        else:
-            self._tell("")
-
-    def _tell(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self.trouble_changed.emit(trouble)
 
     def _tell_dirty(self) -> None:
         if self.dirty != self._told_dirty:

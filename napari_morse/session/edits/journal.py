@@ -61,6 +61,11 @@ class Journal:
         """Steps so far, those included that are not on the disk yet."""
         return self._written + len(self._pending)
 
+    @property
+    def holding(self) -> bool:
+        """Whether steps are gathered, for one write of them all."""
+        return self._held is not None
+
     def hold(self) -> None:
         """Gather steps from here on, for one write of them all."""
         self._held = len(self._pending)
@@ -70,6 +75,10 @@ class Journal:
         held, self._held = self._held or 0, None
         if len(self._pending) - held > 1:
             self._pending.insert(held, together(len(self._pending) - held))
+
+    def keep(self, *records: Record) -> None:
+        """Have steps written by the next `append`."""
+        self._pending += records
 
     def append(self, *records: Record) -> None:
         """Write steps, and before them those that were not written yet; all are on the disk when this returns.
@@ -81,8 +90,8 @@ class Journal:
         InputError
             It could not be written; the step is kept, and the next call writes it first.
         """
-        self._pending += records
-        if self._held is not None or not self._pending:
+        self.keep(*records)
+        if self.holding or not self._pending:
             return
         packed = [pack_record(waiting, number) for number, waiting in enumerate(self._pending, self._written + 1)]
         content = b"".join(packed)

@@ -52,6 +52,7 @@ class Lock:
 
     def __init__(self, path: Path, token: str, reader: str) -> None:
         self._path, self._token, self._reader = path, token, reader
+        self._place = _identity(path.parent)
 
     @classmethod
     def acquire(cls, path: Path, reader: str, take_over: bool = False) -> Lock:
@@ -87,9 +88,16 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether the lock is still ours."""
-        found = _read(self._path)
-        return found is not None and found.get("token") == self._token
+        """Whether the lock is still ours, as far as can be known: a folder that is out of reach is nobody else's."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return _identity(self._path.parent) != self._place
+        except OSError:
+            return True
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and found.get("token") == self._token
 
     def release(self) -> None:
         """Give it back; a lock that another window took over stays that window's."""
@@ -130,6 +138,15 @@ class Lock:
         return json.dumps(
             {"token": self._token, "host": _HOST, "process": os.getpid(), "reader": self._reader, "at": time.time()}
         )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder lies at a path; another one, or None, where a share was taken away."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -33,6 +33,7 @@ class BrushLine(Elided):
         self.setAccessibleName("What the brush edits")
         desk.viewer.layers.selection.events.active.connect(self._on_active)
         desk.changed.connect(self.refresh)
+        desk.kept.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -50,8 +51,10 @@ class BrushLine(Elided):
             self._say(f"Brush edits: {layer.name} (strokes on it are not kept)", False)
 
     def _say(self, text: str, calm: bool) -> None:
-        self.say(text, "Strokes on the corrected mask are on the disk as soon as they are drawn.")
-        self.setStyleSheet(CALM if calm else WARN)
+        corrected = self._desk.corrected
+        why = corrected.unwritten.why if corrected is not None else ""
+        self.say(text, why or "Strokes on the corrected mask are on the disk as soon as they are drawn.")
+        self.setStyleSheet(CALM if calm and not why else WARN)
 
     def _on_active(self, _event: Any = None) -> None:
         self.refresh()
@@ -60,3 +63,4 @@ class BrushLine(Elided):
         """Let go of the viewer."""
         self._desk.viewer.layers.selection.events.active.disconnect(self._on_active)
         self._desk.changed.disconnect(self.refresh)
+        self._desk.kept.disconnect(self.refresh)
