@@ -15,6 +15,7 @@ from napari_morse.errors import MorseError
 from napari_morse.io import save_mask
 from napari_morse.types import Mask
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.parts.save_box import start_folder
 
 Answer = Literal["again", "elsewhere", "lose", "stay"]
 TITLE = "Not on the disk"
@@ -52,8 +53,7 @@ def settled(corrected: CorrectedLayer, save: Callable[[], None], may_stay: bool)
 def save_elsewhere(corrected: CorrectedLayer, parent: QWidget | None) -> Path | None:
     """Ask for a file, and write the mask as it is now into it; the file, or None."""
     scan = corrected.scan
-    start = scan.source.parent if scan.source is not None and scan.source.is_absolute() else Path.home()
-    name = str(start / f"{scan.stem}_corrected.nii.gz")
+    name = str(start_folder(scan.source) / f"{scan.stem}_corrected.nii.gz")
     chosen, _ = QFileDialog.getSaveFileName(parent, "Save the corrected mask elsewhere", name, KINDS)
     if not chosen:
         return None

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 import napari_morse
 from napari_morse.io import open_mask, open_scan
-from napari_morse.widgets.parts.save_box import SaveBox
+from napari_morse.widgets.parts import save_box
 from tests.layer_cases import affine_of, write_nifti
 from tests.qt.conftest import add_scan
 from tests.qt.test_contributions_viewer import plugin  # noqa: F401 (a fixture)
@@ -21,7 +21,7 @@ from tests.qt.test_result_box import run_through
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch):
-    monkeypatch.setattr(SaveBox, "_last", None)
+    monkeypatch.setattr(save_box, "_LAST", [])
 
 
 @pytest.fixture
@@ -128,9 +128,9 @@ def test_the_folder_is_remembered_and_is_never_the_installed_package(viewer, doc
     press(qtbot, dock.correct.save.button)
     assert begun[-1] == tmp_path
     sample = Path(napari_morse.__file__).parent / "sample_data" / "colin27_left_hippocampus.nii.gz"
-    assert SaveBox._start(sample) == str(Path.home()) == SaveBox._start(None)
+    assert save_box.start_folder(sample) == Path.home() == save_box.start_folder(None)
     save(qtbot, dock.correct.save, tmp_path / "out", monkeypatch)
-    assert SaveBox._start(sample) == str(tmp_path / "out")
+    assert save_box.start_folder(sample) == tmp_path / "out"
 
 
 def napari_s_own_save(qtbot, viewer, folder, monkeypatch):

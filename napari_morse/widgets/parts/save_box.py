@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, QWidget
@@ -20,6 +19,23 @@ TIP = (
     "grid; points and patches as tables."
 )
 
+_LAST: list[Path] = []
+"""Where masks were saved last, since napari was started."""
+
+
+def start_folder(source: Path | None) -> Path:
+    """Where a dialog for masks begins: the folder of last time, else the scan's own.
+
+    Never in the installed package, where the sample scans lie, nor where a file of no folder would be.
+    """
+    package = Path(napari_morse.__file__).resolve().parent
+    ours = (package, (package / "sample_data").resolve())  # a link in a development installation
+    beside = source.resolve().parent if source is not None and source.is_absolute() else None
+    if beside is not None and any(folder in (beside, *beside.parents) for folder in ours):
+        beside = None
+    found = _LAST[0] if _LAST else beside
+    return found if found is not None and found.is_dir() else Path.home()
+
 
 class SaveBox(QWidget):
     """The button, and what came of it.
@@ -31,9 +47,6 @@ class SaveBox(QWidget):
     parent
         Owner.
     """
-
-    _last: ClassVar[Path | None] = None
-    """Where masks were saved last, in this window."""
 
     def __init__(self, current: Callable[[], ToSave | None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,20 +71,9 @@ class SaveBox(QWidget):
         if what is None:
             self.saved.say("There is no mask of this scan yet: run a model, or press “Start correcting”.")
             return
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the masks", self._start(what.scan.source))
+        folder = QFileDialog.getExistingDirectory(self, "Folder for the masks", str(start_folder(what.scan.source)))
         if folder:
             self.save_into(what, Path(folder))
-
-    @classmethod
-    def _start(cls, source: Path | None) -> str:
-        """The folder of last time, else the scan's own; not the installed package, where samples lie."""
-        package = Path(napari_morse.__file__).resolve().parent
-        ours = (package, (package / "sample_data").resolve())  # a link in a development installation
-        beside = None if source is None else source.resolve().parent
-        if beside is not None and any(folder in (beside, *beside.parents) for folder in ours):
-            beside = None
-        found = cls._last or beside
-        return str(found if found is not None and found.is_dir() else Path.home())
 
     def save_into(self, what: ToSave, folder: Path, *, replace: bool = False) -> None:
         """Write what there is into ``folder``, beside the window."""
@@ -82,7 +84,7 @@ class SaveBox(QWidget):
         self.runner.start(_writing(what, folder, replace))
 
     def _on_saved(self, files: list[Path]) -> None:
-        SaveBox._last = files[0].parent
+        _LAST[:] = [files[0].parent]
         self._rest(f"Saved {', '.join(path.name for path in files)} in {files[0].parent}.")
 
     def _on_failed(self, error: Exception) -> None:
