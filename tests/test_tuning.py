@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -185,6 +186,16 @@ def test_a_round_ends_with_a_model_that_knows_where_it_comes_from(tmp_path: Path
     kinds = [event["event"] for event in told]
     assert kinds[-1] == "done" and kinds.count("step") == 4 and kinds.count("check") == 5
     assert not list((tmp_path / "run").glob("*-tuning.safetensors"))
+
+
+def test_a_tuned_model_knows_how_large_its_new_cases_are(tmp_path: Path):
+    """What is larger than anything that a model has seen is refused for `--coarse`."""
+    plan = plan_of(tmp_path)
+    base = json.loads((Path(plan.model) / "model.json").read_text())
+    (Path(plan.model) / "model.json").write_text(json.dumps({**base, "field_of_view": [[15, 15.5], [9, 10], [2, 30]]}))
+    plan.write(tmp_path / "run")
+    TuningRun(plan, tmp_path / "run").train()
+    assert zoo.load(tmp_path / "run" / "model").card.field_of_view == ((14, 15.5), (9, 20), (2, 30))
 
 
 def test_the_verdict_can_be_worked_out_again_and_shows_what_was_changed(tmp_path: Path):

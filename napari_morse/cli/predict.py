@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,9 @@ def predict(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write sizes, times and warnings to this file.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Render a --coarse mask that cannot be the model's structure.")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over files that were changed, or are of another scan.")
     ] = False,
@@ -54,7 +58,7 @@ def predict(
     files = gather(inputs, channels)
     masks = coarse_masks(files, coarse, channels)
     _spare_inputs([*files, *(m for named in masks.values() for m in named)], out, json_file, channels)
-    box = parse_roi(roi) if roi is not None else None
+    asked = _Asked(out, parse_roi(roi) if roi is not None else None, frame, anyway, replace)
     predictor = Predictor(zoo.load(model), device)
     done: list[dict[str, Any]] = []
     failed: list[Failed] = []
@@ -63,7 +67,7 @@ def predict(
         with one_of_many(path.name, failed, str(path)):
             if path in alike:
                 raise alike[path]
-            done.append(_one(predictor, path, masks.get(path), box, frame, out, replace))
+            done.append(_one(predictor, path, masks.get(path), asked))
     if json_file is not None:
         _write_json(json_file, predictor, done, failed)
     raise typer.Exit(exit_code(len(done), failed))
@@ -189,27 +193,41 @@ def parse_roi(text: str) -> Roi:
     return Roi((i0, j0, k0), (i1, j1, k1))
 
 
-def _one(
-    predictor: Predictor, path: Path, masks: list[Path] | None, box: Roi | None, frame: int | None, out: Path,
-    replace: bool,
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True)
+class _Asked:
+    """What holds for every case."""
+
+    out: Path
+    box: Roi | None
+    frame: int | None
+    anyway: bool
+    replace: bool
+
+
+def _one(predictor: Predictor, path: Path, masks: list[Path] | None, asked: _Asked) -> dict[str, Any]:
     from napari_morse.inference.written import check_free, save_safely
     from napari_morse.io import open_mask
     from napari_morse.io.channels import case_name, open_case
 
     case = case_name(path, len(predictor.card.channels))
     mask = None if masks is None else _only(masks, case)
-    scan = open_case(path, len(predictor.card.channels), frame=frame)
-    check_free(scan, out, replace)
-    for sentence in (*scan.notices, *predictor.set_scan(scan, box)):
-        sys.stderr.write(f"{scan.stem}: {sentence}\n")
+    scan = open_case(path, len(predictor.card.channels), frame=asked.frame)
+    check_free(scan, asked.out, asked.replace)
+    said = (*scan.notices, *predictor.set_scan(scan, asked.box))
+    _say(scan, said)
     if mask is not None and predictor.card.recipe.train.rough == 0:
-        sys.stderr.write(f"{scan.stem}: {predictor.card.name!r} never saw rough masks; it changes them little.\n")
-    prediction = predictor.predict(coarse=None if mask is None else open_mask(mask))
-    files = save_safely(prediction, scan, out, replace=replace)
+        _say(scan, (f"{predictor.card.name!r} never saw rough masks; it changes them little.",))
+    prediction = predictor.predict(coarse=None if mask is None else open_mask(mask), strict=not asked.anyway)
+    _say(scan, tuple(sentence for sentence in prediction.warnings if sentence not in said))
+    files = save_safely(prediction, scan, asked.out, replace=asked.replace)
     summary = _summary(prediction, scan, files)
     typer.echo(f"{scan.stem}: {summary['seconds']['total']:.1f} s, {len(prediction.points)} points re-predicted")
     return summary
+
+
+def _say(scan: Scan, sentences: tuple[str, ...]) -> None:
+    for sentence in sentences:
+        sys.stderr.write(f"{scan.stem}: {sentence}\n")
 
 
 def _summary(prediction: Prediction, scan: Scan, files: list[Path]) -> dict[str, Any]:

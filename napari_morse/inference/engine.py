@@ -40,6 +40,8 @@ class CoarsePass:
     """(C, B, *native) coarse logits on the image's own grid."""
     given: bool = False
     """Whether the coarse logits are another program's mask and not the backbone's."""
+    found: float | None = None
+    """Share of a given mask in which the backbone finds any structure; None where none is given, or it is empty."""
 
     def logits_in(self, image: int, box: tuple[slice, ...]) -> Tensor:
         """(1, C, *box) coarse logits of one image in a box of working voxels."""
@@ -101,9 +103,21 @@ def coarse_pass(
     native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:
         return CoarsePass(net.mixed(maps), frame, native, pixels, _on_native(maps, frame))
+    found = _found(maps, given.to(device), frame)
     maps = net.mixed(maps)
     maps = replace(maps, logits=_on_work(given.to(device), frame), logit_stride=1)
-    return CoarsePass(maps, frame, native, pixels, given.to(device), given=True)
+    return CoarsePass(maps, frame, native, pixels, given.to(device), given=True, found=found)
+
+
+def _found(maps: CoarseMaps, given: Tensor, frame: WorkFrame) -> float | None:
+    """Share of a given mask in which the stitched logits have any structure, each voxel by the cell nearest to it."""
+    own = maps.logits.argmax(1) > 0
+    for axis in range(len(frame.native)):
+        low, high, part = _cells(maps, frame, axis)
+        own = own.index_select(axis + 1, torch.where(part < 0.5, low, high))
+    inside = given.argmax(0) > 0
+    count = int(inside.sum())
+    return int((own & inside).sum()) / count if count else None
 
 
 def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:

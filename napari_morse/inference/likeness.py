@@ -60,18 +60,23 @@ def further(card: ModelCard, looks: list[Normalised]) -> tuple[str, ...]:
 def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...], region: bool) -> list[str]:
     found = []
     if any(max(s / t, t / s) > SPACING_FACTOR for s, t in zip(spacing, card.spacing, strict=True)):
-        found.append(f"The voxels measure {_mm(spacing)} mm; the model was trained at {_mm(card.spacing)} mm.")
+        found.append(
+            f"The voxels measure {in_words(spacing)} mm; the model was trained at {in_words(card.spacing)} mm."
+        )
     ranges = card.field_of_view
     if ranges and any(e > EXTENT_SLACK * high for e, (_, high) in zip(extent, ranges, strict=True)):
         what = "region" if region else "scan"
-        largest = _mm(tuple(high for _, high in ranges))
+        largest = in_words(tuple(high for _, high in ranges))
         way_out = "Draw a smaller region." if region else "Draw a region of interest around the structure."
-        found.append(f"The {what} spans {_mm(extent)} mm; the model has seen at most {largest} mm. {way_out}")
+        found.append(f"The {what} spans {in_words(extent)} mm; the model has seen at most {largest} mm. {way_out}")
     elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
-        smallest = _mm(tuple(low for low, _ in ranges))
-        found.append(f"Only {_mm(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region.")
+        smallest = in_words(tuple(low for low, _ in ranges))
+        found.append(
+            f"Only {in_words(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region."
+        )
     return found
 
 
-def _mm(lengths: tuple[float, ...]) -> str:
+def in_words(lengths: tuple[float, ...]) -> str:
+    """``31 × 40 × 24``."""
     return " × ".join(f"{length:.3g}" for length in lengths)

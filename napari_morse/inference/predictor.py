@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_morse.errors import GeometryError, InputError, MemoryBudgetError, MorseError
+from napari_morse.errors import InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.contrast import key_of, read_surer, turns
 from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
+from napari_morse.inference.given import WAY_OUT, classes_of, lacking, not_found, too_large
 from napari_morse.inference.likeness import further, unlike
 from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import Normalised, normalise
@@ -162,6 +163,7 @@ class Predictor:
         progress: Callable[[Progress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         coarse: Mask | None = None,
+        strict: bool = False,
     ) -> Prediction:
         """Both masks of the scan that was set.
 
@@ -174,6 +176,9 @@ class Predictor:
         coarse
             A mask on the scan's grid, painted or of another program, that is rendered instead of the model's own
             coarse mask; its labels are the model's. Voxels up to 4 working voxels from its borders may change.
+        strict
+            Refuse a given mask that cannot be the model's structure: larger than any training scan, or where the model
+            itself finds nothing. Else this is said in ``warnings``.
 
         Returns
         -------
@@ -189,14 +194,19 @@ class Predictor:
         GeometryError
             When the given mask does not lie on the scan's grid.
         InputError
-            When the given mask holds a label that the model does not know.
+            When the given mask holds a label that the model does not know, or, with ``strict``, is another structure.
         MorseError
             When no scan was set, or the network's output is not finite.
         """
         ready = self.ready
         begun = time.perf_counter()
         share = COARSE_SHARE / self.net.recipe.render.looks
+        doubts = () if coarse is None else self._doubts(ready, coarse, strict)
         ready, done = self._read(ready, coarse, teller("coarse", share, progress), cancelled)
+        nowhere = "" if ready.look.flat else not_found(self.card, done.found)
+        if nowhere and strict:
+            raise InputError(nowhere, WAY_OUT)
+        ready = replace(ready, warnings=(*ready.warnings, *doubts, *((nowhere,) if nowhere else ())))
         between = time.perf_counter()
         rendering = render(self.net, done, teller("render", share, progress), cancelled)
         if not rendering.finite:
@@ -206,22 +216,18 @@ class Predictor:
 
     def _given(self, ready: Prepared, mask: Mask) -> torch.Tensor:
         """A mask in storage order → (C, B, *space) logits of the stack that the engine reads."""
-        canonical = _like(ready.scan, mask)
-        ids = [0, *(entry.id for entry in self.card.labels)]
-        stray = sorted(set(np.unique(mask.data).tolist()) - set(ids))
-        if stray:
-            raise InputError(
-                f"The coarse mask holds the label {stray[0]}, which the model {self.card.name!r} does not know.",
-                f"Its labels are {', '.join(map(str, ids[1:]))}.",
-            )
-        if ready.roi is not None:
-            canonical = canonical[ready.axes.roi_there(ready.roi).slices]
-        classes = np.zeros(canonical.shape, np.int64)
-        for index, number in enumerate(ids):
-            classes[canonical == number] = index
-        stack = classes[None] if ready.moved is None else np.moveaxis(classes, ready.moved, 0)
+        count = len(self.card.labels) + 1
         steps = tuple(s / t for s, t in zip(ready.spacing, self.card.spacing, strict=True))
-        return torch.stack([mask_logits(part, len(ids), steps) for part in stack], dim=1)
+        return torch.stack([mask_logits(p, count, steps) for p in classes_of(self.card, ready, mask)], dim=1)
+
+    def _doubts(self, ready: Prepared, mask: Mask, strict: bool) -> tuple[str, ...]:
+        """What is odd about a given mask, before anything is read."""
+        classes = classes_of(self.card, ready, mask)
+        unsized = ready.scan.is_picture and not ready.scan.size_known
+        large = too_large(self.card, classes, ready.spacing, unsized)
+        if large and strict:
+            raise InputError(large, WAY_OUT)
+        return (*((large,) if large else ()), *lacking(self.card, classes))
 
     def _read(
         self, ready: Prepared, mask: Mask | None, tick: Callable[[int, int], None] | None,
@@ -361,17 +367,6 @@ class Predictor:
             rendering.weights[order].astype(np.float32),
             self.net.experts,
         )
-
-
-def _like(scan: Scan, mask: Mask) -> Array:
-    """A mask in RAS order, when it lies on a scan's voxels; a painted picture seldom says how large its pixels are."""
-    axes = axes_to(scan.grid if scan.is_picture else mask.grid, RAS)
-    same = mask.data.shape == scan.data.shape
-    if not scan.is_picture:
-        same = oriented(mask.grid, axes).same_as(oriented(scan.grid, axes_to(scan.grid, RAS)))
-    if not same:
-        raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
-    return axes.there(mask.data)
 
 
 def _kept(rendering: Rendering, labels: tuple[Label, ...]) -> tuple[str, ...]:

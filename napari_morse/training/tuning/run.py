@@ -16,6 +16,7 @@ from napari_morse.errors import InputError
 from napari_morse.io import open_mask
 from napari_morse.io.subjects import patient_key
 from napari_morse.model.morse import Morse
+from napari_morse.training.batches import AXES
 from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.tuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.tuning.changes import sample_changes
@@ -70,6 +71,7 @@ class TuningRun(BaseRun):
         either = self.base.card.recipe.contrast == "either"
         if either and self.parent.card.recipe.contrast != "either":
             self.log(OTHER_CONTRAST)
+        self._extents = [example.case.extent for example in read]
         train = [self._marked(example) for example in read]
         if self.plan.new_labels:
             self.base = grown(self.parent, self.plan.new_labels, self._taken_for())
@@ -139,6 +141,7 @@ class TuningRun(BaseRun):
             "name": self.plan.name, "version": card.version + 1, "recipe": net.recipe, "metrics": {},
             "lineage": (*card.lineage, self.base.digest), "created": self.plan.created,
             "data": _data(card, self.plan), "tuned": self._lineage(settings),
+            "field_of_view": widened_view(card, self._extents),
         }  # fmt: skip
         return self.written(fields, net)
 
@@ -204,6 +207,15 @@ def _crossed(labels: Array, mask: Array, classes: int) -> NDArray[np.int64]:
     """(classes, classes) voxels by true class and by class of the mask."""
     flat = labels.astype(np.int64).ravel() * classes + mask.ravel()
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
+
+
+def widened_view(card: ModelCard, extents: Sequence[tuple[float, ...]]) -> tuple[tuple[float, float], ...]:
+    """The extents in mm that a card tells, with those of further cases along R, A, S; none where it tells none."""
+    axes = [axis for axis in range(3) if card.slice_axis is None or axis != AXES[card.slice_axis]]
+    return tuple(
+        (min(low, *(extent[axis] for extent in extents)), max(high, *(extent[axis] for extent in extents)))
+        for axis, (low, high) in zip(axes, card.field_of_view, strict=False)
+    )
 
 
 def _data(card: ModelCard, plan: Plan) -> TrainingData:
