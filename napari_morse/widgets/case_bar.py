@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
@@ -64,6 +63,7 @@ class CaseBar(QWidget):
         self.menu = ProjectMenu(self._ways(), self)
         self._told = ""
         self.acts.told.connect(self._on_told)
+        host.decisions.told.connect(self._on_told)
         self._build()
         host.changed.connect(self.refresh)
         ahead.changed.connect(self.refresh)
@@ -148,14 +148,13 @@ class CaseBar(QWidget):
     def decide(self, status: Status) -> None:
         """Accept or reject the open case; a second reading is submitted instead."""
         case = self._host.case
-        if status == "accepted" and self._host.unwritten:
-            show_warning(f"It is not accepted, the mask on the disk is an older one. {self._host.unwritten}")
-            return
         if self._host.blind:
-            if status == "accepted":
-                self._host.submit()
+            if status == "accepted" and case is not None:
+                self._host.decisions.submit(case)
         elif case is not None and case.status == "second_reader" and status == "accepted":
             self.acts.adjudicate()
+        elif case is not None and status == "accepted":
+            self._host.decisions.accept([case])
         elif case is not None:
             self._host.set_status([case.id], status)
 
