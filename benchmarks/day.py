@@ -19,7 +19,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from qtpy.QtCore import QPoint, QTimer
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QRadioButton
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QMessageBox, QRadioButton
 
 from benchmarks.hand import Hand
 
@@ -100,7 +100,7 @@ class Day:
         self.hand.until(lambda: self.viewer.canvas.grid.enabled, "both masks")
         self.rest()
         self.keys("shift+y")
-        self.status_is("accepted")
+        self.accepted()
         self.next(2)
 
     def correct(self) -> None:
@@ -120,7 +120,7 @@ class Day:
         self.hand.until(lambda: np.array_equal(self.mask_here(), painted), "redo")
         self.picture("project-stroke")
         self.keys("shift+y")
-        self.status_is("accepted")
+        self.accepted()
         self.next(3)
 
     def reject(self) -> None:
@@ -153,7 +153,7 @@ class Day:
         self.hand.click_with("shift", self.table, self.row(6))
         self.picture("project-worklist")
         self.hand.click(lambda: self.dock.worklist.buttons["Accept"])
-        self.hand.until(lambda: self.statuses()[5:7] == ["accepted", "accepted"], "both accepted")
+        self.confirm("Accept", lambda: self.statuses()[5:7] == ["accepted", "accepted"], "both accepted")
         self.hand.click(self.table, self.row(6))
         self.hand.click(lambda: self.dock.worklist.buttons["Undo"])
         self.hand.until(lambda: self.statuses()[5:7] == ["accepted", "in_review"], "one taken back")
@@ -173,7 +173,7 @@ class Day:
         assert not self.mask().any()
         self.stroke()
         self.keys("shift+y")
-        self.status_is("accepted")
+        self.accepted()
         self.hand.write(lambda: self.dock.worklist.text, " ")
         self.hand.key("BackSpace")
         self.hand.until(lambda: self.dock.worklist.model.rowCount() == CASES, "all rows")
@@ -196,7 +196,7 @@ class Day:
         self.stroke()
         self.picture("project-blind")
         self.hand.click(lambda: self.dock.case_bar.accept)
-        self.hand.until(lambda: not self.host.blind, "the reading submitted")
+        self.confirm("Submit", lambda: not self.host.blind, "the reading submitted")
 
     def judge(self) -> None:
         """A third person says whose mask is final."""
@@ -213,7 +213,7 @@ class Day:
         self.hand.click(lambda: acts.adjudicating.choices["CD"], _left)
         self.hand.write(lambda: acts.adjudicating.reason, "sharper at the head")
         self.hand.click(lambda: acts.adjudicating.buttons.button(QDialogButtonBox.StandardButton.Ok))
-        self.status_is("accepted")
+        self.accepted()
         self.at(4)
         assert self.ask(lambda: self.host.project.final_reader(self.host.case.id)) == "CD"
 
@@ -267,6 +267,22 @@ class Day:
 
     def status_is(self, status: str) -> None:
         self.hand.until(lambda: self.host.case is not None and self.host.case.status == status, f"the case {status}")
+
+    def accepted(self) -> None:
+        self.confirm("Accept", lambda: self.host.case is not None and self.host.case.status == "accepted", "accepted")
+
+    def confirm(self, verb: str, done: Callable[[], bool], what: str) -> None:
+        """Wait until it is done; where it is asked whether a mask that lacks something is meant so, it is."""
+        self.hand.until(lambda: done() or self._question(verb) is not None, what)
+        if not self.ask(done):
+            self.picture("lacking", self.hand.dialog)
+            self.hand.click(lambda: self._question(verb))
+        self.hand.until(done, what)
+
+    def _question(self, verb: str) -> Any:
+        box = self.hand.dialog()
+        buttons = box.buttons() if isinstance(box, QMessageBox) else []
+        return next((button for button in buttons if button.text() == verb), None)
 
     def statuses(self) -> list[str]:
         return [case.status for case in self.host.project.cases()]

@@ -290,3 +290,17 @@ def test_what_is_to_be_read_blind_neither_trains_nor_judges(study: Path):
     wanted = choice(study)
     plan = prepare(study, "CD", wanted).plan
     assert [source.name for source in plan.held_out] == [held[1]]
+
+
+def test_an_empty_mask_is_trained_on_only_where_a_person_means_it(study: Path):
+    wanted = choice(study)
+    blank = wanted.cases[0]
+    with Project.open(study, reader="AB") as project:
+        save_store(StoredMask(0 * box(3), b"", {}), project.folder_of(blank) / "corrected.zarr.zip")
+    with pytest.raises(InputError, match=f"{blank} is empty") as caught:
+        prepare(study, "AB", wanted)
+    assert "Untick" in caught.value.hint and not rounds(study)
+    with pytest.raises(InputError, match="is empty"):
+        prepare(study, "AB", replace(wanted, cases=(blank,)))
+    made = prepare(study, "AB", replace(wanted, empty=(blank,)))
+    assert blank in {source.name for source in made.plan.train}

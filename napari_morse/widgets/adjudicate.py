@@ -13,8 +13,10 @@ from qtpy.QtWidgets import QButtonGroup, QDialog, QDialogButtonBox, QLineEdit, Q
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.mask_store import load_store
 from napari_morse.session.casework import CORRECTED
+from napari_morse.session.lacking import lacking
 from napari_morse.session.project import Reading
 from napari_morse.types import Label, Mask
+from napari_morse.widgets.decisions import agreed
 from napari_morse.widgets.layers import PALETTE, mask_layer_data
 from napari_morse.widgets.parts.text import Note
 from napari_morse.widgets.project_host import ProjectHost
@@ -52,6 +54,7 @@ class Adjudicate(QDialog):
         self._case = host.case.id if host.case is not None else ""
         self.layers: list[Labels] = []
         self._over = False
+        self._masks: dict[str, Any] | None = None
         self._group = QButtonGroup(self)
         self.choices: dict[str, QRadioButton] = {}
         self.reason = QLineEdit(self)
@@ -87,10 +90,30 @@ class Adjudicate(QDialog):
         if not self.reason.text().strip():
             self.problem.say("Say why: the reason stands in the audit trail.")
             return
+        if self._lacks(chosen):
+            return
         if self._host.try_to(lambda project: project.adjudicate(self._case, chosen, self.reason.text())):
             self.accept()
             if chosen != FIRST:
                 self._host.go(self._case)
+
+    def _lacks(self, chosen: str) -> bool:
+        """Whether the chosen mask lacks something, and the person does not take it so; also while it is being read."""
+        case = self._host.case
+        if case is None or case.id != self._case:
+            return True
+        if chosen == FIRST and self._host.unwritten:
+            self.problem.say(self._host.unwritten)
+            return True
+        if self._masks is None:
+            self.problem.say("The readers' masks are being read: a moment.")
+            return True
+        decisions = self._host.decisions
+        if chosen == FIRST:
+            found = decisions.of_open(case)
+        else:
+            found = lacking(self._masks.get(chosen), decisions.expected(case))
+        return bool(found) and not agreed(f"{found.sentence}\n\nAccept it all the same?", "Accept")
 
     def _load(self) -> None:
         project = self._host.project
@@ -108,6 +131,7 @@ class Adjudicate(QDialog):
         work = self._host.work
         if self._over or work is None or work.job.case != self._case:
             return
+        self._masks = masks
         for place, (reader, data) in enumerate(masks.items()):
             colour = PALETTE[(place + 3) % len(PALETTE)]
             labels = tuple(Label(i, f"{reader}: label {i}", colour) for i in range(1, int(data.max()) + 1))
@@ -132,11 +156,12 @@ class Adjudicate(QDialog):
         self._viewer.dims.set_point(self._viewer.dims.ndim - first.ndim, float(place[0]))
 
     def _on_failed(self, error: Exception) -> None:
+        self._masks = {}
         if not isinstance(error, CancelledError):
             show_error(f"The readers' masks could not be shown: {error}")
 
     def _take_away(self, _result: int = 0) -> None:
-        self._over = True
+        self._over, self._masks = True, None
         self.reader.cancel()
         for layer in self.layers:
             if layer in self._viewer.layers:

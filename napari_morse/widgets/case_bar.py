@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
@@ -64,6 +64,7 @@ class CaseBar(QWidget):
         self.menu = ProjectMenu(self._ways(), self)
         self._told = ""
         self.acts.told.connect(self._on_told)
+        host.decisions.told.connect(self._on_told)
         self._build()
         host.changed.connect(self.refresh)
         ahead.changed.connect(self.refresh)
@@ -151,13 +152,13 @@ class CaseBar(QWidget):
         if case is not None and not self._host.in_view:
             self._host.bring()
             show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
-        elif status == "accepted" and self._host.unwritten:
-            show_warning(f"It is not accepted, the mask on the disk is an older one. {self._host.unwritten}")
         elif self._host.blind:
-            if status == "accepted":
-                self._host.submit()
+            if status == "accepted" and case is not None:
+                self._host.decisions.submit(case)
         elif case is not None and case.status == "second_reader" and status == "accepted":
             self.acts.adjudicate()
+        elif case is not None and status == "accepted":
+            self._host.decisions.accept([case])
         elif case is not None:
             self._host.set_status([case.id], status)
 

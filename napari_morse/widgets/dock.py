@@ -113,7 +113,7 @@ class MorseDock(EndingWidget):
         self.host.changed.connect(self.segment.refresh)
         self._on_setup()
         runners = (
-            self.host.loader, self.ahead.runner, self.case_bar.acts.runner,
+            self.host.loader, self.host.decisions.runner, self.ahead.runner, self.case_bar.acts.runner,
             self.sharpener.runner, self.walker.runner, self.surfaces.runner, self.truth.runner,
             *self.learner.runners,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from napari_morse.session.project import WORDS
 from napari_morse.widgets.learn_work import Followed
 from napari_morse.widgets.learner import Learner
 from napari_morse.widgets.parts.learn_bar import LearnBar
-from napari_morse.widgets.parts.learn_cases import LearnCases, counted
+from napari_morse.widgets.parts.learn_cases import EMPTY, LearnCases, counted
 from napari_morse.widgets.parts.learn_choice import LearnChoice
 from napari_morse.widgets.parts.learn_curves import LearnCurves
 from napari_morse.widgets.parts.learn_new import LearnNew
@@ -53,6 +53,7 @@ class LearnTab(QWidget):
         super().__init__(parent)
         self.learner = learner
         self._found: list[Candidate] = []
+        self._status: dict[str, str] = {}
         self._project: object = None
         self._said: object = None
         self._known: dict[str, set[int]] = {}
@@ -91,7 +92,7 @@ class LearnTab(QWidget):
         learner = self.learner
         learner.changed.connect(self._on_learner)
         learner.told.connect(self._on_told)
-        learner.structures.changed.connect(self._say)
+        learner.structures.changed.connect(self._on_structures)
         learner.host.changed.connect(self._on_host)
         self.new.changed.connect(self._say)
         self.cases.changed.connect(self._say)
@@ -118,7 +119,7 @@ class LearnTab(QWidget):
             self.learner.start(
                 Choice(
                     choice.model, choice.name.text().strip(), self.cases.ticked, choice.settings,
-                    choice.leave_one_out, self.new.on, names, whole,
+                    choice.leave_one_out, self.new.on, names, whole, self.cases.sure,
                 )
             )  # fmt: skip
 
@@ -131,13 +132,22 @@ class LearnTab(QWidget):
             self._project = project
             self.cases.forget()
         self._found = candidates(project) if project is not None else []
-        status = {case.id: WORDS[case.status] for case in project.cases()} if project is not None else {}
-        self.cases.fill(self._found, status)
+        self._status = {case.id: WORDS[case.status] for case in project.cases()} if project is not None else {}
+        self._fill()
         self._offer()
         self._say()
         self._show_story()
         if self.isVisible():
             self.learner.structures.look(case.id for case in self._found if not (case.held_out or case.missing))
+
+    def _fill(self) -> None:
+        """List the cases, with what is known of their masks by now."""
+        held = self.learner.structures.found
+        self.cases.fill(self._found, self._status, {case for case, found in held.items() if not found.ids})
+
+    def _on_structures(self) -> None:
+        self._fill()
+        self._say()
 
     def _offer(self) -> None:
         models = zoo.available()
@@ -181,11 +191,14 @@ class LearnTab(QWidget):
         lacking = [case for case in self._found if case.missing]
         flattering = [case for case in self._judges if case.flattering]
         told = [f"{_cases(len(lacking))} held out without a truth"] if lacking else []
+        empty = self.cases.empty
+        told += [f"{_cases(len(empty))} with an empty mask, not ticked"] if empty else []
         told += [f"{len(flattering)} of the truths from a model's mask"] if flattering else []
         if self.cases.ticked and not judges:
             told = [NO_JUDGES, *told]
         why = [f"{case.name}: {case.missing}" for case in lacking]
         why += [f"{case.name}: its truth was corrected from a model's mask, which flatters it." for case in flattering]
+        why += [f"{name}: {EMPTY}" for name in empty]
         self.missing.say("⚠ " + "; ".join(told) if told else "", "\n".join(why[:20]))
         self.missing.setVisible(bool(told))
 
@@ -291,7 +304,7 @@ class LearnTab(QWidget):
         self._look.stop()
         self.learner.changed.disconnect(self._on_learner)
         self.learner.told.disconnect(self._on_told)
-        self.learner.structures.changed.disconnect(self._say)
+        self.learner.structures.changed.disconnect(self._on_structures)
         self.learner.host.changed.disconnect(self._on_host)
 
 

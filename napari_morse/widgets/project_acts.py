@@ -85,7 +85,7 @@ class ProjectActs(QObject):
         """Take the last move of the open case back."""
         case = self._host.case
         if case is not None:
-            self._host.try_to(lambda project: project.undo_status(case.id))
+            self._host.decisions.undo([case])
 
     def second_reader(self) -> None:
         """Ask whom to ask for a blind second reading of the open case."""

@@ -22,6 +22,7 @@ from napari_morse.widgets.case_runs import CaseRuns
 from napari_morse.widgets.case_saver import CaseSaver, Complaints, saving, submitting
 from napari_morse.widgets.case_truths import CaseTruths, unseen
 from napari_morse.widgets.corrected import CorrectedLayer
+from napari_morse.widgets.decisions import Decisions
 from napari_morse.widgets.ending import each_of
 from napari_morse.widgets.present import Presentation, prepare
 from napari_morse.widgets.settling import settled
@@ -94,7 +95,7 @@ class ProjectHost(QObject):
         self.submitting = False
         """Whether a second reading is being ended."""
         self._grumbled: dict[str, str] = {}
-        self._runs, self.truths = CaseRuns(self), CaseTruths(self)
+        self._runs, self.truths, self.decisions = CaseRuns(self), CaseTruths(self), Decisions(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
         self.saver.changed.connect(self._on_saved)
@@ -123,6 +124,7 @@ class ProjectHost(QObject):
     def close_project(self) -> None:
         """Save what is to be saved, and let the project go."""
         self.may_leave(may_stay=False)
+        self.decisions.cancel()
         self.wanted, self._next = "", None
         each_of(
             (

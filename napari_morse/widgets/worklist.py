@@ -78,8 +78,8 @@ class Worklist(EndingWidget):
     def _build(self) -> None:
         acts: dict[str, tuple[Callable[[], None], str]] = {
             "Open": (self.open, "Open the selected case."),
-            "Accept": (lambda: self._set("accepted"), "Accept all selected cases."),
-            "Reject": (lambda: self._set("rejected"), "Reject all selected cases."),
+            "Accept": (self._accept, "Accept all selected cases; what their masks lack is asked about first."),
+            "Reject": (self._reject, "Reject all selected cases."),
             "Second reader…": (self._second, "Ask somebody for a blind second reading of the selected cases."),
             "Comment…": (self._comment, "Say something of the selected cases."),
             "Undo": (self._undo, "Take the last move of each selected case back."),
@@ -149,13 +149,14 @@ class Worklist(EndingWidget):
         for case in self.selected()[:1]:
             self._host.go(case.id)
 
-    def _set(self, status: Status) -> None:
-        self._host.set_status([case.id for case in self.selected()], status)
+    def _accept(self) -> None:
+        self._host.decisions.accept(self.selected())
+
+    def _reject(self) -> None:
+        self._host.set_status([case.id for case in self.selected()], "rejected")
 
     def _undo(self) -> None:
-        cases = self.selected()
-        for case in cases:
-            self._host.try_to(lambda project, case=case: project.undo_status(case.id))  # type: ignore[misc]
+        self._host.decisions.undo(self.selected())
 
     def _second(self) -> None:
         cases = self.selected()

@@ -20,6 +20,7 @@ from napari_morse.widgets import ahead as ahead_module
 from napari_morse.widgets.corrected import CorrectedLayer
 from tests.fakes import FakeEngine
 from tests.qt.conftest import add_dock, add_scan
+from tests.qt.questions import Answers
 from tests.qt.test_dock_run import messages, press
 from tests.qt.test_project_more import models, opened, paint, settled, study
 from tests.qt.test_project_window import at, scans
@@ -37,6 +38,13 @@ def run(qtbot, dock):
 
 def rested(qtbot, dock):
     qtbot.waitUntil(lambda: not dock.host.saver.busy and not dock.host.busy, timeout=10000)
+
+
+def accept_as_empty(qtbot, dock):
+    asked = Answers("Accept")
+    press(qtbot, dock.case_bar.accept)
+    asked.stop()
+    assert dock.host.case.status == "accepted" and len(asked.asked) == 1
 
 
 def as_reader(qtbot, dock, tmp_path, reader, number=1):
@@ -229,7 +237,7 @@ def test_a_blank_start_reopens_an_accepted_case(viewer, qtbot, tmp_path):
 
 def test_painting_on_an_accepted_case_takes_the_acceptance_back(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    press(qtbot, dock.case_bar.accept)
+    accept_as_empty(qtbot, dock)
     paint(dock, np.s_[2:6, 2:6, 2:6])
     assert dock.host.case.status == "corrected"
 
@@ -320,7 +328,7 @@ def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewe
 
 def test_a_run_on_an_accepted_case_leaves_the_accepted_mask(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    press(qtbot, dock.case_bar.accept)
+    accept_as_empty(qtbot, dock)
     run(qtbot, dock)
     rested(qtbot, dock)
     assert dock.host.case.model and not dock.host.corrected.corrections.mask.any()

@@ -18,6 +18,7 @@ from napari_morse.widgets import project_dialogs
 from napari_morse.widgets.project_dialogs import NewProject
 from tests.fakes import FakeEngine, make_scan
 from tests.qt.conftest import add_dock, add_scan
+from tests.qt.questions import Answers
 from tests.qt.test_dock_run import messages, press
 
 SHAPE = (20, 24, 16)
@@ -142,8 +143,11 @@ def test_the_worklist_filters_sorts_accepts_several_and_takes_back(viewer, qtbot
     table.status.setCurrentIndex(0)
     dock.host.set_status([case.id for case in table.model.cases[1:]], "in_review")
     table.table.selectAll()
+    asked = Answers("Accept")  # nothing was drawn in any of them
     press(qtbot, table.buttons["Accept"])
-    assert {case.status for case in table.model.cases} == {"accepted"} and len(table.selected()) == 3
+    qtbot.waitUntil(lambda: {case.status for case in table.model.cases} == {"accepted"}, timeout=10000)
+    assert len(table.selected()) == 3
+    asked.stop()
     press(qtbot, table.buttons["Undo"])
     assert {case.status for case in table.model.cases} == {"in_review"}
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("CD", True))

@@ -74,6 +74,8 @@ class Choice:
         Of such structures, by id; without one ``label 3``.
     whole
         A new model is trained for as many steps as suit the cases, whatever the settings' minutes.
+    empty
+        Ids of the cases that a person means to train on though their masks are empty.
     """
 
     model: str
@@ -84,6 +86,7 @@ class Choice:
     learn_new: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
     whole: bool = False
+    empty: tuple[str, ...] = ()
 
 
 def candidates(project: Project) -> list[Candidate]:
@@ -133,7 +136,7 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
     ------
     InputError
         No case is left to train on, one cannot be read, holds a label that the model does not know and shall not
-        learn, or would be on both sides.
+        learn, has an empty mask that nobody means so, or would be on both sides.
     """
     folder = folder.absolute()  # the run stands elsewhere
     if not re.fullmatch(NAME, choice.name):
@@ -162,6 +165,8 @@ def _gathered(
     chosen = [case for case in project.cases() if case.id in choice.cases]
     known = None if choice.learn_new or card is None else _known_to(card)
     found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
+    if card is not None or any(each.ids for each in found):  # else there is nothing at all: said below
+        _check_empty(found, choice)
     new = _new(choice, card, found)
     judges, passed_over = _judges(project, made.folder, _known_to(card) | {entry.id for entry in new}, cancelled)
     sources = [each.source for each in found]
@@ -176,6 +181,15 @@ def _gathered(
     if choice.leave_one_out:
         passed_over = ()  # no held-out case judges
     return plan.model_copy(update={"new_labels": new, "passed_over": passed_over})
+
+
+def _check_empty(found: Sequence[Copied], choice: Choice) -> None:
+    for each in found:
+        if not each.ids and each.source.name not in choice.empty:
+            raise InputError(
+                f"The mask of {each.source.name} is empty: a model would learn that there is nothing.",
+                "Untick the case, or tick it again if that is so.",
+            )
 
 
 def _unusable(case: Case, blind: AbstractSet[str]) -> bool:

@@ -190,6 +190,11 @@ class Project(SecondReaders, Looking):
         back: Status = before["status"]
         return back
 
+    def undo_leads_to(self, case: str) -> Status | None:
+        """Where `undo_status` would lead; None where no move is left to take back."""
+        entry = audit.last_move(self.audit(case))
+        return None if entry is None else entry.details["before"]["status"]
+
     def comment(self, case: str, text: str) -> None:
         """Say something of a case; replaces what was said."""
         self._seen(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
@@ -12,10 +13,14 @@ from napari_morse.session.learn import Candidate
 ROWS = 5
 """Rows seen before the list scrolls."""
 FLATTERING = "Its truth was corrected from a model's own mask, which flatters that model."
+EMPTY = "Its mask is empty: a model learns from it that there is nothing. Tick it if that is so."
 
 
 class LearnCases(QTableWidget):
-    """A row a case: ticked ones are trained on; what judges cannot be ticked. Hidden when there is none."""
+    """A row a case: ticked ones are trained on; what judges cannot be ticked. Hidden when there is none.
+
+    A case with an empty mask is ticked only where a person has ticked it.
+    """
 
     changed = Signal()
     """Another case was ticked or not."""
@@ -40,19 +45,36 @@ class LearnCases(QTableWidget):
         self._numbers = numbers
         self._found: tuple[Candidate, ...] = ()
         self._left_out: set[str] = set()
+        self._empty: frozenset[str] = frozenset()
+        self._sure: set[str] = set()
         self.itemChanged.connect(self._on_item)
         self.hide()
 
     @property
     def ticked(self) -> tuple[str, ...]:
         """Ids of the cases to train on."""
-        return tuple(c.id for c in self._found if not (c.held_out or c.missing or c.id in self._left_out))
+        return tuple(c.id for c in self._found if not (c.held_out or c.missing) and self._is_on(c.id))
 
-    def fill(self, found: Sequence[Candidate], status: dict[str, str]) -> None:
-        """List cases with what is said of each; what was not ticked stays so."""
-        if tuple(found) == self._found and self.rowCount() == len(found):
+    @property
+    def sure(self) -> tuple[str, ...]:
+        """Those of them whose mask is empty, and that a person has ticked all the same."""
+        return tuple(case for case in self.ticked if case in self._sure)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Names of the cases that are not trained on because their masks are empty."""
+        left = self._empty - self._sure
+        return tuple(case.name for case in self._found if case.id in left and not case.held_out)
+
+    def _is_on(self, case: str) -> bool:
+        return case not in self._left_out and (case not in self._empty or case in self._sure)
+
+    def fill(self, found: Sequence[Candidate], status: dict[str, str], empty: AbstractSet[str] = frozenset()) -> None:
+        """List cases with what is said of each, and which masks are empty; what was not ticked stays so."""
+        if tuple(found) == self._found and self.rowCount() == len(found) and empty == self._empty:
             return
-        self._found = tuple(found)
+        self._found, self._empty = tuple(found), frozenset(empty)
+        self._sure &= self._empty  # one that was drawn on since is another mask
         with QSignalBlocker(self):
             self.setRowCount(len(found))
             for row, case in enumerate(found):
@@ -71,19 +93,20 @@ class LearnCases(QTableWidget):
     def forget(self) -> None:
         """Another project: all are ticked."""
         self._left_out.clear()
-        self._found = ()
+        self._sure.clear()
+        self._found, self._empty = (), frozenset()
 
     def _set(self, row: int, case: Candidate, status: str) -> None:
-        name, said = QTableWidgetItem(case.name), QTableWidgetItem(_said(case, status))
+        empty = case.id in self._empty
+        name, said = QTableWidgetItem(case.name), QTableWidgetItem(_said(case, status, empty))
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         if not case.held_out:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
-            on = case.id not in self._left_out
-            name.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+            name.setCheckState(Qt.CheckState.Checked if self._is_on(case.id) else Qt.CheckState.Unchecked)
         for column, item in enumerate((name, said)):
             item.setFlags(flags)
             item.setData(Qt.ItemDataRole.UserRole, case.id)
-            item.setToolTip(_tip(case))
+            item.setToolTip(f"{_tip(case)}\n{EMPTY}" if empty else _tip(case))
             self.setItem(row, column, item)
 
     def _on_item(self, item: QTableWidgetItem) -> None:
@@ -92,12 +115,16 @@ class LearnCases(QTableWidget):
         case = str(item.data(Qt.ItemDataRole.UserRole))
         if item.checkState() == Qt.CheckState.Checked:
             self._left_out.discard(case)
+            self._sure |= {case} & self._empty
         else:
             self._left_out.add(case)
+            self._sure.discard(case)
         self.changed.emit()
 
 
-def _said(case: Candidate, status: str) -> str:
+def _said(case: Candidate, status: str, empty: bool) -> str:
+    if empty:
+        return "empty mask ⚠"
     if case.missing:
         return "no truth yet"
     if case.held_out:
