@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from napari_morse.widgets.layers import carrier_of
-from tests.qt.test_dock_run import press
+from tests.fakes import make_scan
+from tests.qt.conftest import add_dock, add_scan
+from tests.qt.test_channels_dock import Listening
+from tests.qt.test_channels_dock import choose as choose_channel
+from tests.qt.test_dock_run import press, run_through
 from tests.qt.test_project_window import at, project  # noqa: F401 (a fixture)
+from tests.qt.test_sharpen import stroke
 from tests.qt.test_stage import check_one_patient, choose, first, seen, settled  # noqa: F401 (a fixture)
 
 
@@ -49,3 +54,41 @@ def begin(qtbot, dock):
     press(qtbot, dock.correct.begin)
     qtbot.waitUntil(lambda: dock.desk.corrected is not None)
     return dock.desk.corrected
+
+
+def test_channels_of_a_result_come_back_with_it(viewer, qtbot):
+    dock = add_dock(viewer, Listening())
+    t1, flair, t2 = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("t1", "flair", "t2")))
+    choose(qtbot, dock, t1)
+    dock.segment.model.setCurrentText("z-three")
+    choose_channel(dock, "FLAIR", flair)
+    choose_channel(dock, "T2", t2)
+    run_through(qtbot, dock)
+    others = dock.session.others_of(dock.session.scan)
+    assert len(others) == 2
+    choose(qtbot, dock, flair)
+    dock.segment.model.setCurrentText("a-one")
+    run_through(qtbot, dock)
+    choose(qtbot, dock, t1)
+    settled(qtbot, dock)
+    assert dock.session.others_of(dock.session.scan) == others
+
+
+def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(viewer, both, engine, qtbot):
+    dock = both
+    begin(qtbot, dock)
+    case = dock.host.corrected
+    case.layer.data[0:2, 0:2, 0:2] = 1
+    case.compare()
+    before = np.array(case.corrections.mask)
+    qtbot.waitUntil(lambda: not dock.sharpener.busy)
+    engine.sharpening.clear()
+    stroke(dock)
+    qtbot.wait(50)
+    thread = dock.sharpener.runner._thread
+    engine.sharpening.set()
+    thread.join(5)  # done; the window has not heard of it yet
+    dock.segment.scans.choose(dock.host.layers.scan)
+    assert dock.desk.corrected is case
+    qtbot.wait(100)
+    np.testing.assert_array_equal(case.corrections.mask, before)
