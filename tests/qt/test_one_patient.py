@@ -49,6 +49,33 @@ def test_planes_draw_no_mask_of_the_case_over_the_scan_in_view(both, qtbot):
     assert all(x is None or carrier_of(x).scan is both.desk.scan for x in drawn)
 
 
+def ctrl_z(viewer):
+    viewer.keymap[next(key for key in viewer.keymap if str(key) == "Ctrl+Z")](viewer)
+
+
+def test_undo_from_any_layer_is_of_the_mask_in_view_also_after_another_was_corrected(viewer, both, qtbot):
+    dock = both
+    loose = begin(qtbot, dock)
+    loose.layer.data[2:4, 3:5, 4:6] = 1
+    loose.compare()
+    case = dock.host.corrected
+    choose(qtbot, dock, dock.host.layers.scan)
+    assert dock.desk.corrected is case
+    case.layer.data[4:9, 4:9, 4:9] = 1
+    case.compare()
+    ctrl_z(viewer)
+    assert (case.corrections.undoable, loose.corrections.undoable) == (0, 1)
+    choose(qtbot, dock, dock.segment.scans.layers()[0])
+    assert dock.desk.corrected is loose
+    ctrl_z(viewer)
+    assert loose.corrections.undoable == 0
+    loose.layer.data[2:4, 3:5, 4:6] = 1
+    loose.compare()
+    dock.host.close_project()
+    ctrl_z(viewer)
+    assert loose.corrections.undoable == 0
+
+
 def begin(qtbot, dock):
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)
@@ -92,3 +119,15 @@ def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(
     assert dock.desk.corrected is case
     qtbot.wait(100)
     np.testing.assert_array_equal(case.corrections.mask, before)
+
+
+def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock, first, qtbot):  # noqa: F811
+    second = add_scan(viewer, make_scan(stem="Berta", seed=1))
+    dock.tabs.setCurrentIndex(2)
+    choose(qtbot, dock, first)
+    press(qtbot, dock.correct.begin)
+    dock.segment.scans.choose(second)
+    press(qtbot, dock.correct.begin)
+    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
+    assert dock.desk.corrected.scan.stem == "Berta"
+    check_one_patient(viewer, dock)
