@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from napari.layers import Labels
 
-from napari_morse.widgets.layers import carrier_of
-from tests.fakes import make_scan
+from napari_morse.session import SegmentSession
+from napari_morse.types import Mask
+from napari_morse.widgets.layers import carrier_of, mask_layer_data
+from napari_morse.widgets.segment import SegmentTab
+from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.qt.conftest import add_dock, add_scan
 from tests.qt.test_channels_dock import Listening
 from tests.qt.test_channels_dock import choose as choose_channel
-from tests.qt.test_dock_run import press, run_through
+from tests.qt.test_dock_run import messages, press, run_through
 from tests.qt.test_project_window import at, project  # noqa: F401 (a fixture)
 from tests.qt.test_sharpen import stroke
 from tests.qt.test_stage import check_one_patient, choose, first, seen, settled  # noqa: F401 (a fixture)
@@ -83,6 +89,51 @@ def begin(qtbot, dock):
     return dock.desk.corrected
 
 
+def again(viewer, dock, qtbot):
+    viewer.window.remove_dock_widget(dock)
+    qtbot.wait(20)
+    return add_dock(viewer, FakeEngine())
+
+
+def test_labels_painted_on_one_scan_are_not_over_another_in_the_next_dock(viewer, dock, first, qtbot):  # noqa: F811
+    viewer.layers.selection.active = first
+    viewer._new_labels()
+    painted = viewer.layers.selection.active
+    assert isinstance(painted, Labels) and carrier_of(painted) is None
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    assert not painted.visible
+    dock = again(viewer, dock, qtbot)
+    check_one_patient(viewer, dock)
+    assert dock.segment.scans.layer.name == "Berta"
+    assert not painted.visible
+    choose(qtbot, dock, first)
+    assert painted.visible
+
+
+def test_results_on_a_scan_that_is_not_ours_are_seen_in_the_next_dock(viewer, dock, qtbot):
+    rng = np.random.default_rng(0)
+    image = viewer.add_image(rng.normal(100, 10, (16, 20, 24)).astype(np.float32), name="script")
+    run_through(qtbot, dock)
+    rendered = dock.comparison.shown.rendered
+    dock = again(viewer, dock, qtbot)
+    assert dock.segment.scans.layer is image
+    assert rendered.visible
+    rendered.visible = False
+    rendered.visible = True
+    qtbot.wait(50)
+    assert rendered.visible, messages()
+
+
+def test_another_array_of_a_script_is_another_scan(viewer, dock, qtbot):
+    rng = np.random.default_rng(0)
+    viewer.add_image(rng.normal(100, 10, (16, 20, 24)).astype(np.float32), name="Anna")
+    run_through(qtbot, dock)
+    second = viewer.add_image(rng.normal(100, 10, (16, 20, 24)).astype(np.float32), name="Berta")
+    qtbot.wait(50)
+    assert seen(viewer) == [second], [x.name for x in seen(viewer)]
+    assert dock.segment.scans.layer is second
+
+
 def test_channels_of_a_result_come_back_with_it(viewer, qtbot):
     dock = add_dock(viewer, Listening())
     t1, flair, t2 = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("t1", "flair", "t2")))
@@ -121,6 +172,41 @@ def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(
     np.testing.assert_array_equal(case.corrections.mask, before)
 
 
+def test_a_picture_beside_a_volume_is_looked_at_where_it_lies(viewer, dock, qtbot):
+    add_scan(viewer, make_scan(stem="Anna"))
+    viewer.dims.set_point(0, 15.0)
+    viewer.add_image(np.random.default_rng(0).normal(100, 10, (20, 24)).astype(np.float32), name="picture")
+    assert dock.session.scan.is_picture
+    run_through(qtbot, dock)
+    rendered = dock.comparison.shown.rendered
+    at = rendered.world_to_data(viewer.dims.point)
+    assert -0.5 <= at[0] <= rendered.data.shape[0] - 0.5, "its masks lie on a slice that is not in view"
+
+
+def test_closing_the_segment_tab_alone_leaves_the_title_of_the_dock(viewer, dock, first, qtbot):  # noqa: F811
+    tab = SegmentTab(viewer, SegmentSession(FakeEngine()))
+    viewer.window.add_dock_widget(tab, name="MORSE Segment")
+    qtbot.wait(50)
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    qtbot.wait(50)
+    check_one_patient(viewer, dock)
+    viewer.window.remove_dock_widget(tab)
+    qtbot.wait(50)
+    check_one_patient(viewer, dock)
+
+
+def test_masks_of_a_closed_scan_are_seen_again_over_the_same_file_as_they_are_told_to(viewer, dock, first, qtbot):  # noqa: F811
+    rendered = dock.comparison.shown.rendered
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    viewer.layers.remove(first)
+    anna = add_scan(viewer, make_scan(stem="Anna"))
+    assert dock.segment.scans.layer is anna and not rendered.visible
+    rendered.visible = True
+    qtbot.wait(50)
+    assert rendered.visible, messages()
+    assert not first.visible or first not in viewer.layers
+
+
 def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock, first, qtbot):  # noqa: F811
     second = add_scan(viewer, make_scan(stem="Berta", seed=1))
     dock.tabs.setCurrentIndex(2)
@@ -131,3 +217,15 @@ def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock,
     qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
     assert dock.desk.corrected.scan.stem == "Berta"
     check_one_patient(viewer, dock)
+
+
+def test_a_mask_that_fits_several_scans_is_of_the_one_whose_name_it_has(viewer, dock, qtbot):
+    anna, berta = make_scan(stem="Anna"), make_scan(stem="Berta", seed=1)
+    a, b = add_scan(viewer, anna), add_scan(viewer, berta)
+    truth = Mask(make_prediction(anna).rendered.data, anna.grid)
+    data, attributes, _ = mask_layer_data(truth, replace(anna, stem="Anna_rendered"), "Anna_rendered")
+    layer = viewer.add_labels(data, **attributes)
+    assert dock.segment.scans.layer is b
+    assert not layer.visible and "lies on several of the open scans" in messages()[-1]
+    choose(qtbot, dock, a)
+    assert layer.visible
