@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.layers._layer_actions import _duplicate_layer
 
 from napari_morse.session import SegmentSession
 from napari_morse.types import Mask
@@ -89,6 +90,22 @@ def begin(qtbot, dock):
     return dock.desk.corrected
 
 
+def test_the_truth_of_another_scan_gives_no_figures(viewer, dock, first, qtbot):  # noqa: F811
+    scan = dock.session.scan
+    truth = Mask(make_prediction(scan).rendered.data, scan.grid)
+    data, attributes, _ = mask_layer_data(truth, make_scan(stem="truth"), "truth")
+    layer = viewer.add_labels(data, **attributes)
+    box = dock.truth
+    box.combo.setCurrentIndex(box.combo.findData(layer))
+    assert box.combo.currentData() is layer
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    run_through(qtbot, dock)
+    assert not layer.visible
+    assert box.combo.currentData() is not layer, "Berta's mask is measured against Anna's truth"
+    choose(qtbot, dock, first)
+    assert layer.visible and box.combo.findData(layer) >= 0
+
+
 def again(viewer, dock, qtbot):
     viewer.window.remove_dock_widget(dock)
     qtbot.wait(20)
@@ -134,6 +151,27 @@ def test_another_array_of_a_script_is_another_scan(viewer, dock, qtbot):
     assert dock.segment.scans.layer is second
 
 
+def test_the_result_in_view_stays_when_the_run_on_another_scan_ends(viewer, qtbot):
+    engine = FakeEngine(steps=200, seconds=0.05)
+    dock = add_dock(viewer, engine)
+    first = add_scan(viewer, make_scan(stem="Anna"))  # noqa: F811
+    engine.pace.set()
+    run_through(qtbot, dock)
+    engine.pace.clear()
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    press(qtbot, dock.segment.run_bar.run)
+    first.visible = True
+    qtbot.waitUntil(lambda: dock.segment.scans.layer is first)
+    settled(qtbot, dock)
+    engine.pace.set()
+    qtbot.waitUntil(lambda: not dock.session.running and not dock.segment.presenting, timeout=20000)
+    qtbot.wait(50)
+    check_one_patient(viewer, dock)
+    assert dock.desk.prediction is not None, "Anna's numbers, walk and sharpening are gone"
+    assert dock.segment.results.isVisible() and dock.segment.results.caption.whole.startswith("Anna")
+    assert dock.segment.to_save() is not None, "Save says that there is no mask"
+
+
 def test_channels_of_a_result_come_back_with_it(viewer, qtbot):
     dock = add_dock(viewer, Listening())
     t1, flair, t2 = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("t1", "flair", "t2")))
@@ -170,6 +208,26 @@ def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(
     assert dock.desk.corrected is case
     qtbot.wait(100)
     np.testing.assert_array_equal(case.corrections.mask, before)
+
+
+def test_a_copy_of_the_corrected_layer_is_not_saved_as_the_corrected_mask(viewer, dock, first, qtbot):  # noqa: F811
+    corrected = begin(qtbot, dock)
+    settled(qtbot, dock)
+    viewer.layers.selection = {corrected.layer}
+    _duplicate_layer(viewer.layers)
+    copy = next(x for x in viewer.layers if x.name.startswith(corrected.layer.name) and x.source.parent is not None)
+    viewer.layers.move(viewer.layers.index(copy), 0)
+    corrected.layer.data[2:4, 3:5, 4:6] = 2
+    corrected.compare()
+    saved = dock.segment.to_save().corrected()
+    np.testing.assert_array_equal(saved.data, corrected.corrections.mask)
+
+
+def test_saving_says_nothing_false_where_the_corrected_layer_was_moved(viewer, dock, first, qtbot):  # noqa: F811
+    begin(qtbot, dock).layer.translate = (1, 2, 3)
+    press(qtbot, dock.correct.save.button)
+    assert "no mask of this scan" not in dock.correct.save.saved.text()
+    assert any("does not lie on its scan" in text for text in messages())
 
 
 def test_a_picture_beside_a_volume_is_looked_at_where_it_lies(viewer, dock, qtbot):
@@ -216,6 +274,27 @@ def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock,
     press(qtbot, dock.correct.begin)
     qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
     assert dock.desk.corrected.scan.stem == "Berta"
+    check_one_patient(viewer, dock)
+
+
+def test_nothing_is_saved_without_the_corrected_mask_that_is_being_read(viewer, dock, first, qtbot):  # noqa: F811
+    corrected = begin(qtbot, dock)
+    corrected.layer.data[2:4, 3:5, 4:6] = 1
+    corrected.compare()
+    add_scan(viewer, make_scan(stem="Berta", seed=1))
+    begin(qtbot, dock)
+    dock.segment.scans.choose(first)
+    assert dock.desk.corrected is None
+    press(qtbot, dock.correct.save.button)
+    assert "is being read" in messages()[-1]
+    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    assert dock.segment.to_save().corrected is not None
+
+
+def test_labels_of_four_axes_are_let_be(viewer, dock, first, qtbot):  # noqa: F811
+    viewer.add_labels(np.zeros((2, 3, 4, 5), int), name="four")
+    viewer.add_image(np.zeros((2, 3, 4, 5), np.float32), name="fourimage")
+    qtbot.wait(50)
     check_one_patient(viewer, dock)
 
 
