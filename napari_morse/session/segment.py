@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -106,7 +107,7 @@ class SegmentSession:
         """Why no model may be run now, whatever is chosen; a sentence with the way out."""
         self.result: Prediction | None = None
         self.result_scan: Scan | None = None
-        self._result_others: tuple[Scan, ...] = ()
+        self._made_from: WeakKeyDictionary[Prediction, tuple[Scan, ...]] = WeakKeyDictionary()
         self.warnings: tuple[str, ...] = ()
         self.error: BaseException | None = None
 
@@ -152,7 +153,8 @@ class SegmentSession:
 
     def others_of(self, scan: Scan) -> tuple[Scan, ...]:
         """The further channels that the result on a scan was made from."""
-        return self._result_others if scan is self.result_scan else ()
+        made = self.result if scan is self.result_scan else None
+        return () if made is None else self._made_from.get(made, ())
 
     def set_channels(self, wanted: tuple[str, ...], chosen: Mapping[str, Scan]) -> None:
         """Say which channels the model reads after the first, and which scans they are, as far as chosen."""
@@ -238,13 +240,12 @@ class SegmentSession:
 
     def finish(self, job: SegmentJob, prediction: Prediction) -> None:
         """Keep what a job gave."""
-        self._result_others = job.others
+        self._made_from[prediction] = job.others
         self.result, self.result_scan, self.warnings = prediction, job.scan, prediction.warnings
         self._move("done")
 
     def recall(self, prediction: Prediction, scan: Scan) -> None:
         """Take up what was found on a scan before; no run was made."""
-        self._result_others = ()
         self.result, self.result_scan, self.warnings = prediction, scan, prediction.warnings
         if not self.running:
             self._move("idle")

@@ -140,6 +140,9 @@ class Comparison(QObject):
         if scan != self._name:
             self._name = scan
             self._say_titles()
+        for other in list(_all) if not scan else ():  # they write in the same place
+            if other.viewer is self.viewer and other._name:  # noqa: SLF001
+                other._say_titles()  # noqa: SLF001
 
     def lead_to(self, final: Labels | None, changed: bool = False) -> None:
         """Show how the rendered mask differs from this one; None: how the coarse differs from the rendered one.

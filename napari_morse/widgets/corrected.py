@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -117,15 +118,21 @@ class CorrectedLayer(QObject):
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
         self.layer.mouse_drag_callbacks.insert(0, self._on_press)  # before what draws
-        for target in (self.layer, viewer):
-            target.bind_key(UNDO, lambda _: self.undo(), overwrite=True)
-            target.bind_key(REDO, lambda _: self.redo(), overwrite=True)
+        self._keys = {UNDO: lambda _: self.undo(), REDO: lambda _: self.redo()}
+        for key, step in self._keys.items():
+            self.layer.bind_key(key, step, overwrite=True)
+        self.take_keys()
         viewer.add_layer(self.layer)
 
     @property
     def touched(self) -> bool:
         """Whether the mask is, was, or is just becoming, another than the one it began as."""
         return self._drawn_on or not self.corrections.untouched
+
+    def take_keys(self) -> None:
+        """Let the keys of undo and redo be of this mask, whichever layer is selected: another may have them."""
+        for key, step in self._keys.items():
+            self._viewer.bind_key(key, step, overwrite=True)
 
     def undo(self) -> None:
         """Take the last act back."""
@@ -215,9 +222,10 @@ class CorrectedLayer(QObject):
         if self._on_press in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_press)
         self._within.release()
-        for target in (self.layer, self._viewer):
-            target.bind_key(UNDO, None)
-            target.bind_key(REDO, None)
+        for key, step in self._keys.items():
+            self.layer.bind_key(key, None)
+            if self._viewer.keymap.get(coerce_keybinding(key)) is step:
+                self._viewer.bind_key(key, None)
 
     def let_go(self) -> None:
         """Keep nothing of the case in memory."""

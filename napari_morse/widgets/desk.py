@@ -25,6 +25,7 @@ from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_morse.widgets.project_host import ProjectHost
 
@@ -88,6 +89,8 @@ class Desk(QObject):
         self._named: Structures | None = None
         self.elsewhere: Callable[[], Iterable[int]] = tuple
         """Ids that masks of other cases are known to hold."""
+        self.holds: Callable[[Layer], bool] = lambda _layer: True
+        """Whether a layer lies on the scan in view, and not on another one of the same size and place."""
         self._then: list[Callable[[], None]] = []
         self._loose.changed.connect(self.refresh)
         self._loose.failed.connect(self._on_not_begun)
@@ -250,6 +253,11 @@ class Desk(QObject):
     # Correcting
 
     @property
+    def coming(self) -> bool:
+        """Whether what was corrected of `scan` is being read."""
+        return not self._in_case and self._loose.coming(self.scan)
+
+    @property
     def blocked(self) -> str:
         """Why correcting cannot begin, as a sentence with the way out; empty when it can, or has begun."""
         if self.corrected is not None:
@@ -345,6 +353,7 @@ class Desk(QObject):
             for signal, slot in self._signals(before):
                 signal.disconnect(slot)
         if corrected is not None:
+            corrected.take_keys()
             corrected.colour(self.own)
             if self._structures is not None and self._structures.trouble:
                 show_error(self._structures.trouble)

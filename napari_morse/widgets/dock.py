@@ -156,6 +156,8 @@ class MorseDock(EndingWidget):
         """What reviewing and correcting take."""
         viewer = self._viewer
         self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
+        self.desk.holds = self.segment.stage.holds
+        self.segment.wait_for(lambda: self.desk.coming)
         self.sharpener = Sharpener(self.desk, self)
         self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
         self.review = ReviewTab(self.desk, self.walker, self)
@@ -167,6 +169,7 @@ class MorseDock(EndingWidget):
         self.truth, self.measures = TruthBox(self.desk, self), MeasureBox(self.desk, self)
         self.review.add(self.truth)
         self.review.add(self.measures)
+        self.segment.stage.claimed.connect(self.truth.refresh)
         self.learner = Learner(viewer, self.host, self.segment, self)
         known = self.learner.structures.found
         self.desk.elsewhere = lambda: {number for held in known.values() for number in held.ids}

@@ -136,7 +136,7 @@ def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
 
 def lies_on(layer: Any, scan: Scan) -> bool:
     """Whether an image or labels layer has the shape and the place in which ``scan`` is shown."""
-    if _shape3(layer) != _shown_shape(scan):
+    if not 2 <= layer.ndim <= 3 or _shape3(layer) != _shown_shape(scan):
         return False
     shown = display_to_world(scan)
     own = layer_matrix(layer)

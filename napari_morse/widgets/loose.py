@@ -83,6 +83,11 @@ class LooseCorrections(QObject):
         """Whether a scan's corrections were open, and were put away for those of another scan."""
         return scan is not None and scan in self._begun and not self._loader.busy
 
+    def coming(self, scan: Scan | None) -> bool:
+        """Whether a scan's corrections are being read, or wait to be."""
+        wanted = self._wanted is not None and self._wanted[0] is scan
+        return scan is not None and self._loader.busy and (wanted or scan in self._begun)
+
     def folder_of(self, scan: Scan | None) -> Path | None:
         """Where its corrections lie."""
         return self._case.folder if self._case is not None and self.of(scan) is not None else None
@@ -92,6 +97,8 @@ class LooseCorrections(QObject):
         if not self._loader.busy:
             self.put_away()
         if self._loader.busy:  # also where who heard of the putting away began at once
+            if self._wanted is not None and self._wanted[0] is not scan:
+                self._begun.add(scan)  # its turn comes when the other one's has
             return
         self._wanted = scan, labels
         self._begun.discard(scan)
@@ -163,6 +170,7 @@ class LooseCorrections(QObject):
         if not isinstance(error, CancelledError):
             known = isinstance(error, MorseError | MemoryError)
             self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
+            self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         if self._layer is not None and event.value is self._layer.layer:

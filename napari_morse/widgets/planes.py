@@ -234,7 +234,8 @@ class Planes(EndingWidget):
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
         desk, there, found = self._desk, display_axes(scan).there, []
         corrected, prediction = desk.corrected, desk.prediction
-        seen = desk.host.layers.mask if desk.host is not None and desk.host.layers is not None else None
+        case = desk.host.layers if desk.host is not None and desk.host.in_view else None
+        seen = None if case is None else case.mask
         if prediction is not None:
             coarse, rendered = prediction.coarse, prediction.rendered
             found.append(Drawn("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))

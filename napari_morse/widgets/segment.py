@@ -149,6 +149,10 @@ class SegmentTab(EndingWidget):
         """The masks of the scan in view, as they are now; None where there are none."""
         return self._shown.to_save()
 
+    def wait_for(self, coming: Callable[[], bool]) -> None:
+        """Save nothing while a corrected mask is coming, which ``coming`` tells."""
+        self._shown.coming = coming
+
     @property
     def presenting(self) -> bool:
         """Whether the layers of a result are on their way."""

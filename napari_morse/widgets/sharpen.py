@@ -77,6 +77,7 @@ class Sharpener(QObject):
         self._corrected: CorrectedLayer | None = None
         self._orders: deque[_Order] = deque()
         self._warm: Roi | None = None
+        self._under_way: _Order | None = None
         self._ready: _Sharp | None = None
         self._retry = QTimer(self)
         self._retry.setSingleShot(True)
@@ -150,7 +151,7 @@ class Sharpener(QObject):
     def cancel(self) -> None:
         """What was painted stays as it was painted."""
         self._orders.clear()
-        self._ready = None
+        self._under_way = self._ready = None
         self._retry.stop()
         self.runner.cancel()
 
@@ -202,14 +203,15 @@ class Sharpener(QObject):
             order = self._orders.popleft()
             (order.done or self.said.emit)(TOO_LATE)
         if self._orders:
-            order = self._orders.popleft()
+            order = self._under_way = self._orders.popleft()
             self.runner.start(_rendering(sharpening, order, _part(corrected.corrections, order), self._strength))
         elif self._warm is not None:
             box, self._warm = self._warm, None
             self.runner.start(_warming(sharpening, box))
 
     def _on_done(self, sharp: _Sharp | None) -> None:
-        self._ready = sharp
+        # One that was done as it was cancelled is of another scan by now, or was taken back.
+        self._ready = sharp if sharp is not None and sharp.order is self._under_way else None
         self._put_in()
 
     def _put_in(self) -> None:

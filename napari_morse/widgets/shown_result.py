@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from napari_morse.errors import MorseError
+from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.compare import Comparison, ResultLayers
@@ -61,6 +61,8 @@ class ShownResult:
         self.box = ResultBox(self.to_save, parent)
         self.box.patches.chosen.connect(self._on_patch)
         self._kept: dict[Image, Presentation] = {}
+        self.coming: Callable[[], bool] = lambda: False
+        """Whether the corrected mask of the scan in view is being read."""
 
     def show(
         self,
@@ -87,6 +89,7 @@ class ShownResult:
                 self._open(ready, result)
             else:
                 show_info(WAITS.format(ready.scan.stem))
+                self.come(self._stage.layer)  # what was found on the scan in view is what counts there
             done()
             self.match()
 
@@ -124,15 +127,21 @@ class ShownResult:
             self.patch_view.clear()
 
     def to_save(self) -> ToSave | None:
-        """What there is of the scan in view, masks as they are in the viewer now; None where there is nothing."""
+        """What there is of the scan in view, masks as they are in the viewer now; None where there is nothing.
+
+        Raises
+        ------
+        InputError
+            The corrected mask is being read: it would be missing.
+        GeometryError
+            A mask was moved away from its scan.
+        """
         scan = self._session.scan
         if scan is None:
             return None
-        try:
-            corrected, predicted = self._corrected(scan), self._predicted(scan)
-        except MorseError as error:
-            show_error(str(error))
-            return None
+        if self.coming():
+            raise InputError("The corrected mask of this scan is being read.", "Save again in a moment.")
+        corrected, predicted = self._corrected(scan), self._predicted(scan)
         if corrected is None and predicted is None:
             return None
         return ToSave(scan, corrected, predicted)
@@ -141,7 +150,8 @@ class ShownResult:
         for layer in self._viewer.layers:
             carrier = carrier_of(layer)
             ours = carrier is not None and carrier.role == "corrected" and carrier.scan is scan
-            if ours and isinstance(layer, Labels) and not is_twin(layer):
+            copied = layer.source.parent is not None
+            if ours and isinstance(layer, Labels) and not is_twin(layer) and not copied:
                 return mask_as_it_is(layer, scan)
         return None
 

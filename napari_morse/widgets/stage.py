@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
 
 OFF = "napari_morse_off_stage"
 """Key in the metadata of a layer that was visible when its scan left the stage."""
+_owners: WeakKeyDictionary[Layer, ref[Image]] = WeakKeyDictionary()
+"""The scan that each layer lies on; known also to the next dock, when the one that saw it added is closed."""
 FILLED = 0.95
 """Share of the canvas that a scan fills when it is seen for the first time."""
 CLOSED = "“{}” lies on a scan that is closed: it stays hidden. Open that scan again to see it."
 ELSEWHERE = "“{}” does not lie on the scan in view: it is hidden. It is seen over the scan that it lies on."
+SEVERAL = "“{}” lies on several of the open scans: it is seen over “{}”. Show it over another one with its eye."
 COLOURED = "“{}” is a colour image: it stays hidden while a scan is in view. Convert it to grey to segment it."
 
 
@@ -45,8 +50,25 @@ def is_another(layer: Image, scan: Scan | None) -> bool:
     carrier = carrier_of(layer)
     if layer.source.parent is None and carrier is not None:
         return carrier.role == "scan"
-    made = layer.source.path is None and layer.source.sample is None
-    return not made or scan is None or bool(layer.rgb) or layer.ndim > 3 or not lies_on(layer, scan)
+    if scan is None:
+        return True
+    return not _made(layer, scan) or bool(layer.rgb) or layer.ndim > 3 or not lies_on(layer, scan)
+
+
+def _made(layer: Image, scan: Scan) -> bool:
+    """Whether an image may have been made from ``scan``: copied, by a widget, or by a script that knew its place.
+
+    Arrays that a script opens all lie at one place: of two of them, of one shape, the second may be another patient.
+    """
+    source = layer.source
+    if source.parent is not None or source.widget is not None:
+        return True
+    return source.path is None and source.sample is None and scan.source is not None
+
+
+def _same_file(one: Scan, other: Scan) -> bool:
+    """Whether two scans are the same file, opened twice and not changed between."""
+    return one.source is not None and one.source == other.source and np.array_equal(one.data, other.data)
 
 
 class Stage(QObject):
@@ -64,6 +86,8 @@ class Stage(QObject):
 
     asked = Signal(object)
     """The image layer of a scan that the person wants to see: they made something visible that lies on it."""
+    claimed = Signal()
+    """The person made a mask visible that may be of several scans: it is of the one in view from now on."""
 
     def __init__(
         self, viewer: ViewerModel, scan_of: Callable[[Layer], Scan | None], parent: QObject | None = None
@@ -72,7 +96,6 @@ class Stage(QObject):
         self._viewer, self._scan_of = viewer, scan_of
         self.layer: Image | None = None
         """The scan on the stage; None before there is one."""
-        self._owners: dict[Layer, Image] = {}
         self._views: dict[Image, _View] = {}
         self._busy = False
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -88,7 +111,7 @@ class Stage(QObject):
             return
         if before is not None and before in self._viewer.layers:
             self._views[before] = self._view()
-        self._owners[layer] = layer  # also an image that was made from another scan, once it is chosen itself
+        _owners[layer] = ref(layer)  # also an image that was made from another scan, once it is chosen itself
         for each in list(self._viewer.layers):
             if not is_twin(each):
                 self._place(each)
@@ -112,12 +135,13 @@ class Stage(QObject):
 
     def _owner(self, layer: Layer) -> Image | None:
         """The image layer of the scan that a layer lies on; the stage's own for what nobody can tell."""
-        known = self._owners.get(layer)
-        if known is None:
-            known = self._found(layer)
-            if known is not None:
-                self._owners[layer] = known
-        return known
+        known = _owners.get(layer)
+        if known is not None:
+            return known()
+        found = self._found(layer)
+        if found is not None:
+            _owners[layer] = ref(found)
+        return found
 
     def _found(self, layer: Layer) -> Image | None:
         carrier = carrier_of(layer)
@@ -130,7 +154,18 @@ class Stage(QObject):
                 return on
             if carrier.role != "mask" or (scan is not None and not lies_on(layer, scan)):
                 return None
+            return self._of_several(layer, carrier.scan.stem)
         return self.layer
+
+    def _of_several(self, layer: Layer, stem: str) -> Image | None:
+        """The scan of a mask from a file, ``stem``: the one in view, or of several the one whose name it has."""
+        fitting = {x: scan for x in self._images() if (scan := self._scan_of(x)) is not None and lies_on(layer, scan)}
+        if len(fitting) < 2 or self.layer is None:
+            return self.layer
+        named = [x for x, scan in fitting.items() if stem.startswith(scan.stem)]
+        found = max(named, key=lambda x: len(fitting[x].stem)) if named else self.layer
+        show_info(SEVERAL.format(layer.name, found.name))
+        return found
 
     def _images(self) -> Iterator[Image]:
         return (x for x in self._viewer.layers if isinstance(x, Image) and not is_twin(x))
@@ -160,7 +195,6 @@ class Stage(QObject):
         if is_twin(layer):
             return
         layer.events.visible.disconnect(self._on_visible)
-        self._owners.pop(layer, None)
         self._views.pop(layer, None)
 
     def _on_visible(self, event: Any) -> None:
@@ -174,9 +208,11 @@ class Stage(QObject):
         if layer not in self._viewer.layers or not layer.visible or self.layer is None or self.holds(layer):
             return
         owner = self._owner(layer)
-        if self._may_lie_here(layer):
-            self._owners[layer] = self.layer
-        elif owner is not None and owner in self._viewer.layers:
+        open_still = owner is not None and owner in self._viewer.layers
+        if self._may_lie_here(layer, open_still):
+            _owners[layer] = ref(self.layer)
+            self.claimed.emit()
+        elif owner is not None and open_still:
             owner.metadata[OFF] = True
             self.asked.emit(owner)
         if not self.holds(layer):
@@ -184,11 +220,13 @@ class Stage(QObject):
                 layer.visible, layer.metadata[OFF] = False, True
             show_info((COLOURED if getattr(layer, "rgb", False) else CLOSED).format(layer.name))
 
-    def _may_lie_here(self, layer: Layer) -> bool:
-        """Whether it is a mask from a file, which may be of any scan that it lies on."""
+    def _may_lie_here(self, layer: Layer, open_still: bool) -> bool:
+        """Whether it is a mask from a file, which may be of any scan that it lies on, or of this scan opened before."""
         carrier = carrier_of(layer)
         scan = None if self.layer is None else self._scan_of(self.layer)
-        return carrier is not None and carrier.role == "mask" and scan is not None and lies_on(layer, scan)
+        if carrier is None or scan is None or not lies_on(layer, scan):
+            return False
+        return carrier.role == "mask" or (not open_still and _same_file(carrier.scan, scan))
 
     # Where the viewer stands
 
@@ -206,7 +244,8 @@ class Stage(QObject):
             return
         low, high = layer.extent.world
         first = dims.ndim - layer.ndim
-        dims.set_point(range(first, dims.ndim), ((low + high) / 2).tolist())
+        point = [0.0] * first + ((low + high) / 2).tolist()  # a picture lies at 0 of the axis that it has not
+        dims.set_point(range(dims.ndim), point)
         if dims.ndisplay != 2:
             self._viewer.reset_view()
             return

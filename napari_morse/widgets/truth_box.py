@@ -93,7 +93,7 @@ class TruthBox(QWidget):
         self._later()
 
     def _candidates(self) -> list[Labels]:
-        """Labels layers on the scan's grid that are neither under work nor a model's."""
+        """Labels layers of the scan in view, on its grid, that are neither under work nor a model's."""
         scan, corrected = self._desk.scan, self._desk.corrected
         if scan is None:
             return []
@@ -104,7 +104,7 @@ class TruthBox(QWidget):
                 continue
             if carrier is not None and carrier.role != "mask":
                 continue
-            if lies_on(layer, scan):
+            if lies_on(layer, scan) and self._desk.holds(layer):
                 found.append(layer)
         return found
 

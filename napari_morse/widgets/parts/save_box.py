@@ -67,7 +67,12 @@ class SaveBox(QWidget):
     def _on_save(self) -> None:
         if self.runner.busy:
             return
-        what = self._current()
+        try:
+            what = self._current()
+        except MorseError as error:
+            self.saved.say("")
+            show_error(str(error))
+            return
         if what is None:
             self.saved.say("There is no mask of this scan yet: run a model, or press “Start correcting”.")
             return
