@@ -16,7 +16,7 @@ def test_a_held_out_case_is_shown_before_and_after_side_by_side(viewer, qtbot, t
     press(qtbot, result.show_case)
     before, after, truth = shown(viewer, qtbot, dock)
     assert dock.host.case.id == worst and dock.comparison.mode == "side"
-    assert dock.comparison.titles.text == ("before\nP01_t1", "after\nP01_t1")
+    assert dock.comparison.titles.text == (f"before\n{worst}", f"after\n{worst}")
     assert [layer.name for layer in (before, after, truth)] == [f"{n} · {worst}" for n in ("before", "after", "truth")]
     scan = dock.host.layers.scan
     for layer in (before, after, truth):
@@ -50,7 +50,7 @@ def test_a_run_takes_the_place_of_before_and_after(viewer, qtbot, tmp_path, proj
     layers = shown(viewer, qtbot, dock)
     dock.comparison.mode = "difference"
     qtbot.waitUntil(lambda: dock.comparison.differences.shown is not None, timeout=10000)
-    assert dock.comparison.titles.text[0] == "before to after"
+    assert dock.comparison.titles.text[0] == f"before to after\n{dock.host.case.id}"
     dock.surfaces.start()
     assert not dock.surfaces.active and dock.comparison.shown is not None
     dock.segment.run()

@@ -176,7 +176,7 @@ def test_the_verdict_of_a_new_model_has_no_before_and_nothing_to_go_back_to(view
     press(qtbot, result.show_case)
     qtbot.waitUntil(lambda: len(dock.learner.before_after.layers) == 2 and viewer.canvas.grid.enabled, timeout=20000)
     truth, new = dock.learner.before_after.layers.values()
-    assert dock.comparison.titles.text == ("truth", "new model") and dock.host.case.id == worst
+    assert dock.comparison.titles.text == (f"truth\n{worst}", f"new model\n{worst}") and dock.host.case.id == worst
     assert (truth.contour, new.contour) == (0, 0) and np.any(np.asarray(truth.data)) and truth in viewer.layers
     press(qtbot, result.keep)
     qtbot.waitUntil(lambda: dock.segment.model.currentText() == "new-model-1", timeout=30000)
