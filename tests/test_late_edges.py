@@ -255,8 +255,12 @@ class Worked:
         changed = {place: label for place, label in given.items() if mask[place] != label}
         assert (done is not None) == bool(changed)
         if changed:
-            self.events[at : len(self.events)] = [Event(asked.kind, changed), *self.events[at : self.done]]
+            landed = Event(asked.kind, changed)
+            self.events[at : len(self.events)] = [landed, *self.events[at : self.done]]
             self.done += 1
+            for other in self.asked:  # what was asked for after it, on the same state, begins on what it gave
+                if other.behind is asked.behind:
+                    other.behind = landed
             self.hear(moved)
 
     def hear(self, moved: Moved) -> None:
@@ -299,6 +303,7 @@ UNDO, REDO, ASK = ("undo", ()), ("redo", ()), ("ask", ())
 @example([FIRST, ACCEPTED, SECOND, LAND, LAND])
 @example([FIRST, ACCEPTED, UNDO, SECOND, UNDO, REDO])  # what was taken back before another act is gone
 @example([FIRST, SECOND, UNDO, ACCEPTED, REDO, UNDO, UNDO, REDO, REDO, REDO])
+@example([ASK, ASK, ("land", ({0: 1},)), ("land", ({0: 2},))])  # two boundaries that are rendered again
 @example([FIRST, ASK, LAND, LAND, UNDO])  # a boundary that is rendered again, asked for while an edge is on its way
 @settings(max_examples=100)
 @given(st.lists(work, min_size=3, max_size=14))
