@@ -51,26 +51,29 @@ def files(dock):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("way", [accept_by_mouse, accept_by_key])
-def test_an_empty_mask_is_accepted_only_when_one_says_so(viewer, qtbot, tmp_path, answers, way):
+def test_an_empty_mask_is_accepted_only_when_one_says_so(viewer, qtbot, tmp_path, answers):
     dock = opened(viewer, qtbot, study(tmp_path))
     before = trail(dock), files(dock)
-    asked = answers("Cancel")
-    way(viewer, qtbot, dock)
-    assert asked.asked == ["The mask is empty.\n\nAccept it all the same?"] and asked.defaults == ["Cancel"]
-    assert dock.host.case.status == "in_review" and (trail(dock), files(dock)) == before
-    asked.texts[:] = ["Accept"]
-    way(viewer, qtbot, dock)
-    assert dock.host.case.status == "accepted" and len(asked.asked) == 2
+    asked = answers("Cancel", "Cancel")
+    for way in (accept_by_mouse, accept_by_key):
+        way(viewer, qtbot, dock)
+        assert asked.asked.pop() == "The mask is empty.\n\nAccept it all the same?" and asked.defaults.pop() == "Cancel"
+        assert dock.host.case.status == "in_review" and (trail(dock), files(dock)) == before
+    for way in (accept_by_mouse, accept_by_key):
+        asked.texts[:] = ["Accept"]
+        way(viewer, qtbot, dock)
+        assert dock.host.case.status == "accepted" and len(asked.asked) == 1
+        asked.asked.clear()
+        dock.host.project.undo_status("P00_t1")
 
 
-@pytest.mark.parametrize("key", [Qt.Key.Key_Escape, Qt.Key.Key_Return, Qt.Key.Key_Enter])
-def test_escape_and_enter_say_no(viewer, qtbot, tmp_path, key, answers):
+def test_escape_and_enter_say_no(viewer, qtbot, tmp_path, answers):
     dock = opened(viewer, qtbot, study(tmp_path))
     pressed = answers()
-    pressed.act = lambda box: QTest.keyClick(box, key)
-    press(qtbot, dock.case_bar.accept)
-    assert len(pressed.asked) == 1 and dock.host.case.status == "in_review"
+    for count, key in enumerate((Qt.Key.Key_Escape, Qt.Key.Key_Return, Qt.Key.Key_Enter), 1):
+        pressed.act = lambda box, key=key: QTest.keyClick(box, key)
+        press(qtbot, dock.case_bar.accept)
+        assert len(pressed.asked) == count and dock.host.case.status == "in_review"
 
 
 def test_a_mask_with_something_in_it_is_accepted_without_a_question_and_the_last_stroke_counts(
@@ -105,9 +108,8 @@ def test_a_structure_that_the_model_found_and_the_mask_lacks_is_asked_about(view
     assert len(asked.asked) == 1 and dock.host.case.status == "accepted"
 
 
-@pytest.mark.parametrize("way", [accept_by_mouse, accept_by_key])
 def test_an_empty_second_reading_is_not_submitted_and_unblinds_nobody_before_the_answer(
-    viewer, qtbot, tmp_path, answers, way
+    viewer, qtbot, tmp_path, answers
 ):
     dock = opened(viewer, qtbot, study(tmp_path))
     press(qtbot, dock.segment.run_bar.run)
@@ -118,11 +120,12 @@ def test_an_empty_second_reading_is_not_submitted_and_unblinds_nobody_before_the
     dock.host.take(Project.open(tmp_path / "study", reader="CD"))
     at(qtbot, dock, 1)
     before = trail(dock), files(dock)
-    asked = answers("Cancel", "Submit")
-    way(viewer, qtbot, dock)
-    assert asked.asked == ["The mask is empty.\n\nSubmit it all the same?"]  # and not a word of the model
-    assert dock.host.blind and dock.host.corrected.layer.editable and (trail(dock), files(dock)) == before
-    way(viewer, qtbot, dock)
+    asked = answers("Cancel", "Cancel", "Submit")
+    for way in (accept_by_mouse, accept_by_key):
+        way(viewer, qtbot, dock)
+        assert asked.asked.pop() == "The mask is empty.\n\nSubmit it all the same?"  # and not a word of the model
+        assert dock.host.blind and dock.host.corrected.layer.editable and (trail(dock), files(dock)) == before
+    accept_by_mouse(viewer, qtbot, dock)
     qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
     (reading,) = dock.host.project.readings("P00_t1")
     assert reading.submitted

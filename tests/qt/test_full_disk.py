@@ -11,8 +11,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_morse.errors import InputError
 from napari_morse.io import open_mask
-from napari_morse.session.edits import Corrections
+from napari_morse.session.edits import Corrections, checkpoint
 from napari_morse.session.loose import open_loose
 from napari_morse.widgets.unwritten import OVER
 from tests.edit_cases import Disk
@@ -91,7 +92,7 @@ def scene(request, viewer, qtbot, tmp_path, disk):
     return dock, corrected
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO], ids=errno.errorcode.get)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_the_truth_is_told_once_and_again_when_it_is_over(viewer, qtbot, scene, disk, code):
     dock, corrected = scene
     disk.code = code
@@ -118,6 +119,25 @@ def test_the_truth_is_told_once_and_again_when_it_is_over(viewer, qtbot, scene, 
     assert messages().count(OVER) == 1 and "all on the disk" in dock.correct.kept.whole
     assert "as soon as they are drawn" in dock.brush.toolTip()
     np.testing.assert_array_equal(recovered(dock, corrected), corrected.corrections.mask)
+
+
+def test_what_is_in_the_journal_though_it_cannot_be_saved_is_said_so_and_once(viewer, qtbot, scene, monkeypatch):
+    dock, corrected = scene
+    owner = dock.host if dock.host.project is not None else dock.desk._loose
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            checkpoint, "save_store", lambda *_: (_ for _ in ()).throw(InputError("No room for a whole mask."))
+        )
+        for index in (2, 3):
+            stroke(viewer, corrected, index, qtbot)
+            owner.save()
+            rested(qtbot, dock)
+    assert [text for text in messages() if "is in the journal" in text and "No room" in text] == messages()
+    assert len(messages()) == 1 and not corrected.unwritten.count and not dock.unwritten.isVisible()
+    np.testing.assert_array_equal(recovered(dock, corrected), corrected.corrections.mask)
+    owner.save()
+    rested(qtbot, dock)
+    assert not corrected.corrections.dirty
 
 
 def test_it_is_written_by_itself_as_soon_as_that_goes(viewer, qtbot, scene, disk):

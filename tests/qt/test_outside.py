@@ -44,7 +44,8 @@ def scene(viewer, dock, qtbot):
 
 
 def turn(viewer, axis):
-    viewer.dims.order = (axis, *(a for a in range(3) if a != axis))
+    """Slices across an axis; the other two as rolling or transposing leaves them."""
+    viewer.dims.order = {0: (0, 2, 1), 1: (1, 2, 0), 2: (2, 0, 1)}[axis]
     viewer.reset_view()
     QApplication.processEvents()
 
@@ -169,7 +170,8 @@ def test_a_stroke_that_leaves_the_mask_in_its_plane_keeps_what_was_inside(viewer
     said = len(messages())
     mouse.drag(place(viewer, corrected), place(viewer, corrected, 0, 0.4), place(viewer, corrected, 0, 0.8))
     drawn = np.argwhere(corrected.layer.data == 1)
-    assert set(drawn[:, 0]) == {4} and drawn[:, 2].max() == corrected.layer.data.shape[2] - 1
+    right = viewer.dims.displayed[1]
+    assert set(drawn[:, 0]) == {4} and drawn[:, right].max() == corrected.layer.data.shape[right] - 1
     assert corrected.corrections.undoable == 2 and len(messages()) == said
     corrected.undo()
     assert (corrected.layer.data == 2).all()
@@ -198,6 +200,25 @@ def test_tools_for_this_slice_change_nothing_where_there_is_none(viewer, dock, s
     go(viewer, corrected, axis, display_axes(scan).index_there(np.array([HOLE]))[0][axis])
     qtbot.mouseClick(tools.holes, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(corrected.corrections.mask.all()))
+
+
+def test_nothing_changes_outside_beside_a_series_of_volumes_either(viewer, dock, scene, qtbot):
+    _, corrected = scene
+    viewer.add_image(np.zeros((3, 40, 30, 30), np.float32), scale=(1, 2, 1.5, 1), translate=(0, -25, -30, -40))
+    viewer.layers.selection.active = corrected.layer
+    viewer.reset_view()
+    QApplication.processEvents()
+    before, mouse = kept(dock, corrected), CanvasMouse(viewer)
+    dock.correct.take("paint")
+    voxel = [-2, 7, 6]
+    for time in (0, 2):
+        viewer.dims.set_point((0, 1), (time, float(corrected.layer.data_to_world(voxel)[0])))
+        assert corrected.layer._slice.empty
+        mouse.drag((time, *corrected.layer.data_to_world(voxel)), (time, *corrected.layer.data_to_world((-2, 8, 8))))
+        assert kept(dock, corrected) == before and OUTSIDE in messages()[-1]
+    viewer.dims.set_point((0, 1), (2, float(corrected.layer.data_to_world((3, 7, 6))[0])))
+    mouse.drag((2, *corrected.layer.data_to_world((3, 7, 6))), (2, *corrected.layer.data_to_world((3, 8, 6))))
+    assert set(np.argwhere(corrected.layer.data == 1)[:, 0]) == {3}
 
 
 def test_other_labels_layers_draw_as_napari_has_it(viewer, dock, scene, qtbot):
