@@ -158,6 +158,7 @@ class MorseDock(EndingWidget):
         self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
         self.desk.holds = self.segment.stage.holds
         self.segment.wait_for(lambda: self.desk.coming)
+        self.segment.save_decided(lambda: self.host.decided)
         self.sharpener = Sharpener(self.desk, self)
         self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
         self.review = ReviewTab(self.desk, self.walker, self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
@@ -35,11 +34,6 @@ class LineColours:
             mask.colormap = DirectLabelColormap(color_dict={None: line, 0: "transparent"})
         elif mask in self._own:
             mask.colormap = self._own.pop(mask)
-
-    def forget(self, there: Iterable[Any]) -> None:
-        """Keep nothing of masks that are not among ``there``."""
-        kept = set(there)
-        self._own = {mask: colours for mask, colours in self._own.items() if mask in kept}
 
 
 def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, difference: tuple[str, str]) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from napari_morse.widgets.workers import JobRunner
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Labels
 
     from napari_morse.session.edits.corrections import OnUnfinished
 
@@ -164,6 +165,12 @@ class ProjectHost(QObject):
     def in_view(self) -> bool:
         """Whether the open case's scan is the one in view: another scan may be open beside the project."""
         return self.work is not None and self.work.scan is self.session.scan
+
+    @property
+    def decided(self) -> Labels | None:
+        """The mask of the open case that its reader has decided on, while its scan is in view."""
+        layers = self.layers
+        return layers.mask if layers is not None and layers.corrected is None and self.in_view else None
 
     def bring(self) -> None:
         """Bring the open case back into view."""

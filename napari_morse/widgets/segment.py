@@ -7,7 +7,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -152,6 +152,10 @@ class SegmentTab(EndingWidget):
     def wait_for(self, coming: Callable[[], bool]) -> None:
         """Save nothing while a corrected mask is coming, which ``coming`` tells."""
         self._shown.coming = coming
+
+    def save_decided(self, decided: Callable[[], Labels | None]) -> None:
+        """Save also a mask that is only looked at, which ``decided`` gives where the scan in view has one."""
+        self._shown.decided = decided
 
     @property
     def presenting(self) -> bool:

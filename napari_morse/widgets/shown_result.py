@@ -63,6 +63,8 @@ class ShownResult:
         self._kept: dict[Image, Presentation] = {}
         self.coming: Callable[[], bool] = lambda: False
         """Whether the corrected mask of the scan in view is being read."""
+        self.decided: Callable[[], Labels | None] = lambda: None
+        """The mask of the scan in view that a person has decided on, and that is only looked at."""
 
     def show(
         self,
@@ -153,7 +155,8 @@ class ShownResult:
             copied = layer.source.parent is not None
             if ours and isinstance(layer, Labels) and not is_twin(layer) and not copied:
                 return mask_as_it_is(layer, scan)
-        return None
+        decided = self.decided()
+        return None if decided is None else mask_as_it_is(decided, scan)
 
     def _predicted(self, scan: Scan) -> Callable[[], Prediction] | None:
         """The last result on ``scan``, strokes on its own layers included."""

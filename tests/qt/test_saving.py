@@ -11,11 +11,13 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 import napari_morse
 from napari_morse.io import open_mask, open_scan
+from napari_morse.session.project import Project
 from napari_morse.widgets.parts import save_box
 from tests.layer_cases import affine_of, write_nifti
 from tests.qt.conftest import add_scan
 from tests.qt.test_contributions_viewer import plugin  # noqa: F401 (a fixture)
 from tests.qt.test_dock_run import press
+from tests.qt.test_project_more import opened, paint, study
 from tests.qt.test_result_box import run_through
 
 
@@ -173,3 +175,19 @@ def test_napari_s_own_menu_does_not_write_over_the_scan(
         with pytest.raises(Exception, match="never written over"):
             layer.save(str(scan.source), plugin="napari-morse")
         assert scan.source.read_bytes() == before
+
+
+def test_the_mask_of_a_decided_case_is_saved_though_it_is_only_looked_at(viewer, qtbot, tmp_path, monkeypatch):
+    project = study(tmp_path, 2)
+    dock = opened(viewer, qtbot, project)
+    paint(dock, np.s_[3:6, 4:9, 5:7])
+    painted = np.array(dock.host.corrected.corrections.mask)
+    dock.host.close_project()
+    dock.host.take(Project.open(tmp_path / "study", read_only=True))
+    qtbot.waitUntil(lambda: dock.host.layers is not None and dock.host.layers.mask is not None, timeout=20000)
+    assert dock.host.corrected is None and dock.desk.corrected is None
+    dock.tabs.setCurrentIndex(2)
+    save(qtbot, dock.correct.save, tmp_path / "out", monkeypatch)
+    saved = np.asarray(nib.load(tmp_path / "out" / "P00_t1_corrected.nii.gz").dataobj)
+    np.testing.assert_array_equal(saved, painted)
+    assert painted.any()
