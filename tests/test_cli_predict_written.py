@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -233,6 +234,43 @@ def test_a_memory_that_cannot_be_read_knows_nothing(text: str, tmp_path: Path, r
     code, said = run(path)  # it may be anything of anybody's
     assert (code, asked) == (2, []) and "a_written.json" in said
     assert run(path, "--replace")[0] == 0 and run(path)[0] == 0
+
+
+def test_a_file_that_somebody_protects_is_left_alone(tmp_path: Path, run: Run, asked: list[str]) -> None:
+    path, target = scan(tmp_path / "in" / "a.nii.gz"), tmp_path / "out" / "a_rendered.nii.gz"
+    run(path)
+    target.chmod(0o444)
+    code, said = run(path)
+    assert (code, asked) == (2, []) and "“a_rendered.nii.gz”" in said and "is write-protected" in said
+    target.chmod(0o644)
+    assert run(path)[0] == 0
+
+
+def test_a_file_that_cannot_be_read_is_left_alone(
+    tmp_path: Path, run: Run, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scan(tmp_path / "in" / "a.nii.gz")
+    run(path)
+    opened = Path.open
+
+    def refuse(self: Path, *words: Any, **more: Any) -> Any:
+        if self.name == "a_points.csv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *words, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    code, said = run(path)
+    assert (code, asked) == (2, []) and "“a_points.csv”" in said and "cannot be read: Permission denied" in said
+
+
+def test_an_original_scan_that_is_named_as_a_result_is_left_alone(tmp_path: Path, run: Run, asked: list[str]) -> None:
+    """Masks are written beside the scans, one of which has such a name."""
+    path, other = scan(tmp_path / "out" / "x.nii.gz"), scan(tmp_path / "out" / "x_rendered.nii.gz", 1)
+    before = content(tmp_path / "out")
+    code, said = run(path)
+    assert (code, asked) == (2, []) and other.name in said and content(tmp_path / "out") == before
+    assert run(path, other, "--replace")[0] == 2 and content(tmp_path / "out") == before
+    assert run(other)[0] == 0 and other.read_bytes() == before[other.name]
 
 
 def test_a_memory_copied_from_another_case_does_not_help(tmp_path: Path, run: Run) -> None:

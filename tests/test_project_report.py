@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,6 +275,20 @@ def test_links_where_masks_are_exported_are_not_written_through(project, tmp_pat
     found = export_masks(project, tmp_path / "masks")
     assert "a link" in found[0].trouble and found[1].trouble == "" and link.is_symlink()
     assert precious.exists() == there
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_export(project, tmp_path, monkeypatch):
+    export_masks(project, tmp_path / "masks")
+    read = Path.read_bytes
+
+    def refuse(path):
+        if path.name == "a_mask.nii.gz":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found = export_masks(project, tmp_path / "masks")
+    assert "Permission denied" in found[0].trouble and found[1].trouble == ""
 
 
 @pytest.mark.parametrize("text", ["name,date\nmine,today\n", "", "\xff\xfe"])

@@ -28,6 +28,7 @@ MEMORY = "_written.json"
 """What follows the case's name in the name of its memory."""
 _MOST = 1_000_000
 """Bytes of a memory; a kB is usual."""
+_WRITABLE = 0o222
 REPLACE = "Give another --out, or --replace to write over it."
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -105,6 +106,9 @@ def _check_own(there: list[Path], scan: Scan, memory: Memory | None) -> None:
     unknown = [path for path in files if path.name[len(scan.stem) :] not in known]
     if unknown:
         raise _taken(unknown, "is there already, and nothing says that it was predicted from this scan")
+    protected = [path for path in files if not path.stat().st_mode & _WRITABLE]
+    if protected:
+        raise _taken(protected, "is write-protected")
     changed = [path for path in files if file_digest(path) not in known[path.name[len(scan.stem) :]]]
     if changed:
         raise _taken(changed, "was changed since it was written")
@@ -129,12 +133,20 @@ def memory_of(stem: str, folder: Path) -> Memory | None:
 
 
 def file_digest(path: Path) -> str:
-    """Sha256 of a file; empty when it cannot be read, which no file has."""
+    """Sha256 of a file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, so that nobody knows whose it is.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+    except OSError as error:
+        raise InputError(
+            f"“{path.name}” in {path.parent} is there already and cannot be read: {error.strerror or error}.", REPLACE
+        ) from error
 
 
 def save_safely(

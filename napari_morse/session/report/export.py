@@ -102,6 +102,8 @@ def _exported(
         file, digest = path.name, hashlib.sha256(path.read_bytes()).hexdigest()
     except MorseError as error:
         trouble = str(error)
+    except OSError as error:
+        trouble = f"“{name}” could not be read or written: {error.strerror or error}."
     return Exported(
         case.id, file, case.scan.name, case.status, case.reviewer, stage, project.final_reader(case.id), case.model,
         case.model_digest, digest, trouble, project.about.id,
