@@ -48,6 +48,7 @@ def test_every_public_method_shows_a_blind_reader_nothing(asked):
         "beat": lambda p: p.beat(),
         "set_status": lambda p: p.set_status(["p0_0"], "new"),
         "undo_status": lambda p: p.undo_status("p0_0"),
+        "undo_leads_to": lambda p: p.undo_leads_to("p0_0"),
         "comment": lambda p: p.comment("p0_0", "x"),
         "add_time": lambda p: p.add_time("p0_0", 1),
         "record_prediction": lambda p: p.record_prediction("p0_0", PredictionRecord("m", "d", 1, 1, {})),
