@@ -14,6 +14,7 @@ from napari_morse.session import SegmentSession
 from napari_morse.types import Roi
 from napari_morse.widgets import keys, shortcuts
 from napari_morse.widgets.ahead import Ahead
+from napari_morse.widgets.canvas import RightContext
 from napari_morse.widgets.case_bar import CaseBar
 from napari_morse.widgets.compare import Comparison, ResultLayers
 from napari_morse.widgets.correct import CorrectTab
@@ -79,7 +80,7 @@ class MorseDock(EndingWidget):
         self.case_bar = CaseBar(viewer, self.host, self.ahead, self.show_worklist, self)
         self.worklist: Worklist | None = None
         self._make_hands()
-        self._letters = Letters(viewer)
+        self._letters, self._context = Letters(viewer), RightContext(viewer)
         self._unbind = keys.bind(viewer, self.comparison)
         acts = {
             "sharpen": self.correct.toggle_sharpen, "wire": self.wire.toggle, "interpolate": self.tools.run_interpolate,
@@ -295,6 +296,7 @@ class MorseDock(EndingWidget):
                 self.host.close_down,
                 self.segment.close_down,
                 self._letters.close,
+                self._context.close,
                 self._unbind,
             )
         )

@@ -13,6 +13,7 @@ import pytest
 from napari.utils.events import EmitterGroup
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 
 from napari_morse.session.loose import open_loose
@@ -323,6 +324,23 @@ def test_a_project_is_given_back_with_the_dock_and_its_worklist_comes_again(wind
         assert len(locks(tmp_path)) == 1
         title_bar(around(dock), CLOSE, qtbot)
         assert not docks(window) and not locks(tmp_path)
+
+
+def test_planes_that_float_go_with_the_dock_and_the_scan_is_drawn_again(window, qtbot):
+    learn = opened(window, "MORSE Learn").widget()
+    qtbot.waitUntil(lambda: learn.part is not None)
+    dock = MorseDock.of(window)
+    begin(dock, qtbot)
+    press(dock.view_bar.planes, qtbot)
+    title_bar(around(dock.planes), FLOAT, qtbot)
+    native, current = window.window._qt_viewer.canvas.native, []
+    window.layers.events.removing.connect(
+        lambda: current.append(QOpenGLContext.currentContext() is native.context()), position="last"
+    )
+    title_bar(around(dock), CLOSE, qtbot)
+    assert current == [True], "else Mesa ends the program when the scan is drawn again"
+    morse(window, qtbot)
+    window.window.screenshot(flash=False)
 
 
 class Walk:
