@@ -231,7 +231,9 @@ def test_another_scan_is_begun_only_when_the_strokes_are_settled(viewer, qtbot, 
     corrected = begin(viewer, dock, scan, qtbot)
     turn(viewer, 0)
     stroke(viewer, corrected, 1, qtbot)
+    first = dock.segment.scans.layer
     other = add_scan(viewer, make_scan(seed=5, stem="other"))
+    dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(first))
     disk.full = True
     stroke(viewer, corrected, 2, qtbot)
     mask = np.array(corrected.corrections.mask)

@@ -38,7 +38,9 @@ def scene(viewer, dock, qtbot):
     scan = make_scan(SHAPE, SPACING)
     corrected = begin(viewer, dock, scan, qtbot)
     dock.desk.apply(Roi((0, 0, 0), SHAPE), np.full(SHAPE, 2, np.uint8), "start")
+    first = dock.segment.scans.layer
     add_scan(viewer, longer(scan))
+    dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(first))  # which comes into view again
     viewer.layers.selection.active = corrected.layer
     return scan, corrected
 
@@ -204,7 +206,9 @@ def test_tools_for_this_slice_change_nothing_where_there_is_none(viewer, dock, s
 
 def test_nothing_changes_outside_beside_a_series_of_volumes_either(viewer, dock, scene, qtbot):
     _, corrected = scene
+    first = dock.segment.scans.layer
     viewer.add_image(np.zeros((3, 40, 30, 30), np.float32), scale=(1, 2, 1.5, 1), translate=(0, -25, -30, -40))
+    dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(first))
     viewer.layers.selection.active = corrected.layer
     viewer.reset_view()
     QApplication.processEvents()
