@@ -24,7 +24,7 @@ OURS = 0.1
 """Seconds that our own code may hold the loop."""
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "colin27_left_hippocampus.nii.gz"
 DRAWN = 0.9
-"""Seconds that showing a result may hold it beyond napari itself: 0.3 to 0.7 were measured, where it was 0.1. To be found."""
+"""Seconds that showing a result may hold it beyond napari itself: 0.3 to 0.7 were measured. Why is to be found."""
 TRIES = 3
 """A machine under load makes anything wait: one quiet try proves it."""
 
