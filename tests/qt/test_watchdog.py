@@ -13,7 +13,7 @@ from benchmarks.blame import Blame
 from napari_morse import zoo
 from napari_morse.io import open_scan
 from napari_morse.session import LocalEngine
-from napari_morse.widgets.mirror import is_twin
+from napari_morse.widgets.mirror import TWIN, is_twin
 from napari_morse.widgets.present import prepare
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.qt.conftest import add_dock, add_scan
@@ -23,8 +23,6 @@ pytestmark = pytest.mark.alone
 OURS = 0.1
 """Seconds that our own code may hold the loop."""
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "colin27_left_hippocampus.nii.gz"
-DRAWN = 0.9
-"""Seconds that showing a result may hold it beyond napari itself: 0.3 to 0.7 were measured. Why is to be found."""
 TRIES = 3
 """A machine under load makes anything wait: one quiet try proves it."""
 
@@ -62,7 +60,9 @@ def without_us(viewer, scan, qtbot):
     """The same layers, one a turn, the same order, the same grid; nothing of ours."""
     layers = prepare(make_prediction(scan, (20.0, 21.0)), scan).layers
     image = viewer.layers[0]
-    twins = [image.as_layer_data_tuple(), layers[0], layers[3]]
+    data, state, kind = image.as_layer_data_tuple()
+    state["metadata"] = {TWIN: True}  # as a scan of its own it would take the stage, and all else would be hidden
+    twins = [(data, state, kind), layers[0], layers[3]]
     dog = Watchdog()
     for data in (*layers, *twins):
         viewer.add_layer(Layer.create(*data))
@@ -95,7 +95,7 @@ def test_showing_a_result_takes_no_longer_than_napari_itself(viewer, qtbot, monk
         ours = with_us(viewer, dock, qtbot)
         assert len(viewer.layers) == 8 and sum(map(is_twin, viewer.layers)) == 3
         seen.append((round(ours, 3), round(bare, 3)))
-        if ours <= max(1.5 * bare, bare + DRAWN):
+        if ours <= max(1.5 * bare, bare + OURS):
             return
     raise AssertionError(f"longest gap in s, with us and without: {seen}")
 
@@ -141,7 +141,7 @@ def test_a_real_run_on_the_shipped_model_holds_no_longer_than_napari_itself(view
         qtbot.wait(200)
         bare = without_us(viewer, dock.session.scan, qtbot)
         seen.append((round(ours, 3), round(bare, 3)))
-        if ours <= max(1.5 * bare, bare + DRAWN):
+        if ours <= max(1.5 * bare, bare + OURS):
             return
     raise AssertionError(f"longest gap in s, with us and without: {seen}")
 
