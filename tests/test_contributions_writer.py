@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -144,3 +146,33 @@ def test_a_mask_of_nowhere_beside_an_oblique_scan_is_not_saved(tmp_path, viewer)
     with pytest.raises(GeometryError, match="oblique"):
         save(Labels(np.ones((3, 4, 5), np.uint8)), tmp_path / "mask.nii.gz")
     assert not (tmp_path / "mask.nii.gz").exists()
+
+
+def tuples(*layers):
+    return [layer.as_layer_data_tuple() for layer in layers]
+
+
+def test_a_folder_gets_every_layer_once_under_names_that_any_system_takes(tmp_path, viewer):
+    write_nifti(tmp_path / "scan.nii.gz", np.ones(SHAPE, np.int16), affine_of("LAS"))
+    open_in(viewer, tmp_path / "scan.nii.gz")
+    painted = [by_hand(viewer) for _ in range(3)]
+    for label, (layer, name) in enumerate(zip(painted, ("a/b: left", "A_B_ left", ".."), strict=True), start=1):
+        layer.name = name
+        layer.data[1, 1, 1] = label
+    written = writer.write_folder(str(tmp_path / "out"), tuples(*painted))
+    assert [Path(p).name for p in written] == ["a_b_ left.nii.gz", "A_B_ left 2.nii.gz", "layer.nii.gz"]
+    assert [int(np.asarray(nib.load(p).dataobj).max()) for p in written] == [1, 2, 3]
+    for path in written:
+        same_geometry(nib.load(path), nib.load(tmp_path / "scan.nii.gz"))
+
+
+def test_a_folder_that_holds_a_file_of_the_name_gets_nothing(tmp_path, viewer):
+    write_nifti(tmp_path / "scan.nii.gz", np.ones(SHAPE, np.int16), affine_of("LAS"))
+    image = open_in(viewer, tmp_path / "scan.nii.gz")
+    labels = by_hand(viewer)
+    labels.name = "mask"
+    before = (tmp_path / "scan.nii.gz").read_bytes()
+    with pytest.raises(InputError, match=r"scan\.nii\.gz.* already"):
+        writer.write_folder(str(tmp_path), tuples(labels, image))
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.nii.gz"]
+    assert (tmp_path / "scan.nii.gz").read_bytes() == before

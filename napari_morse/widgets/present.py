@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +100,7 @@ class Presenter(QObject):
         self._scan_layer: Image | None = None
         self._done: Callable[[ResultLayers], None] | None = None
         self._stopped: Callable[[], None] | None = None
+        self._waiting: list[Callable[[], None]] = []
         self._last: dict[Image, tuple[ResultLayers, list[Array]]] = {}
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -123,19 +125,22 @@ class Presenter(QObject):
         done: Callable[[ResultLayers], None],
         stopped: Callable[[], None],
         *,
-        in_view: bool = True,
+        in_view: Callable[[], bool],
     ) -> None:
         """Add the layers.
 
         ``done`` is called with them once all are in the viewer, ``stopped`` when the scan's layer was removed before.
-        With ``in_view`` the viewer goes to the slice with most of the structure.
+        Where the scan is ``in_view`` the viewer goes to the slice with most of the structure. While layers of another
+        presentation are still to come, these wait.
         """
-        self.stop()
+        if self.busy:
+            self._waiting.append(partial(self.start, presentation, scan_layer, done, stopped, in_view=in_view))
+            return
         self.forget_closed()
         self._take_away(scan_layer)
         self._queue, self._scan_layer = list(presentation.layers), scan_layer
         self._done, self._stopped = done, stopped
-        if in_view and presentation.slice is not None and self._viewer.dims.ndisplay == 2:
+        if in_view() and presentation.slice is not None and self._viewer.dims.ndisplay == 2:
             self._go_to(scan_layer, presentation.slice)
         self._timer.start(0)
 
@@ -152,6 +157,16 @@ class Presenter(QObject):
         self._made = []
         if stopped is not None:
             stopped()
+        self._start_next()
+
+    def stop_all(self) -> None:
+        """Leave off, and add nothing that waits."""
+        self._waiting.clear()
+        self.stop()
+
+    def _start_next(self) -> None:
+        if self._waiting and not self.busy:
+            self._waiting.pop(0)()
 
     def _step(self) -> None:
         done, scan_layer = self._done, self._scan_layer
@@ -171,6 +186,7 @@ class Presenter(QObject):
         self._last[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
         self._done, self._stopped, self._made = None, None, []
         done(result)
+        self._start_next()
 
     def _go_to(self, layer: Image, index: int) -> None:
         middle = [n // 2 for n in layer.data.shape]

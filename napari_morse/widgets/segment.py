@@ -215,6 +215,7 @@ class SegmentTab(EndingWidget):
         self._name_scan()
         self._suggest_model()
         self.region.set_scan(self._session.scan)
+        self._session.roi = self.region.roi
         self.region.describe(self._session.roi)
         if not self._session.running:
             self._warn()

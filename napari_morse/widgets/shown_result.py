@@ -79,8 +79,7 @@ class ShownResult:
         ``keep`` is called with all of them in place and before they are laid out, ``done`` after that, ``stopped`` when
         the scan's layer was removed before. Where another scan is in view by then, they wait until theirs is.
         """
-        in_view = self._stage.layer is layer
-        if in_view:
+        if self._stage.layer is layer:
             self._comparison.close()
             self.patch_view.clear()
 
@@ -95,7 +94,7 @@ class ShownResult:
             done()
             self.match()
 
-        self.presenter.start(ready, layer, shown, stopped, in_view=in_view)
+        self.presenter.start(ready, layer, shown, stopped, in_view=lambda: self._stage.layer is layer)
 
     def leave(self, layer: Image | None) -> None:
         """Another scan comes into view: put away what is compared on the one before."""
@@ -179,7 +178,7 @@ class ShownResult:
 
     def put_away(self) -> None:
         """Leave the viewer as it was found; layers that are all there stay, as ordinary ones."""
-        self.presenter.stop()
+        self.presenter.stop_all()
         self._comparison.close()
         self.patch_view.clear()
 

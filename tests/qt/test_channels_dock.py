@@ -43,7 +43,7 @@ def choose(dock, channel, layer):
 def test_every_channel_reaches_the_model_in_the_cards_order(viewer, qtbot):
     engine = Listening()
     dock = add_dock(viewer, engine)
-    t1, flair, other = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("t1", "my_flair", "x")))
+    t1, flair, other = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("my_t1", "my_flair", "x")))
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(t1))
     assert dock.segment.channels.isHidden()
     dock.segment.model.setCurrentText("z-three")

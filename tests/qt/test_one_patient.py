@@ -9,11 +9,14 @@ import pytest
 from napari.layers import Labels
 from napari.layers._layer_actions import _duplicate_layer
 
+from napari_morse.io import open_scan
 from napari_morse.session import SegmentSession
 from napari_morse.types import Mask
 from napari_morse.widgets.layers import carrier_of, mask_layer_data
+from napari_morse.widgets.present import prepare
 from napari_morse.widgets.segment import SegmentTab
 from tests.fakes import FakeEngine, make_prediction, make_scan
+from tests.layer_cases import affine_of, write_nifti
 from tests.qt.conftest import add_dock, add_scan
 from tests.qt.test_channels_dock import Listening
 from tests.qt.test_channels_dock import choose as choose_channel
@@ -188,6 +191,73 @@ def test_channels_of_a_result_come_back_with_it(viewer, qtbot):
     choose(qtbot, dock, t1)
     settled(qtbot, dock)
     assert dock.session.others_of(dock.session.scan) == others
+
+
+def offered(dock):
+    return {name: combo.currentData() for name, combo in dock.segment.channels.combos.items()}
+
+
+def test_a_channel_chosen_for_one_patient_is_not_the_other_patient_s(viewer, qtbot):
+    dock = add_dock(viewer, Listening())
+    anna, water, plain = (add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(("Anna", "water", "plain")))
+    choose(qtbot, dock, anna)
+    dock.segment.model.setCurrentText("z-three")
+    choose_channel(dock, "FLAIR", water)
+    choose_channel(dock, "T2", plain)
+    assert dock.session.blocked == ""
+    berta = add_scan(viewer, make_scan(stem="Berta", seed=3))
+    assert dock.segment.scans.layer is berta and offered(dock) == {"FLAIR": None, "T2": None}
+    assert "“FLAIR”" in dock.session.blocked, "Berta would be segmented with Anna's channels"
+    choose(qtbot, dock, anna)
+    assert offered(dock) == {"FLAIR": water, "T2": plain} and dock.session.blocked == ""
+
+
+def test_only_a_layer_that_is_called_as_the_scan_is_offered_as_its_channel(viewer, qtbot):
+    dock = add_dock(viewer, Listening())
+    names = ("A_FLAIR", "sub-01_flair", "sub-01_T2w", "B_T1", "sub-01_T1w", "A_T1")
+    layers = {n: add_scan(viewer, make_scan(stem=n, seed=k)) for k, n in enumerate(names)}
+    dock.segment.model.setCurrentText("z-three")
+    for name, wanted in (("B_T1", (None, None)), ("A_T1", ("A_FLAIR", None)), ("sub-01_T1w", names[1:3])):
+        choose(qtbot, dock, layers[name])
+        flair, t2 = offered(dock).values()
+        assert (flair, t2) == tuple(layers.get(n) for n in wanted), name
+
+
+def test_channels_of_one_name_in_two_patients_folders_are_not_mixed(viewer, qtbot, tmp_path):
+    dock = add_dock(viewer, Listening())
+    data, layers = np.zeros((20, 24, 16), np.float32), {}
+    for case, name in (("A", "FLAIR"), ("A", "T1"), ("B", "T1")):
+        (tmp_path / case).mkdir(exist_ok=True)
+        found = open_scan(write_nifti(tmp_path / case / f"{name}.nii.gz", data, affine_of("RAS")))
+        layers[case, name] = add_scan(viewer, found)
+    dock.segment.model.setCurrentText("z-three")
+    choose(qtbot, dock, layers["B", "T1"])
+    assert offered(dock)["FLAIR"] is None
+    choose(qtbot, dock, layers["A", "T1"])
+    assert offered(dock)["FLAIR"] is layers["A", "FLAIR"]
+
+
+def test_a_result_that_arrives_while_another_s_layers_come_is_shown_after_it(viewer, dock, first, qtbot):  # noqa: F811
+    berta = add_scan(viewer, make_scan(stem="Berta", seed=1))
+    found = prepare(make_prediction(dock.session.scan), dock.session.scan)
+    choose(qtbot, dock, first)
+    press(qtbot, dock.segment.run_bar.run)
+    qtbot.waitUntil(lambda: dock.segment.presenting, timeout=20000)
+    choose_behind(dock, berta)
+    dock.segment.show_kept(found, berta)
+    qtbot.waitUntil(lambda: not dock.session.running and not dock.segment.presenting, timeout=20000)
+    settled(qtbot, dock)
+    check_one_patient(viewer, dock)
+    assert dock.comparison.shown.scan is berta and dock.session.result is found.prediction
+    choose(qtbot, dock, first)
+    settled(qtbot, dock)
+    check_one_patient(viewer, dock)
+    assert dock.comparison.shown.scan is first, "the run that took minutes is gone"
+
+
+def choose_behind(dock, layer):
+    """As a case of a project does, while the person may not."""
+    dock.segment.scans.choose(layer)
 
 
 def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(viewer, both, engine, qtbot):

@@ -66,3 +66,41 @@ def test_deleting_the_outline_goes_back_to_the_whole_scan(viewer, dock, qtbot):
     layer.remove_selected()
     qtbot.waitUntil(lambda: dock.session.roi is None)
     assert len(layer.data) == 0 and dock.segment.region.text.whole == "whole scan"
+
+
+def test_a_region_comes_back_with_its_scan(viewer, dock, qtbot):
+    scan, layer = start(viewer, dock, qtbot)
+    layer.add_rectangles(AXIAL)
+    qtbot.waitUntil(lambda: dock.session.roi is not None)
+    dock.segment.region.first.setValue(18)
+    qtbot.waitUntil(lambda: shown(dock, scan)[0][0] == 18)
+    before, outlines, combo = dock.session.roi, len(layer.data), dock.segment.scans.combo
+    add_scan(viewer, make_scan((40, 44, 48), (1.0, 1.0, 1.0), stem="other", seed=1))
+    assert dock.session.roi is None and not any("region" in x.name for x in viewer.layers)
+    combo.setCurrentIndex(combo.findText("case"))
+    assert dock.session.roi == before, "at once: a run may be started at once"
+    qtbot.waitUntil(lambda: any("region" in x.name for x in viewer.layers))
+    again = next(x for x in viewer.layers if "region" in x.name)
+    qtbot.waitUntil(lambda: len(again.data) == outlines)
+    assert dock.session.roi == before and dock.segment.region.text.whole.startswith("16 × 10 × 11 mm")
+    again.add_rectangles(np.array([[20, 15, 17], [20, 15, 25], [20, 18, 25], [20, 18, 17]]))
+    qtbot.waitUntil(lambda: dock.session.roi != before)
+    qtbot.mouseClick(dock.segment.region.clear, Qt.MouseButton.LeftButton)
+    assert dock.session.roi is None
+    for name in ("other", "case"):
+        combo.setCurrentIndex(combo.findText(name))
+        qtbot.wait(20)
+        assert dock.session.roi is None
+
+
+def test_a_rectangle_drawn_the_moment_before_is_kept_too(viewer, dock, qtbot):
+    scan, layer = start(viewer, dock, qtbot)
+    other = make_scan((40, 44, 48), (1.0, 1.0, 1.0), stem="other", seed=1)
+    layer.add_rectangles(AXIAL)
+    add_scan(viewer, other)
+    assert dock.session.roi is None
+    qtbot.wait(20)
+    assert dock.session.roi is None, "the region of one scan is set on another"
+    combo = dock.segment.scans.combo
+    combo.setCurrentIndex(combo.findText("case"))
+    assert shown(dock, scan) == ((12, 12, 14), (29, 22, 30))

@@ -166,6 +166,28 @@ def test_napari_s_own_menu_offers_nifti_on_the_scan_s_grid_first(
     np.testing.assert_array_equal(np.asarray(saved.dataobj), wanted)
 
 
+def test_several_layers_are_offered_as_nifti_files_too(
+    plugin, viewer, dock, scan, qtbot, tmp_path, monkeypatch  # noqa: F811
+):  # fmt: skip
+    run_through(qtbot, dock)
+    corrected = correct(qtbot, dock)
+    shown = dock.comparison.shown
+    viewer.layers.selection = {dock.segment.scans.layer, corrected.layer, shown.coarse, shown.rendered, shown.points}
+    _, kinds = napari_s_own_save(qtbot, viewer, tmp_path / "new", monkeypatch)
+    assert kinds[0].startswith("MORSE NIfTI files in a folder"), kinds
+    (folder,) = (tmp_path / "new").iterdir()
+    names = {p.name: p for p in folder.iterdir()}
+    masks = {n: names.pop(f"case_{n}.nii.gz") for n in ("corrected", "coarse", "rendered")}
+    assert set(names) == {"case.nii.gz", f"{shown.points.name}.csv"}
+    result = dock.session.result
+    for name, wanted in (
+        ("corrected", corrected.corrections.mask), ("coarse", result.coarse.data), ("rendered", result.rendered.data)
+    ):  # fmt: skip
+        saved = nib.load(masks[name])
+        np.testing.assert_array_equal(saved.affine, nib.load(scan.source).affine)
+        np.testing.assert_array_equal(np.asarray(saved.dataobj), wanted)
+
+
 def test_napari_s_own_menu_does_not_write_over_the_scan(
     plugin, viewer, dock, scan, qtbot, tmp_path  # noqa: F811
 ):  # fmt: skip

@@ -7,6 +7,7 @@ dragged sets the two axes in view anew. The box is outlined on each of its slice
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Layer, Shapes
@@ -48,6 +49,8 @@ class RegionBox(QObject):
         self._layer: Shapes | None = None
         self._drawn: int | None = None
         self._box: Roi | None = None
+        self._kept: WeakKeyDictionary[Scan, tuple[Roi | None, tuple[int, int]]] = WeakKeyDictionary()
+        """Box and slices of each scan that was in view before."""
         self.buttons, self.slices = QWidget(parent), QWidget(parent)
         self.draw = QPushButton("Draw a box", self.buttons)
         self.clear = QPushButton("Whole scan", self.buttons)
@@ -66,12 +69,27 @@ class RegionBox(QObject):
         self.set_scan(None)
 
     def set_scan(self, scan: Scan | None) -> None:
-        """The scan to draw on; another scan ends the drawing on the last one."""
-        if scan is not self._scan or scan is None:
-            self._drop_layer()
-            self._scan = scan
-            self._set_slices()
+        """The scan to draw on; what was drawn on another one comes back with it."""
+        if scan is self._scan and scan is not None:
+            self._refresh()
+            return
+        self._timer.stop()
+        if self._scan is not None:
+            self._take_in_drawn()  # drawn a moment ago, and not read yet
+            self._kept[self._scan] = self._box, self._slices()
+        self._drop_layer()
+        self._scan = scan
+        self._set_slices()
+        if scan is not None and scan in self._kept:
+            self._box, slices = self._kept.pop(scan)
+            self._set_slices(*slices)
+            self._timer.start(0)  # its outline comes when napari is done with the layers that brought the scan
         self._refresh()
+
+    @property
+    def roi(self) -> Roi | None:
+        """The region in storage order, None for the whole scan."""
+        return self._region()
 
     def set_enabled(self, why_not: str) -> None:
         """Let the region be changed, or say why it cannot be."""
@@ -118,21 +136,25 @@ class RegionBox(QObject):
             return
         layer = self._layer
         if layer is None:
-            layer = self._layer = Shapes(
-                ndim=3,
-                name=f"region · {self._scan.stem}",
-                edge_color=PALETTE[-1],
-                edge_width=0.6,
-                face_color="transparent",
-                metadata={KEY: Carrier(self._scan, "roi")},
-                **placement(self._scan),
-            )
-            self._viewer.add_layer(layer)
-            layer.events.data.connect(self._on_drawn)
+            layer = self._add_layer(self._scan)
             self._refresh()
         self._viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
         self.text.say("Drag a rectangle over the structure.")
+
+    def _add_layer(self, scan: Scan) -> Shapes:
+        layer = self._layer = Shapes(
+            ndim=3,
+            name=f"region · {scan.stem}",
+            edge_color=PALETTE[-1],
+            edge_width=0.6,
+            face_color="transparent",
+            metadata={KEY: Carrier(scan, "roi")},
+            **placement(scan),
+        )
+        self._viewer.add_layer(layer)
+        layer.events.data.connect(self._on_drawn)
+        return layer
 
     def _on_drawn(self, event: Any) -> None:
         action = str(getattr(event, "action", ""))
@@ -168,13 +190,21 @@ class RegionBox(QObject):
 
     def _read(self) -> None:
         """Take in what was drawn last, and show the box that it makes on each of its slices."""
+        self._take_in_drawn()
+        if self._box is not None and self._layer is None and self._scan is not None:
+            active = self._viewer.layers.selection.active
+            self._add_layer(self._scan).mode = "select"
+            self._viewer.layers.selection.active = active
+        if self._layer is not None and self._scan is not None:
+            self._outline(self._layer, self._scan)
+        self._tell()
+
+    def _take_in_drawn(self) -> None:
         if self._layer is not None and self._scan is not None:
             try:
                 self._take_in(self._layer, self._scan)
             except MorseError as error:
                 show_warning(str(error))
-            self._outline(self._layer, self._scan)
-        self._tell()
 
     def _take_in(self, layer: Shapes, scan: Scan) -> None:
         drawn, self._drawn = self._drawn, None
