@@ -74,7 +74,7 @@ def main() -> None:
     import napari
 
     from napari_morse.types import Grid, Scan
-    from napari_morse.widgets.layers import scan_layer_data
+    from napari_morse.widgets.bridge import scan_layer_data
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=3, default=(512, 512, 300))

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.strokes import ball, random_stroke
 from napari_morse.config import EditsConfig
 from napari_morse.session.edits import Corrections
-from napari_morse.session.edits.acts import encode
+from napari_morse.session.edits.edit import encode
 from napari_morse.session.edits.history import History
 from napari_morse.session.edits.state import MaskState
 from napari_morse.types import Roi

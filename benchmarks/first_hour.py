@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication
 
 from benchmarks.blame import Blame
 from benchmarks.review import Review
-from napari_morse.widgets.mirror import is_twin
+from napari_morse.widgets.view.twins import is_twin
 
 SAMPLES = "Open Sample"
 ROUNDS = 3

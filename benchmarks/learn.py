@@ -39,13 +39,13 @@ from napari_morse.inference.normalise import normalise
 from napari_morse.metrics import score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.judge import from_stack, run_case
-from napari_morse.training.tuning.contrast import either_contrast
-from napari_morse.training.tuning.examples import Example
-from napari_morse.training.tuning.judging import figures_of
-from napari_morse.training.tuning.learning import Learning, as_read
-from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
+from napari_morse.training.examples import Example
+from napari_morse.training.finetuning.contrast import either_contrast
+from napari_morse.training.finetuning.judging import figures_of
+from napari_morse.training.finetuning.learning import Learning, as_read
+from napari_morse.training.finetuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
+from napari_morse.training.settings import TuneSettings
+from napari_morse.training.validation import from_stack, run_case
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 

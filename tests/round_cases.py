@@ -12,7 +12,7 @@ import pytest
 from napari_morse.io.mask_store import StoredMask, save_store
 from napari_morse.session.learn import Choice, Round, candidates
 from napari_morse.session.project import Project, from_folders, with_patients
-from napari_morse.training.tuning.settings import TuneSettings
+from napari_morse.training.settings import TuneSettings
 from tests.project_cases import SHAPE, box, nifti
 from tests.tuning_cases import save_small_model
 

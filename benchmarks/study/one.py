@@ -22,10 +22,10 @@ from napari_morse import zoo
 from napari_morse.config import Recipe
 from napari_morse.inference import Predictor
 from napari_morse.io.atomic import write_text
+from napari_morse.training.card import Purpose
 from napari_morse.training.checkpoint import has_checkpoint
-from napari_morse.training.finish import Purpose
+from napari_morse.training.from_folders import TrainingRun
 from napari_morse.training.loop import Report
-from napari_morse.training.run import TrainingRun
 
 
 def run_one(folder: Path, data: Path) -> None:

@@ -11,9 +11,9 @@ import typer
 from napari_morse.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
-    from napari_morse.training.tuning.plan import Plan
-    from napari_morse.training.tuning.source import Source
-    from napari_morse.training.tuning.verdict import Verdict
+    from napari_morse.training.finetuning.plan import Plan
+    from napari_morse.training.finetuning.source import Source
+    from napari_morse.training.finetuning.verdict import Verdict
 
 
 def finetune(
@@ -62,9 +62,9 @@ def _plan(
     what: Literal["head", "decoder", "all"], minutes: float, seed: int, steps: int,
 ) -> Plan:  # fmt: skip
     from napari_morse import zoo
-    from napari_morse.training.tuning.plan import Plan
-    from napari_morse.training.tuning.settings import TuneSettings
-    from napari_morse.training.tuning.source import Source
+    from napari_morse.training.finetuning.plan import Plan
+    from napari_morse.training.finetuning.source import Source
+    from napari_morse.training.settings import TuneSettings
 
     info = zoo.find(model)
     sources = _sources(images, labels, len(info.card.channels), Source)
@@ -131,7 +131,7 @@ def _groups(sources: list[Source], channels: int) -> list[str]:
     """What each case belongs to: the name of the first patient, or case, of all that belong together."""
     from napari_morse.io.subjects import patient_key, together
     from napari_morse.io.voxels import same_scans
-    from napari_morse.training.tuning.source import digests
+    from napari_morse.training.finetuning.source import digests
 
     known = digests(sources, channels)
     for sentence in same_scans([source.scan for source in sources], known):
@@ -143,8 +143,8 @@ def _groups(sources: list[Source], channels: int) -> list[str]:
 
 def _keep(plan: Plan, folder: Path, resume: bool) -> None:
     """Write the plan, or look that a run that goes on is the one that was begun."""
-    from napari_morse.training.tuning.plan import PLAN
-    from napari_morse.training.tuning.plan import Plan as Kept
+    from napari_morse.training.finetuning.plan import PLAN
+    from napari_morse.training.finetuning.plan import Plan as Kept
 
     there = (folder / PLAN).exists()
     if resume:
@@ -165,8 +165,8 @@ def _watched(folder: Path, resume: bool) -> Verdict:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from napari_morse.training.tuning.plan import Plan
-    from napari_morse.training.tuning.run import TuningRun
+    from napari_morse.training.finetuning.plan import Plan
+    from napari_morse.training.finetuning.round import TuningRun
 
     console = Console(markup=False, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -201,7 +201,7 @@ def show(verdict: Verdict) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from napari_morse.training.tuning.verdict import FIGURES, WHENS
+    from napari_morse.training.finetuning.verdict import FIGURES, WHENS
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("case", "mask", "Dice", "HD95 mm", "ASD mm", "NSD"):

@@ -14,9 +14,9 @@ from napari_morse.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from napari_morse.config import Recipe
-    from napari_morse.training.fitted import Fitted
+    from napari_morse.training.auto_recipe import Fitted
+    from napari_morse.training.from_folders import TrainingRun
     from napari_morse.training.loop import Report, Trainer
-    from napari_morse.training.run import TrainingRun
     from napari_morse.zoo import LoadedModel
 
 
@@ -50,8 +50,8 @@ def train(
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto: whichever is faster.")] = None,
 ) -> None:  # fmt: skip
     """Train on scans and labels; the best weights, judged by their rendered masks, become a model folder."""
-    from napari_morse.training.finish import Purpose
-    from napari_morse.training.run import TrainingRun
+    from napari_morse.training.card import Purpose
+    from napari_morse.training.from_folders import TrainingRun
 
     fit = _fitted(images, labels, tuple(change or ())) if recipe == "auto" else None
     chosen = _precise(recipe, tuple(change or ()), precision, None if fit is None else fit.recipe)
@@ -114,8 +114,8 @@ def _fitted(images: Path, labels: Path, changes: tuple[str, ...]) -> Fitted:
     from napari_morse.geometry.orientation import RAS, axes_to, oriented
     from napari_morse.inference.devices import resolve_device
     from napari_morse.io import open_mask
+    from napari_morse.training.auto_recipe import fitted
     from napari_morse.training.cases import pair_files
-    from napari_morse.training.fitted import fitted
 
     channels = next((int(c.partition("=")[2]) for c in changes if c.startswith("backbone.in_channels=")), 1)
     grids = [open_mask(truth).grid for _, truth in pair_files(images, labels, channels).values()]

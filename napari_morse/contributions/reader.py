@@ -41,7 +41,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
     MorseError
         A file cannot be opened, and no window is there to say so.
     """
-    from napari_morse.widgets.layers_host import offer_nifti_first, say
+    from napari_morse.widgets.bridge.viewer import offer_nifti_first, say
 
     offer_nifti_first()
     layers: list[LayerData | tuple[None]] = []
@@ -58,7 +58,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
 
 def _open(path: str) -> Scan | None:
     """The scan in a file; the person is asked for the frame of a series, None when no frame is wanted."""
-    from napari_morse.widgets.layers_host import ask_frame, current_viewer
+    from napari_morse.widgets.bridge.viewer import ask_frame, current_viewer
 
     try:
         return open_scan(path)
@@ -71,8 +71,8 @@ def _open(path: str) -> Scan | None:
 
 def layer_data(scan: Scan) -> LayerData:
     """The layer that shows ``scan``: labels if it `looks_like_mask` and the settings let it, else an image."""
-    from napari_morse.widgets.layers import mask_layer_data, scan_layer_data
-    from napari_morse.widgets.layers_host import masks_as_labels
+    from napari_morse.widgets.bridge import mask_layer_data, scan_layer_data
+    from napari_morse.widgets.bridge.viewer import masks_as_labels
 
     labels = looks_like_mask(scan) if masks_as_labels() else None
     if labels is None:

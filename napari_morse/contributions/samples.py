@@ -31,7 +31,7 @@ def coronal_slice() -> list[LayerData]:
 
 
 def _sample(name: str) -> list[LayerData]:
-    from napari_morse.widgets.layers import scan_layer_data
+    from napari_morse.widgets.bridge import scan_layer_data
 
     with as_file(files("napari_morse") / "sample_data" / name) as path:
         return [scan_layer_data(open_scan(path))]

@@ -66,7 +66,7 @@ def write_folder(path: str, layers: list[LayerTuple]) -> list[str]:
         A file of one of the names is there already, the place of a layer is not known, or a file cannot be written.
         Before the first file is written all layers are looked at.
     """
-    from napari_morse.widgets.mirror import TWIN
+    from napari_morse.widgets.view.twins import TWIN
 
     folder = Path(path.removesuffix(".gz").removesuffix(".nii"))  # a name for one file, given to a folder
     ours = [entry for entry in layers if not entry[1].get("metadata", {}).get(TWIN)]
@@ -112,8 +112,8 @@ def _table(target: Path, layer: LayerTuple) -> str:
 
 
 def _labels(target: Path, data: Any, attributes: Attributes) -> Callable[[], str]:
-    from napari_morse.widgets.layers import mask_of
-    from napari_morse.widgets.layers_host import current_viewer, layer_again
+    from napari_morse.widgets.bridge import mask_of
+    from napari_morse.widgets.bridge.viewer import current_viewer, layer_again
 
     layer = layer_again(data, attributes, "labels")
     mask = mask_of(layer, current_viewer())
@@ -122,8 +122,8 @@ def _labels(target: Path, data: Any, attributes: Attributes) -> Callable[[], str
 
 
 def _image(target: Path, data: Any, attributes: Attributes) -> Callable[[], str]:
-    from napari_morse.widgets.layers import scan_of
-    from napari_morse.widgets.layers_host import current_viewer, layer_again
+    from napari_morse.widgets.bridge import scan_of
+    from napari_morse.widgets.bridge.viewer import current_viewer, layer_again
 
     layer = layer_again(data, attributes, "image")
     scan = scan_of(layer, current_viewer())
@@ -133,7 +133,7 @@ def _image(target: Path, data: Any, attributes: Attributes) -> Callable[[], str]
 
 def _keep_originals(target: Path, layer: Any) -> None:
     """Refuse to write over the file of a scan that is open, or that the layer was made on."""
-    from napari_morse.widgets.layers_host import scan_files
+    from napari_morse.widgets.bridge.viewer import scan_files
 
     for original in scan_files(layer):
         keep_original(target, original)

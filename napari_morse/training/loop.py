@@ -20,13 +20,13 @@ from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.losses import point_loss, point_weight, supervised_loss
 from napari_morse.model.morse import Morse, NativeImage
 from napari_morse.model.points import nearest_labels, sample, training_points
-from napari_morse.training.batches import Batches
 from napari_morse.training.boxes import draw_box, whole_image
 from napari_morse.training.cases import Case
 from napari_morse.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from napari_morse.training.judge import Verdict, judge
 from napari_morse.training.rough import rough_logits
+from napari_morse.training.sampling import Batches
 from napari_morse.training.sound import BACKS, DIVERGED, DivergedError, SoundSteps
+from napari_morse.training.validation import Verdict, judge
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from psygnal import Signal
 from napari_morse.config import EditsConfig
 from napari_morse.errors import GeometryError, InputError, MorseError
 from napari_morse.io.mask_store import StoredMask
-from napari_morse.session.edits.acts import Act, Change
 from napari_morse.session.edits.checkpoint import Checkpoint, Written
+from napari_morse.session.edits.edit import Act, Change
 from napari_morse.session.edits.files import (
     About,
     Saved,

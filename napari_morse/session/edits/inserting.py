@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_morse.session.edits.acts import JOINED, Act, Change
 from napari_morse.session.edits.corrections import Corrections
+from napari_morse.session.edits.edit import JOINED, Act, Change
 from napari_morse.session.edits.format import Step
 from napari_morse.session.edits.state import Where
 

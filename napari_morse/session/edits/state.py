@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_morse.errors import DamagedFileError, GeometryError, InputError
-from napari_morse.session.edits.acts import JOINED, Change, Indices, decode, encode
+from napari_morse.session.edits.edit import JOINED, Change, Indices, decode, encode
 from napari_morse.session.edits.format import Record, Step
 from napari_morse.session.edits.history import History
 from napari_morse.types import Array, Roi

@@ -1,7 +1,7 @@
 """Rounds of fine-tuning in a project: which cases, the run beside the window, and what became of the model."""
 
 from napari_morse.session.learn.gather import Candidate, Choice, candidates, prepare
-from napari_morse.session.learn.held import Held, UnderWork, held
 from napari_morse.session.learn.round import Round, rounds
+from napari_morse.session.learn.structures_in_masks import Held, UnderWork, held
 
 __all__ = ["Candidate", "Choice", "Held", "Round", "UnderWork", "candidates", "held", "prepare", "rounds"]

@@ -12,13 +12,13 @@ from pathlib import Path
 from napari_morse import zoo
 from napari_morse.config import NAME, LabelEntry, ModelCard
 from napari_morse.errors import CancelledError, InputError
-from napari_morse.session.learn.copied import Copied, UnknownLabelError, copied
 from napari_morse.session.learn.round import Round, rounds
+from napari_morse.session.learn.snapshot import Copied, UnknownLabelError, copied
 from napari_morse.session.project import Case, Project
+from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
+from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
-from napari_morse.training.tuning.plan import Anew, Plan, are_among, check_apart
-from napari_morse.training.tuning.settings import TuneSettings
-from napari_morse.training.tuning.source import Source, digests
+from napari_morse.training.settings import TuneSettings
 
 HEAD_LEARNS_NONE = "Train head and decoder, or everything."
 LEARNED_FROM = ("accepted", "corrected")

@@ -16,10 +16,10 @@ from typing import Any, Literal
 from napari_morse import zoo
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.atomic import write_text
-from napari_morse.session import child
-from napari_morse.training.tuning import process
-from napari_morse.training.tuning.plan import PLAN, Plan
-from napari_morse.training.tuning.verdict import FILE, Verdict
+from napari_morse.session.learn import child
+from napari_morse.training.finetuning import process
+from napari_morse.training.finetuning.plan import PLAN, Plan
+from napari_morse.training.finetuning.verdict import FILE, Verdict
 from napari_morse.zoo.moving import import_model
 
 FOLDER, DECISION = "learn", "decision.json"

@@ -1,10 +1,9 @@
 """A project of many cases: worklist, audit, hold-out, second readers. No Qt, no torch."""
 
+from napari_morse.io.lock import ProjectLockedError
 from napari_morse.session.project.clock import IDLE, WorkClock
 from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
-from napari_morse.session.project.lock import ProjectLockedError
 from napari_morse.session.project.making import check_new
-from napari_morse.session.project.moved import ScanChangedError, ScanMissingError
 from napari_morse.session.project.project import Project
 from napari_morse.session.project.readings import agreement
 from napari_morse.session.project.records import (
@@ -20,6 +19,7 @@ from napari_morse.session.project.records import (
     Status,
     TruthFrom,
 )
+from napari_morse.session.project.scan_paths import ScanChangedError, ScanMissingError
 from napari_morse.session.project.twins import read_scans
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self
 from psygnal import Signal
 
 from napari_morse.errors import InputError
+from napari_morse.io.lock import Lock
 from napari_morse.session.project import audit, database, readings, rows
 from napari_morse.session.project.layout import Places, ProjectFile
-from napari_morse.session.project.lock import Lock
 from napari_morse.session.project.records import Status, TruthFrom, short
 
 _TAKEN = "Another window took this project over, or its lock is gone."

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_morse.errors import InputError
-from napari_morse.session.project import audit, moved, readings, rows
+from napari_morse.session.project import audit, readings, rows
+from napari_morse.session.project import scan_paths as moved
 from napari_morse.session.project.core import Core
 from napari_morse.session.project.records import STATUSES, Case, Status
 

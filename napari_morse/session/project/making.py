@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from napari_morse.errors import InputError
+from napari_morse.io.lock import Lock
 from napari_morse.session.project.layout import Places, new_about
-from napari_morse.session.project.lock import Lock
 
 _OURS = re.compile(r"lock\.json(\.[0-9a-f]+)?|worklist\.sqlite(-journal)?|\.morse-part-.*")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from napari_morse.errors import InputError
-from napari_morse.session.project import audit, database, holdout, making, moved, rows, twins
+from napari_morse.io.lock import Lock
+from napari_morse.session.project import audit, database, holdout, making, rows, twins
+from napari_morse.session.project import scan_paths as moved
 from napari_morse.session.project.layout import Places, is_file, load_about, new_about, save_about
-from napari_morse.session.project.lock import Lock
 from napari_morse.session.project.looking import Looking
 from napari_morse.session.project.records import (
     TRUTHS,

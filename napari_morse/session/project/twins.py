@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.io.subjects import older_subject, together
 from napari_morse.io.voxels import PREFIX, same_scans, scan_digest
-from napari_morse.session.project import moved
+from napari_morse.session.project import scan_paths as moved
 from napari_morse.session.project.rows import NewCase
 
 _OF = "voxels:"

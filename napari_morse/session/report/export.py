@@ -14,8 +14,8 @@ from pathlib import Path
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io import save_mask
 from napari_morse.io.atomic import write_text
+from napari_morse.session.case.masks import load_masks
 from napari_morse.session.project import Case, Project, Status
-from napari_morse.session.report.masks import load_masks
 from napari_morse.session.report.tables import cell
 from napari_morse.types import Mask
 

@@ -11,10 +11,10 @@ import numpy as np
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.mask_store import ENDING, load_store
 from napari_morse.metrics import ClassScore, score
-from napari_morse.session.measures import Measure, now
-from napari_morse.session.measures_kept import read_measures
+from napari_morse.session.case.masks import CaseMasks, Stage, load_masks
+from napari_morse.session.case.measures import Measure, now
+from napari_morse.session.case.measures_kept import read_measures
 from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
-from napari_morse.session.report.masks import CaseMasks, Stage, load_masks
 from napari_morse.session.report.pictures import Picture, picture
 from napari_morse.types import Array
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_morse.session.measures import Measure
+from napari_morse.session.case.measures import Measure
 from napari_morse.session.project import WORDS
 from napari_morse.session.report.figures import TOLERANCE, CaseFigures
 from napari_morse.session.report.tables import NOTE, summaries

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_morse.geometry.orientation import PLANES, letters_at, shown_axes
 from napari_morse.io.thumbnails import lettered, png_bytes, slice_picture
-from napari_morse.session.report.masks import CaseMasks
+from napari_morse.session.case.masks import CaseMasks
 
 THICK = 1.5
 """Slices are axial unless voxels are so many times as long along another axis: then they are the thick slices."""

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari_morse.metrics import ClassSummary, summarise
+from napari_morse.session.case.masks import STAGES, Stage
 from napari_morse.session.report.figures import TOLERANCE, CaseFigures
-from napari_morse.session.report.masks import STAGES, Stage
 
 if TYPE_CHECKING:
     from napari_morse.session.project.audit import Entry

@@ -1,0 +1,1 @@
+"""A case without a window: its masks, walk, measures, structures, corrections."""

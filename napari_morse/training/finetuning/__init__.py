@@ -1,0 +1,1 @@
+"""Rounds on top of a model, or from labels alone: plan, process, verdict."""

@@ -1,0 +1,118 @@
+"""Which network a run ends with: the best moment, and how far from the base model towards it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_morse.config import ModelCard
+from napari_morse.metrics import MERGED, score
+from napari_morse.model.morse import Morse
+from napari_morse.training.cases import Case
+from napari_morse.training.validation import from_stack, run_case
+
+SHARES = (0.25, 0.5, 0.75)
+"""Of the way from the base model's weights to the tuned ones, that are tried besides all of it."""
+EVEN = 0.015
+"""Share of the error (1 - Dice) that going further must take away: what is not learned need not be forgotten."""
+FAVOURED = "The held-out cases favour {:.0%} of the way from the base model to what was learned."
+NOTHING = "Nothing that was learned helps on the held-out cases: the weights stay those of the base model."
+
+
+class Best:
+    """The best of the moments at which held-out cases were looked at.
+
+    Parameters
+    ----------
+    cases
+        That are looked at, at the model's spacing.
+    card
+        The base model's.
+    tell
+        Told of every look.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], card: ModelCard, tell: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        self._cases, self._card, self._tell = cases, card, tell
+        self._dice, self._before = -1.0, -1.0
+        self._weights: dict[str, Tensor] | None = None
+        self.seconds = 0.0
+        """That the last look took."""
+
+    def look(self, step: int, net: Morse) -> dict[str, Any]:
+        """Judge a network; remember it when it is the best after the start. Step 0 is the base model."""
+        begun = time.monotonic()
+        if not self._cases:
+            return {}
+        dice, hd95 = self._judged(net)
+        self._tell({"event": "check", "step": step, "dice": dice, "hd95": hd95})
+        if step == 0:
+            self._before = dice
+        elif dice > self._dice:
+            self._dice = dice
+            self._weights = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
+        self.seconds = time.monotonic() - begun
+        return {"dice": self._dice, "weights": self._weights}
+
+    def restore(self, notes: dict[str, Any]) -> None:
+        """Go on from what a checkpoint holds."""
+        if notes:
+            self._dice, self._weights = notes["dice"], notes["weights"]
+
+    def of(self, net: Morse, base: Morse, whole: bool = False) -> Morse:
+        """The network that a run ends with; ``net`` as it is when nothing was looked at.
+
+        ``whole``: that of the best moment, all of the way. A structure that the base does not know need not be in the
+        cases that are looked at.
+
+        The weights lie between those of the base and of the best moment (Wortsman et al., Robust fine-tuning of
+        zero-shot models, 2022), as near to the base as the held-out cases allow: they are its own where nothing that
+        was learned helps there.
+        """
+        if self._weights is None:
+            return net
+        if whole:
+            net.load_state_dict(self._weights)
+            return net
+        kept = base.state_dict()
+        tried = [(0.0, self._before), (1.0, self._dice)]
+        for share in SHARES:
+            net.load_state_dict(between(kept, self._weights, share))
+            tried.append((share, self._judged(net)[0]))
+        most = max(dice for _, dice in tried)
+        share = min(share for share, dice in tried if dice >= most - EVEN * (1 - most))
+        net.load_state_dict(between(kept, self._weights, share))
+        if share == 0:
+            net.recipe = base.recipe
+        self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING})
+        return net
+
+    def _judged(self, net: Morse) -> tuple[float, float]:
+        net.eval()
+        dice, hd95 = np.array([_looked(net, case, self._card) for case in self._cases]).mean(axis=0)
+        return float(dice), float(hd95)
+
+
+def between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights ``share`` of the way from one to the other; counters are the tuned model's."""
+    return {
+        name: torch.lerp(base[name].to(value), value, share) if value.is_floating_point() and share < 1 else value
+        for name, value in tuned.items()
+    }
+
+
+def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float]:
+    """Mean Dice over structures and HD95 (mm) of the union, rendered; Dice is 0 where the network gave no numbers."""
+    result = run_case(net, case, card.spacing, card.slice_axis)
+    mask = from_stack(result.rendered, card.slice_axis)
+    rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=True)
+    dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None] or [1.0]
+    merged = next(row for row in rows if row.id == MERGED)
+    return float(np.mean(dice)) * result.finite, float(merged.hd95_or_diagonal or 0.0)

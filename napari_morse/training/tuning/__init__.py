@@ -1,1 +1,0 @@
-"""Fine-tuning a model on a few corrected cases, and the verdict on it."""

@@ -1,0 +1,425 @@
+"""What is under work: the scan, what a model said of it, and the mask that is corrected; of a project, or loose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, Signal
+
+from napari_morse.errors import MorseError
+from napari_morse.session import SegmentSession
+from napari_morse.session.case.structures import Structures
+from napari_morse.types import Array, Label, Prediction, Roi, Scan
+from napari_morse.widgets.base.closing import each_of
+from napari_morse.widgets.base.jobs import JobRunner
+from napari_morse.widgets.bridge.slice_in_view import PlaneInView, plane_in_view
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.standalone import LooseCorrections
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_morse.widgets.case.project_case import ProjectHost
+
+NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
+NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
+OUTSIDE = "Nothing was drawn: this slice lies outside of the corrected mask. Go back to a slice of its scan."
+KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
+
+
+class Desk(QObject):
+    """The one place where review, correction, comparison and measures learn what they work on.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers it is about.
+    session
+        Holds the scan that is chosen and the result of the last run.
+    scan_layer
+        Gives the image layer of the session's scan.
+    host
+        Of the project; None where there is none.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Another scan, case, corrected mask, prediction, label under work, or lock."""
+    acted = Signal(object)
+    """The corrected mask changed inside a `Roi` (storage order): a stroke, a tool, undo or redo."""
+    redrawn = Signal()
+    """As `CorrectedLayer.redrawn`."""
+    moved = Signal(object)
+    """As `CorrectedLayer.moved`."""
+    drawn_on = Signal()
+    """As `CorrectedLayer.drawn_on`."""
+    kept = Signal()
+    """As `Unwritten.changed`."""
+    replaced = Signal()
+    """As `CorrectedLayer.replaced`."""
+    said = Signal(str)
+    """A plain sentence on what was just done, or was not."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: SegmentSession,
+        scan_layer: Callable[[], Image | None],
+        host: ProjectHost | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self.session, self.host = viewer, session, host
+        self._scan_layer = scan_layer
+        self.runner = JobRunner("morse-tools", self)
+        """For slow work of the tools."""
+        self._loose = LooseCorrections(viewer, self)
+        self._corrected: CorrectedLayer | None = None
+        self._warned: CorrectedLayer | None = None
+        self._told: tuple[Any, ...] = ()
+        self._named: Structures | None = None
+        self.elsewhere: Callable[[], Iterable[int]] = tuple
+        """Ids that masks of other cases are known to hold."""
+        self.holds: Callable[[Layer], bool] = lambda _layer: True
+        """Whether a layer lies on the scan in view, and not on another one of the same size and place."""
+        self._then: list[Callable[[], None]] = []
+        self._loose.changed.connect(self.refresh)
+        self._loose.failed.connect(self._on_not_begun)
+        session.setup_changed.connect(self.refresh)
+        session.status_changed.connect(self._on_status)
+        if host is not None:
+            host.changed.connect(self.refresh)
+            host.opening.connect(self._on_opening)
+        self.refresh()
+
+    # What is under work
+
+    @property
+    def scan(self) -> Scan | None:
+        """The chosen one, which is the one in view."""
+        return self.session.scan
+
+    @property
+    def scan_layer(self) -> Image | None:
+        """The layer of `scan`."""
+        layer = self._scan_layer()
+        return layer if layer is not None and layer in self.viewer.layers else None
+
+    @property
+    def corrected(self) -> CorrectedLayer | None:
+        """The mask that is corrected; None before correcting was begun, and where nothing may be corrected."""
+        if self._in_case:
+            return self.host.corrected if self.host is not None else None
+        return self._loose.of(self.scan)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What a model said of `scan`; None where none ran, and where it may not be seen."""
+        scan = self.scan
+        return self.session.result if scan is not None and self.session.result_scan is scan else None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The structures that can be worked on."""
+        corrected, prediction = self.corrected, self.prediction
+        said = corrected.labels if corrected is not None else ()
+        said = said or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
+        own = {label.id: label for label in self.own}
+        ids = {label.id for label in said}
+        return (*(own.get(label.id, label) for label in said), *(x for x in own.values() if x.id not in ids))
+
+    @property
+    def own(self) -> tuple[Label, ...]:
+        """Structures that a person added, in this project or on this scan."""
+        return () if self._structures is None else self._structures.labels
+
+    @property
+    def _structures(self) -> Structures | None:
+        project = self.host.project if self.host is not None else None
+        place = project.places.folder if self._in_case and project is not None else self._loose.folder_of(self.scan)
+        if place is None:
+            return None
+        if self._named is None or self._named.path.parent != place:
+            self._named = Structures(place)
+        return self._named
+
+    @property
+    def structures(self) -> Structures | None:
+        """Where structures can be added and named now; None where that is not so."""
+        corrected = self.corrected
+        return None if corrected is None or self.folder is None or corrected.frozen() else self._structures
+
+    def add_structure(self, name: str) -> int:
+        """One more structure, under work from now on; its id, 0 where it cannot be added."""
+        corrected, structures = self.corrected, self.structures
+        if corrected is None or structures is None:
+            self.said.emit(self.blocked or NO_MASK)
+            return 0
+        models = (entry.id for info in self.session.engine.models() for entry in info.card.labels)
+        above = max((*models, *(label.id for label in self.session.labels), *self.elsewhere()), default=0)
+        try:
+            made = structures.add(name, self.labels, above, corrected.corrections.mask, self._reader)
+        except MorseError as error:
+            show_error(str(error))
+            return 0
+        corrected.colour(self.own)
+        self.label = made.id
+        self.refresh()
+        return made.id
+
+    def name_structure(self, number: int, name: str) -> None:
+        """Call one that a person added otherwise; who reads blind, only their own."""
+        structures, blind = self.structures, self.host is not None and self.host.blind
+        if structures is None:
+            return
+        try:
+            structures.rename(number, name, self.labels, self._reader if blind else None)
+        except MorseError as error:
+            show_error(str(error))
+        self.refresh()
+
+    @property
+    def _reader(self) -> str:
+        project = self.host.project if self.host is not None else None
+        return "" if project is None else project.reader
+
+    @property
+    def mask(self) -> Array | None:
+        """(I, J, K) the corrected mask, else the rendered one, storage order; None where there is neither."""
+        corrected, prediction = self.corrected, self.prediction
+        if corrected is not None:
+            return corrected.corrections.mask
+        return None if prediction is None else np.asarray(prediction.rendered.data)
+
+    @property
+    def plane(self) -> PlaneInView | None:
+        """The slice of `scan` that is in view; None in 3-D, and outside of it."""
+        scan, layer = self.scan, self.scan_layer
+        return None if scan is None or layer is None else plane_in_view(self.viewer, scan, layer)
+
+    def name_of(self, label: int) -> str:
+        """What a label stands for."""
+        names = {0: "background"} | {x.id: x.name for x in self.labels}
+        return names.get(label, f"label {label}")
+
+    @property
+    def label(self) -> int:
+        """Id of the structure under work; 0 where there is no mask to correct."""
+        corrected = self.corrected
+        return int(corrected.layer.selected_label) if corrected is not None else 0
+
+    @label.setter
+    def label(self, number: int) -> None:
+        corrected = self.corrected
+        if corrected is not None and number != self.label:
+            corrected.layer.selected_label = number
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """Labels that no act may touch."""
+        corrected = self.corrected
+        return corrected.protection.locked if corrected is not None else frozenset()
+
+    def lock(self, label: int, locked: bool) -> None:
+        """Let no act touch a label any more, or let them again."""
+        corrected = self.corrected
+        if corrected is not None:
+            now = corrected.protection.locked
+            corrected.protection.locked = now | {label} if locked else now - {label}
+            self.refresh()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files of what is under work lie; None where nothing may be written."""
+        host = self.host
+        if self._in_case and host is not None and host.work is not None:
+            return host.work.job.folder if host.project is not None and host.project.writable else None
+        return self._loose.folder_of(self.scan)
+
+    @property
+    def _in_case(self) -> bool:
+        """Whether the scan in view is that of the open case."""
+        return self.host is not None and self.host.in_view
+
+    # Correcting
+
+    @property
+    def coming(self) -> bool:
+        """Whether what was corrected of `scan` is being read."""
+        return not self._in_case and self._loose.coming(self.scan)
+
+    @property
+    def blocked(self) -> str:
+        """Why correcting cannot begin, as a sentence with the way out; empty when it can, or has begun."""
+        if self.corrected is not None:
+            return ""
+        if self.scan is None or self.scan_layer is None:
+            return NO_SCAN
+        if self._in_case:
+            return "The mask of this case is only looked at: its reader has decided, or nothing may be written."
+        return self.session.forbidden
+
+    def begin(self, then: Callable[[], None] | None = None) -> None:
+        """Begin to correct, from the rendered mask or from what was corrected before; ``then`` is called after that."""
+        if self.corrected is not None:
+            if then is not None:
+                then()
+            return
+        scan, why = self.scan, self.blocked
+        if why or scan is None:
+            self.said.emit(why)
+            return
+        if not self._loose.may_leave():
+            return
+        if then is not None:
+            self._then.append(then)
+        mask = None if self.prediction is None else self.prediction.rendered.data
+        self._loose.begin(scan, mask, self.labels)
+
+    def _on_not_begun(self, error: Exception) -> None:
+        self._then.clear()
+        show_error(str(error))
+
+    def apply(self, box: Roi, values: Array, kind: str, state: int | None = None) -> str:
+        """One act on the corrected mask, on the disk when this returns; see `CorrectedLayer.act`.
+
+        Returns
+        -------
+        str
+            What was kept out, or that nothing changed; empty when all went in.
+        """
+        corrected = self.corrected
+        if corrected is None:
+            return NO_MASK
+        try:
+            done, refused = corrected.act(box, values, kind, state)
+        except MorseError as error:
+            return str(error)
+        if refused:
+            return KEPT_OUT.format(_voxels(refused))
+        return "" if done is not None else "Nothing changed."
+
+    # What happens
+
+    def _on_status(self, _status: str) -> None:
+        self.refresh()
+
+    def _on_opening(self, _case: str) -> None:
+        self._loose.put_away()
+
+    def refresh(self) -> None:
+        """Look again, and tell when anything is another than before."""
+        corrected = self._again()
+        if self._told and self._told[0] is not self.scan:
+            self._then.clear()  # what was to be done next was meant for another scan
+        if corrected is not self._corrected:
+            self._follow(corrected)
+        now = (
+            self.scan, self.scan_layer, corrected, self.prediction, self.label, self.locked, self.folder, self.blocked,
+            self.own,
+        )  # fmt: skip
+        same = len(now) == len(self._told) and all(
+            a is b or (isinstance(a, int | str | frozenset | Path) and a == b)
+            for a, b in zip(now, self._told, strict=True)
+        )
+        if not same:
+            self._told = now
+            self.changed.emit()
+        if corrected is not None and self._then:
+            due, self._then = self._then, []
+            for each in due:
+                each()
+
+    def _again(self) -> CorrectedLayer | None:
+        """The mask that is corrected; one that was put away for another scan's is begun again with its scan."""
+        corrected, scan = self.corrected, self.scan
+        if corrected is None and self._loose.was_begun(scan) and not self.blocked:
+            self.begin()
+        return corrected
+
+    def _follow(self, corrected: CorrectedLayer | None) -> None:
+        before, self._corrected = self._corrected, corrected
+        if before is not None:
+            before.layer.events.selected_label.disconnect(self._on_label)
+            for signal, slot in self._signals(before):
+                signal.disconnect(slot)
+        if corrected is not None:
+            corrected.take_keys()
+            corrected.colour(self.own)
+            if self._structures is not None and self._structures.trouble:
+                show_error(self._structures.trouble)
+            corrected.layer.events.selected_label.connect(self._on_label)
+            for signal, slot in self._signals(corrected):
+                signal.connect(slot)
+
+    def _signals(self, corrected: CorrectedLayer) -> tuple[tuple[Any, Any], ...]:
+        return (
+            (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
+            (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
+            (corrected.drawn_on, self.drawn_on),
+            (corrected.outside, self._on_outside), (corrected.unwritten.changed, self.kept),
+        )  # fmt: skip
+
+    def _on_label(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def _on_refused(self, voxels: int) -> None:
+        self.said.emit(KEPT_OUT.format(_voxels(voxels)))
+        if self._warned is not self._corrected:  # each time would be in the way
+            self._warned = self._corrected
+            show_info(KEPT_OUT.format(_voxels(voxels)))
+
+    def _on_outside(self) -> None:
+        self.said.emit(OUTSIDE)
+        show_info(OUTSIDE)
+
+    def _on_all(self) -> None:
+        corrected = self.corrected
+        if corrected is not None:
+            self.replaced.emit()
+            self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
+
+    @property
+    def unwritten(self) -> CorrectedLayer | None:
+        """A corrected mask of which something is in memory only, whichever scan is chosen; None: all is on the disk."""
+        held = (self.host.corrected if self.host is not None else None, self._loose.layer)
+        return next((each for each in held if each is not None and each.unwritten.count), None)
+
+    def may_leave(self) -> bool:
+        """Whether nothing goes unsaid when the window is closed; see `settled`."""
+        return (self.host is None or self.host.may_leave()) and self._loose.may_leave()
+
+    @property
+    def stop_events(self) -> tuple[Event, ...]:
+        """What to set to cancel whatever runs, even when this is gone."""
+        return self.runner.stop_event, self._loose.stop_event
+
+    def stop_work(self) -> None:
+        """Cancel whatever runs, and save what belongs to no project."""
+        self.runner.cancel()
+        self._loose.stop_work()
+
+    def close_down(self) -> None:
+        """Save what is loose, and let go of everything."""
+        each_of(
+            (
+                self.runner.cancel,
+                partial(self._follow, None),
+                partial(self.session.setup_changed.disconnect, self.refresh),
+                partial(self.session.status_changed.disconnect, self._on_status),
+                self._loose.close_down,
+            )
+        )
+
+
+def _voxels(number: int) -> str:
+    return "1 voxel" if number == 1 else f"{number:,} voxels".replace(",", "\u202f")

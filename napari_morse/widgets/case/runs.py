@@ -1,0 +1,87 @@
+"""What a model's run means for the open case of a project: it is kept, and may be where corrections begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_morse.session.case.open_case import OpenCase
+from napari_morse.session.case.prediction_store import keep_prediction, record_of
+from napari_morse.session.edits import begin_afresh
+from napari_morse.types import Prediction
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.write_queue import Write
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.case.project_case import ProjectHost
+
+
+class CaseRuns:
+    """Listens to the session's runs.
+
+    Parameters
+    ----------
+    host
+        Holds the case.
+    """
+
+    def __init__(self, host: ProjectHost) -> None:
+        self._host, self._session = host, host.session
+        self._session.status_changed.connect(self._on_run)
+        host.saver.failed.connect(self._on_not_kept)
+
+    def close_down(self) -> None:
+        """Let go of the session."""
+        self._session.status_changed.disconnect(self._on_run)
+
+    def _on_run(self, status: str) -> None:
+        """Keep what was found on the open case's own scan, and on no other of that name."""
+        host, prediction, scan = self._host, self._session.result, self._session.result_scan
+        work, project = host.work, host.project
+        if status != "done" or prediction is None or scan is None or work is None or project is None:
+            return
+        if scan is not work.scan or work.job.blind or not project.writable:
+            return
+        host.truths.note_look(work)
+        host.saver.add(work.job.folder, lambda: _keeping(host, work, prediction))
+
+    def _on_not_kept(self, _error: Exception) -> None:
+        corrected = self._host.corrected
+        if corrected is not None and not self._host.submitting:
+            corrected.layer.editable = True
+
+
+def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
+    """The corrections, where they begin as the rendered mask: nobody has touched or decided on them."""
+    corrected, case = host.corrected, host.case
+    if corrected is None or host.work is not work or work.job.mask is not None or work.job.blank:
+        return None
+    if case is None or case.status in ("accepted", "rejected"):
+        return None
+    corrected.compare()
+    return corrected if corrected.corrections.untouched else None
+
+
+def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction) -> Write:
+    """Keeps a prediction, and lets corrections begin with it, all beside the window."""
+    corrected = _to_begin(host, work)
+    if corrected is not None:
+        corrected.layer.editable = False  # until it has begun anew
+    job, scan, digest = work.job, work.scan, work.digest
+
+    def write() -> Callable[[], None]:
+        keep_prediction(prediction, digest, job.folder)
+        record, begun = record_of(prediction, scan), None
+        if corrected is not None:
+            begun = begin_afresh(job.folder, np.asarray(prediction.rendered.data), digest)
+
+        def done() -> None:
+            host.try_to(lambda project: project.record_prediction(job.case, record))
+            if corrected is not None and begun is not None and host.corrected is corrected:
+                corrected.replace(begun)
+
+        return done
+
+    return write

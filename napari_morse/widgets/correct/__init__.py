@@ -1,0 +1,1 @@
+"""The Correct tab: painting, sharpening, live wire, tools."""

@@ -1,0 +1,274 @@
+"""A rough stroke in, a sharp edge out: after each stroke the boundary in its box is rendered again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_morse.errors import CancelledError
+from napari_morse.session.case.sharpening import Sharpening
+from napari_morse.session.edits import JOINED, Act, Corrections, Moved
+from napari_morse.types import Array, Roi
+from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.bridge import display_axes
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+
+STROKE = f"{JOINED}sharpen"
+"""Kind of the act that belongs to the stroke before it."""
+AROUND = 48
+"""Voxels around a box that are read with it; the renderer looks at no more."""
+WAIT = 20
+"""Milliseconds between two looks whether a stroke in progress has ended."""
+HERE = 12
+"""Voxels to each side of the present place that are read ahead."""
+NO_MODEL = "Strokes are sharpened by the model that ran on the scan: run one in the Segment tab first."
+TOO_LATE = "The boundary stays as it was painted: so much was done since that nothing can be put before it."
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """What to render: a box, after which state of the mask, and what for."""
+
+    box: Roi
+    state: int
+    kind: str
+    done: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Sharp:
+    order: _Order
+    values: Array
+    seconds: float
+
+
+class Sharpener(QObject):
+    """Follows the strokes of the mask under work.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Switched on or off, another strength, or `blocked` says something else."""
+    said = Signal(str)
+    """What the last stroke became."""
+
+    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self.runner = JobRunner("morse-sharpen", self)
+        self._enabled, self._strength = True, 1.0
+        self._sharpening: Sharpening | None = None
+        self._of: tuple[Any, ...] = ()
+        self._corrected: CorrectedLayer | None = None
+        self._orders: deque[_Order] = deque()
+        self._warm: Roi | None = None
+        self._under_way: _Order | None = None
+        self._ready: _Sharp | None = None
+        self._retry = QTimer(self)
+        self._retry.setSingleShot(True)
+        self._retry.timeout.connect(self._put_in)
+        self.runner.succeeded.connect(self._on_done)
+        self.runner.failed.connect(self._on_failed)
+        desk.changed.connect(self._on_desk)
+        desk.moved.connect(self._on_moved)
+        self._on_desk()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether strokes are sharpened, where they can be."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        if enabled != self._enabled:
+            self._enabled = enabled
+            if not enabled:
+                self.cancel()
+            self.changed.emit()
+
+    @property
+    def strength(self) -> float:
+        """0 to 1: how far boundaries go from the stroke to what the model sees."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._strength = min(1.0, max(0.0, strength))
+        self.changed.emit()
+
+    @property
+    def blocked(self) -> str:
+        """Why strokes cannot be sharpened; empty when they can."""
+        return NO_MODEL if self._sharpening is None else self._sharpening.blocked
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stroke waits to be sharpened, or is being."""
+        return bool(self._orders) or self._ready is not None or self.runner.busy
+
+    def warm(self, box: Roi) -> None:
+        """Read what a box needs, when nothing else is to be done."""
+        if not self.blocked and self._corrected is not None:
+            self._warm = box
+            self._next()
+
+    def warm_here(self) -> None:
+        """Read what the present place needs."""
+        scan, layer = self._desk.scan, self._desk.scan_layer
+        if scan is None or layer is None:
+            return
+        place = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
+        shape = scan.grid.shape
+        voxel = display_axes(scan).index_back(np.atleast_2d(place))[0] if len(place) == 3 else np.array(shape) // 2
+        low = np.clip(voxel, 0, np.array(shape) - 1)
+        self.warm(Roi(tuple(map(int, low)), tuple(map(int, low + 1))).grown(HERE, shape))  # type: ignore[arg-type]
+
+    def rerender(self, box: Roi, done: Callable[[str], None]) -> None:
+        """Render the boundary in a box again, as an act of its own; ``done`` is told in a sentence."""
+        corrected = self._corrected
+        if corrected is None or self.blocked:
+            done(self.blocked or self._desk.blocked)
+            return
+        corrected.compare()
+        self._orders.append(_Order(box, corrected.corrections.state, "re-render", done))
+        self._next()
+
+    def cancel(self) -> None:
+        """What was painted stays as it was painted."""
+        self._orders.clear()
+        self._under_way = self._ready = None
+        self._retry.stop()
+        self.runner.cancel()
+
+    def _on_desk(self) -> None:
+        desk = self._desk
+        corrected, prediction, scan = desk.corrected, desk.prediction, desk.scan
+        if corrected is not self._corrected:
+            self._follow(corrected)
+        key = (scan, None if prediction is None else prediction.digest, desk.session.device)
+        if self._of and key[0] is self._of[0] and key[1:] == self._of[1:]:
+            return
+        self._of = key
+        self.cancel()
+        self._sharpening = None
+        if prediction is not None and scan is not None:
+            others = desk.session.others_of(scan)
+            engine, device = desk.session.engine, desk.session.device
+            self._sharpening = Sharpening(engine, scan, prediction.model, device, prediction.roi, others)
+            if corrected is not None:
+                self.warm_here()
+        self.changed.emit()
+
+    def _follow(self, corrected: CorrectedLayer | None) -> None:
+        self.cancel()
+        before, self._corrected = self._corrected, corrected
+        if before is not None:
+            before.stroked.disconnect(self._on_stroke)
+            before.stepped.disconnect(self.cancel)
+        if corrected is not None:
+            corrected.stroked.connect(self._on_stroke)
+            corrected.stepped.connect(self.cancel)
+            self.warm_here()
+
+    def _on_stroke(self, act: Act) -> None:
+        corrected = self._corrected
+        if corrected is None or not self._enabled or self._strength == 0 or self.blocked:
+            return
+        self._orders.append(_Order(act.box, corrected.corrections.state, STROKE))
+        self._next()
+
+    def _on_moved(self, moved: Moved) -> None:
+        self._orders = deque(replace(order, state=moved.begun(order.state)) for order in self._orders)
+
+    def _next(self) -> None:
+        corrected, sharpening = self._corrected, self._sharpening
+        if self.runner.busy or self._ready is not None or corrected is None or sharpening is None:
+            return
+        while self._orders and not corrected.corrections.reaches(self._orders[0].state):
+            order = self._orders.popleft()
+            (order.done or self.said.emit)(TOO_LATE)
+        if self._orders:
+            order = self._under_way = self._orders.popleft()
+            self.runner.start(_rendering(sharpening, order, _part(corrected.corrections, order), self._strength))
+        elif self._warm is not None:
+            box, self._warm = self._warm, None
+            self.runner.start(_warming(sharpening, box))
+
+    def _on_done(self, sharp: _Sharp | None) -> None:
+        # One that was done as it was cancelled is of another scan by now, or was taken back.
+        self._ready = sharp if sharp is not None and sharp.order is self._under_way else None
+        self._put_in()
+
+    def _put_in(self) -> None:
+        """Never under a stroke in progress: it would be drawn over."""
+        sharp, corrected = self._ready, self._corrected
+        if sharp is not None and corrected is not None:
+            if corrected.drawing:
+                self._retry.start(WAIT)
+                return
+            self._ready = None
+            self._take(sharp, corrected)
+        self._next()
+
+    def _take(self, sharp: _Sharp, corrected: CorrectedLayer) -> None:
+        order = sharp.order
+        corrected.compare()
+        before = np.array(corrected.corrections.mask[order.box.slices])
+        text = self._desk.apply(order.box, sharp.values, order.kind, order.state)
+        count = int(np.count_nonzero(before != corrected.corrections.mask[order.box.slices]))
+        if count:
+            text = f"{count} voxels of the edge moved, {1000 * sharp.seconds:.0f} ms. {text}".strip()
+        (order.done or self.said.emit)(text)
+
+    def _on_failed(self, error: Exception) -> None:
+        if not isinstance(error, CancelledError):
+            self.said.emit(f"The stroke was not sharpened: {error}")
+        self._next()
+
+    def close_down(self) -> None:
+        """Cancel, and let go."""
+        self.cancel()
+        self._warm = None
+        self._desk.changed.disconnect(self._on_desk)
+        self._desk.moved.disconnect(self._on_moved)
+        self._follow(None)
+
+
+def _part(corrections: Corrections, order: _Order) -> Array:
+    """What an order sees: the mask around its box without what came later, the other pages of the array untouched."""
+    mask = corrections.mask
+    around = order.box.grown(AROUND, mask.shape)
+    part = np.zeros(mask.shape, mask.dtype)
+    part[around.slices] = corrections.at(order.state, around)
+    return part
+
+
+def _rendering(sharpening: Sharpening, order: _Order, mask: Array, strength: float) -> Work:
+    def work(_tell: Any, cancelled: Callable[[], bool]) -> _Sharp:
+        start = time.perf_counter()
+        values = sharpening.sharpen(mask, order.box, strength, cancelled)
+        return _Sharp(order, values, time.perf_counter() - start)
+
+    return work
+
+
+def _warming(sharpening: Sharpening, box: Roi) -> Work:
+    def work(_tell: Any, cancelled: Callable[[], bool]) -> None:
+        sharpening.warm(box, cancelled)
+
+    return work

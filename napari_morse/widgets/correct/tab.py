@@ -1,0 +1,320 @@
+"""The Correct tab: what is drawn, with what, and what becomes of a stroke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_morse.session import ToSave
+from napari_morse.types import Scan
+from napari_morse.widgets.base import shortcuts
+from napari_morse.widgets.base.text import Elided, Note
+from napari_morse.widgets.case.active_case import Desk
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.save_box import SaveBox
+from napari_morse.widgets.correct.label_list import LabelList
+from napari_morse.widgets.correct.live_wire import LiveWire
+from napari_morse.widgets.correct.sharpener import Sharpener
+
+MODES = {
+    "paint": ("Brush", "Draw with the brush. [2 or P]"),
+    "erase": ("Eraser", "Take away what is drawn. [1 or E]"),
+    "polygon": ("Polygon", "Click around a shape; a double click fills it. [3]"),
+    "fill": ("Fill", "Fill what touches the click. [4 or F]"),
+    "pan_zoom": ("Move", "Move and zoom the view. [6 or Z]"),
+}
+"""napari's own tools of a labels layer, by their mode."""
+LARGEST = 60
+"""Voxels of the widest brush on the slider."""
+
+
+class CorrectTab(QWidget):
+    """Structures, tools, sharpening, undo.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    sharpener
+        Sharpens strokes.
+    to_save
+        Gives the masks of the scan in view.
+    parent
+        Owner.
+    """
+
+    def __init__(
+        self, desk: Desk, sharpener: Sharpener, to_save: Callable[[], ToSave | None], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._desk, self._sharpener = desk, sharpener
+        self._corrected: CorrectedLayer | None = None
+        self._scan: Scan | None = None
+        self._wire: LiveWire | None = None
+        self.begin = QPushButton("Start correcting", self)
+        self.labels = LabelList(self)
+        self.another = QPushButton("New structure", self)
+        self.modes: dict[str, QPushButton] = {}
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(False)
+        for mode, (text, _tip) in MODES.items():
+            self.modes[mode] = button = QPushButton(text, self)
+            button.setCheckable(True)
+            self._group.addButton(button)
+            button.clicked.connect(lambda _checked=False, mode=mode: self.take(mode))
+        self.brush_size = QSlider(Qt.Orientation.Horizontal, self)
+        self.brush_size.setRange(1, LARGEST)
+        self.size_text = QLabel(self)
+        self.all_slices = QCheckBox("all slices", self)
+        self.sharpen = QCheckBox(f"sharpen strokes [{shortcuts.chosen()['sharpen']}]", self)
+        self.strength = QSlider(Qt.Orientation.Horizontal, self)
+        self.strength.setRange(0, 100)
+        self.strength_text = QLabel(self)
+        self.undo, self.redo = QPushButton("Undo", self), QPushButton("Redo", self)
+        self.kept = Elided(parent=self)
+        self.save = SaveBox(to_save, self)
+        self.note = Note(parent=self)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        tools = QGridLayout()
+        for place, button in enumerate(self.modes.values()):
+            tools.addWidget(button, place // 3, place % 3)
+        self.tools = tools
+        brush, sharp, steps = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        brush.addWidget(QLabel("Size", self))
+        brush.addWidget(self.brush_size, 1)
+        brush.addWidget(self.size_text)
+        brush.addWidget(self.all_slices)
+        sharp.addWidget(self.sharpen)
+        sharp.addWidget(self.strength, 1)
+        sharp.addWidget(self.strength_text)
+        steps.addWidget(self.undo)
+        steps.addWidget(self.redo)
+        steps.addWidget(self.kept, 1)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(4, 4, 4, 4)
+        self.body.addWidget(self.begin)
+        self.body.addWidget(self.labels)
+        self.body.addWidget(self.another, 0, Qt.AlignmentFlag.AlignLeft)
+        self.body.addLayout(tools)
+        self.body.addLayout(brush)
+        self.body.addLayout(sharp)
+        self.body.addLayout(steps)
+        self.body.addWidget(self.save)
+        self.body.addWidget(self.note)
+        self.body.addStretch(1)
+
+    def add_wire(self, wire: LiveWire) -> None:
+        """Put the live wire beside napari's own tools."""
+        button = self.wire = QPushButton(f"Live wire [{shortcuts.chosen()['wire']}]", self)
+        button.setCheckable(True)
+        button.setToolTip("Click along an edge: the line finds it. Enter fills.")
+        button.clicked.connect(lambda _checked=False: wire.toggle())
+        wire.toggled.connect(button.setChecked)
+        wire.said.connect(self.note.say)
+        self._wire = wire
+        place = self.tools.count()
+        self.tools.addWidget(button, place // 3, place % 3)
+
+    def add(self, widget: QWidget) -> None:
+        """Put a box with more tools above the notes."""
+        self.body.insertWidget(self.body.count() - 4, widget)
+
+    def _connect(self) -> None:
+        desk, sharpener = self._desk, self._sharpener
+        self.begin.clicked.connect(lambda _checked=False: desk.begin())
+        self.labels.chosen.connect(self._on_chosen)
+        self.labels.locked.connect(desk.lock)
+        self.labels.rename_asked.connect(self._on_rename)
+        self.another.clicked.connect(self._on_another)
+        self.brush_size.valueChanged.connect(self._on_size)
+        self.all_slices.toggled.connect(self._on_all_slices)
+        self.sharpen.toggled.connect(self._on_sharpen)
+        self.strength.valueChanged.connect(self._on_strength)
+        self.undo.clicked.connect(lambda _checked=False: self._step("undo"))
+        self.redo.clicked.connect(lambda _checked=False: self._step("redo"))
+        for signal in (desk.said, sharpener.said):
+            signal.connect(self.note.say)
+        sharpener.changed.connect(self.refresh)
+        desk.changed.connect(self.refresh)
+        desk.acted.connect(self._on_act)
+        desk.kept.connect(self._on_act)
+
+    # What the person does
+
+    def take(self, mode: str) -> None:
+        """Take one of napari's tools, for the corrected mask."""
+        corrected = self._desk.corrected
+        if corrected is None:
+            self._desk.begin(lambda: self.take(mode))
+            return
+        self._desk.viewer.layers.selection.active = corrected.layer
+        corrected.layer.mode = mode
+        self._looks()
+
+    def _on_chosen(self, label: int) -> None:
+        self._desk.label = label
+        corrected = self._desk.corrected
+        if corrected is not None:
+            self._desk.viewer.layers.selection.active = corrected.layer
+
+    def _on_another(self, _checked: bool = False) -> None:
+        name = self._asked("New structure", "What is it called?")
+        if name:
+            self._desk.add_structure(name)
+
+    def _on_rename(self, label: int) -> None:
+        name = self._asked("Structure", "What is it called?", self._desk.name_of(label))
+        if name:
+            self._desk.name_structure(label, name)
+
+    def _asked(self, title: str, text: str, before: str = "") -> str:
+        """A name; empty when none was given, or when something else is under work by then."""
+        place, corrected = self._desk.structures, self._desk.corrected
+        name, said = QInputDialog.getText(self, title, text, text=before)
+        same = place is not None and place is self._desk.structures and corrected is self._desk.corrected
+        return name if said and same else ""
+
+    def _on_size(self, size: int) -> None:
+        corrected = self._desk.corrected
+        if corrected is not None and corrected.layer.brush_size != size:
+            corrected.layer.brush_size = size
+        self.size_text.setText(f"{size} vx")
+
+    def _on_all_slices(self, on: bool) -> None:
+        corrected = self._desk.corrected
+        if corrected is not None:
+            corrected.layer.n_edit_dimensions = 3 if on else 2
+
+    def _on_sharpen(self, on: bool) -> None:
+        self._sharpener.enabled = on
+
+    def toggle_sharpen(self) -> None:
+        """Sharpen strokes from now on, or leave them as they are drawn."""
+        if not self._sharpener.blocked:
+            self._sharpener.enabled = not self._sharpener.enabled
+            self.note.say("Strokes are sharpened." if self._sharpener.enabled else "Strokes stay as they are drawn.")
+
+    def _on_strength(self, percent: int) -> None:
+        self._sharpener.strength = percent / 100
+
+    def _step(self, which: str) -> None:
+        corrected = self._desk.corrected
+        if corrected is not None:
+            getattr(corrected, which)()
+            self._on_act()
+
+    # What is shown
+
+    def refresh(self) -> None:
+        """Show what is under work."""
+        desk, corrected = self._desk, self._desk.corrected
+        if corrected is not self._corrected:
+            self._follow(corrected)
+        if desk.scan is not self._scan:
+            self._scan = desk.scan
+            self.save.saved.say("")  # it was said of another scan
+        why = "" if corrected is not None else (desk.blocked or "Press “Start correcting” first.")
+        self.begin.setVisible(corrected is None)
+        self.begin.setEnabled(not desk.blocked)
+        self.begin.setToolTip(desk.blocked or "Make a mask of your own. Every stroke is kept at once.")
+        own = frozenset(label.id for label in desk.own)
+        self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked, own)
+        self.another.setVisible(corrected is not None)
+        for mode, button in self.modes.items():
+            self._say(button, desk.blocked, MODES[mode][1])
+        for widget, tip in (
+            (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
+            (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),
+            (self.all_slices, "The brush is a ball that reaches into the slices beside this one."),
+            (self.undo, "Take the last act back, sharpening included. [Ctrl+Z]"),
+            (self.redo, "Do it again. [Ctrl+Shift+Z]"),
+        ):
+            self._say(widget, why, tip)
+        self._sharp(why)
+        self._looks()
+        self._on_act()
+
+    def _sharp(self, why: str) -> None:
+        sharpener = self._sharpener
+        blocked = why or sharpener.blocked
+        with QSignalBlocker(self.sharpen), QSignalBlocker(self.strength):
+            self.sharpen.setChecked(sharpener.enabled and not sharpener.blocked)
+            self.strength.setValue(round(100 * sharpener.strength))
+        self.strength_text.setText(f"{round(100 * sharpener.strength)} %")
+        tip = "After each stroke the boundary inside its box is rendered again by the model."
+        self._say(self.sharpen, blocked, f"{tip} One Ctrl+Z takes both back. [{shortcuts.chosen()['sharpen']}]")
+        self._say(self.strength, blocked, "How far the edge goes from your stroke to what the model sees.")
+
+    @staticmethod
+    def _say(widget: QWidget, why: str, tip: str) -> None:
+        widget.setEnabled(not why)
+        widget.setToolTip(why or tip)
+
+    def _looks(self, _event: Any = None) -> None:
+        corrected = self._corrected
+        if corrected is None:
+            for button in self.modes.values():
+                button.setChecked(False)
+            return
+        layer = corrected.layer
+        for mode, button in self.modes.items():
+            button.setChecked(str(layer.mode) == mode)
+        with QSignalBlocker(self.brush_size), QSignalBlocker(self.all_slices):
+            self.brush_size.setValue(round(float(layer.brush_size)))
+            self.all_slices.setChecked(layer.n_edit_dimensions == 3)
+        self.size_text.setText(f"{layer.brush_size:g} vx")
+
+    def _on_act(self, _box: Any = None) -> None:
+        corrected = self._desk.corrected
+        if corrected is None:
+            self.kept.say("")
+            return
+        corrections = corrected.corrections
+        count = corrections.undoable
+        kept = f"⚠ {corrected.unwritten.short}" if corrected.unwritten.count else "all on the disk"
+        self.kept.say(f"{count} act{'s' * (count != 1)}, {kept}", corrected.unwritten.why)
+
+    def _follow(self, corrected: CorrectedLayer | None) -> None:
+        before, self._corrected = self._corrected, corrected
+        if before is not None:
+            for event in self._events(before):
+                event.disconnect(self._looks)
+        if corrected is not None:
+            for event in self._events(corrected):
+                event.connect(self._looks)
+
+    @staticmethod
+    def _events(corrected: CorrectedLayer) -> tuple[Any, ...]:
+        events = corrected.layer.events
+        return events.mode, events.brush_size, events.n_edit_dimensions
+
+    def close_down(self) -> None:
+        """Let go."""
+        self._follow(None)
+        self._desk.changed.disconnect(self.refresh)
+        self._desk.acted.disconnect(self._on_act)
+        self._desk.kept.disconnect(self._on_act)
+        self._sharpener.changed.disconnect(self.refresh)
+        for signal in (self._desk.said, self._sharpener.said):
+            signal.disconnect(self.note.say)
+        if self._wire is not None:
+            self._wire.toggled.disconnect(self.wire.setChecked)
+            self._wire.said.disconnect(self.note.say)

@@ -1,0 +1,263 @@
+"""Tools that change more than a stroke: interpolation between slices, holes, islands, growing and shrinking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_morse.errors import CancelledError
+from napari_morse.session.edits import Act
+from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
+from napari_morse.types import Array
+from napari_morse.widgets.base import shortcuts
+from napari_morse.widgets.base.buttons import act_button
+from napari_morse.widgets.base.jobs import Work
+from napari_morse.widgets.base.text import Elided, Note
+from napari_morse.widgets.bridge.slice_in_view import PlaneInView
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.case.active_case import Desk
+
+SLICE, VOLUME = "this slice", "whole volume"
+NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
+Tool = Callable[[Array], Changed | None]
+
+
+class ToolsBox(QWidget):
+    """Works on the structure under work, in the plane in view or in the whole volume.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    parent
+        Owner.
+    """
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self._corrected: CorrectedLayer | None = None
+        self.drawn: dict[tuple[int, int], set[int]] = {}
+        """Slices with strokes since the last interpolation, by label and storage axis across them."""
+        self._job: tuple[str, CorrectedLayer, int] | None = None
+        self.interpolate = act_button(self, f"Interpolate [{shortcuts.chosen()['interpolate']}]", self.run_interpolate)
+        self.slices = Elided(parent=self)
+        self.scope = QComboBox(self)
+        self.scope.addItems([SLICE, VOLUME])
+        self.holes = act_button(self, "Fill holes", self.run_holes)
+        self.islands = act_button(self, "Remove islands", self.run_islands)
+        self.bigger = act_button(self, "Grow", lambda: self.run_grow(1))
+        self.smaller = act_button(self, "Shrink", lambda: self.run_grow(-1))
+        self.mm = QDoubleSpinBox(self)
+        self.mm.setRange(0.1, 50)
+        self.mm.setDecimals(1)
+        self.mm.setSingleStep(0.5)
+        self.mm.setValue(1.0)
+        self.unit = QLabel("mm", self)
+        self.note = Note(parent=self)
+        self._lay_out()
+        desk.changed.connect(self.refresh)
+        desk.runner.succeeded.connect(self._on_done)
+        desk.runner.failed.connect(self._on_failed)
+        desk.viewer.dims.events.order.connect(self._on_dims)
+        desk.viewer.dims.events.ndisplay.connect(self._on_dims)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.addWidget(self.interpolate, 0, 0)
+        grid.addWidget(self.slices, 0, 1, 1, 2)
+        grid.addWidget(QLabel("In", self), 1, 0)
+        grid.addWidget(self.scope, 1, 1, 1, 2)
+        grid.addWidget(self.holes, 2, 0)
+        grid.addWidget(self.islands, 2, 1, 1, 2)
+        by = QHBoxLayout()
+        by.addWidget(self.mm, 1)
+        by.addWidget(self.unit)
+        grid.addLayout(by, 3, 0)
+        grid.addWidget(self.bigger, 3, 1)
+        grid.addWidget(self.smaller, 3, 2)
+        for column in range(3):
+            grid.setColumnStretch(column, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(grid)
+        layout.addWidget(self.note)
+
+    # What the person does
+
+    def run_interpolate(self) -> None:
+        """Draw the structure in the slices between those that were drawn."""
+        plane, scan = self._desk.plane, self._desk.scan
+        if plane is None or scan is None:
+            self.note.say(self._why() or NO_SLICE)
+            return
+        axis, label, spacing = plane.storage[0], self._desk.label, scan.grid.spacing
+        drawn = sorted(self.drawn.get((label, axis), ()))
+        slices = drawn if len(drawn) > 1 else None
+        self._run("interpolate", lambda mask: interpolate(mask, [label], axis, spacing, slices))
+
+    def run_holes(self) -> None:
+        """Fill what the structure encloses."""
+        label, place = self._desk.label, self._scope()
+        if place is not None:
+            self._run("fill holes", lambda mask: fill_holes(mask, label, *place))
+
+    def run_islands(self) -> None:
+        """Leave only the largest part of the structure."""
+        scan, label, place = self._desk.scan, self._desk.label, self._scope()
+        if scan is not None and place is not None:
+            spacing = scan.grid.spacing
+            self._run("remove islands", lambda mask: remove_islands(mask, label, spacing, None, *place))
+
+    def run_grow(self, sign: int) -> None:
+        """Grow (+1) or shrink (−1) the structure."""
+        scan, label, place = self._desk.scan, self._desk.label, self._scope()
+        if scan is not None and place is not None:
+            spacing, mm = scan.grid.spacing, sign * self.mm.value()
+            self._run("grow" if sign > 0 else "shrink", lambda mask: grow(mask, label, mm, spacing, *place))
+
+    def _scope(self) -> tuple[int | None, int | None] | None:
+        """Storage axis and index of the slice, or neither; None, and that is said, where no slice is in view."""
+        if self.scope.currentText() != SLICE:
+            return None, None
+        plane = self._desk.plane
+        if plane is None:
+            self.note.say(self._why() or NO_SLICE)
+        return None if plane is None else plane.storage
+
+    def _run(self, kind: str, tool: Tool) -> None:
+        corrected = self._desk.corrected
+        why = self._why()
+        if why or corrected is None:
+            self.note.say(why)
+            return
+        corrected.compare()
+        self._job = kind, corrected, corrected.corrections.state
+        self.note.say("")
+        self._desk.runner.start(_working(tool, np.array(corrected.corrections.mask)))
+        self.refresh()
+
+    # What arrives
+
+    def _on_done(self, found: Changed | None) -> None:
+        job, self._job = self._job, None
+        self.refresh()
+        if job is None:
+            return
+        kind, corrected, state = job
+        if corrected is not self._desk.corrected or corrected.corrections.state != state:
+            self.note.say("The mask was changed meanwhile: nothing was done. Try again.")
+        elif found is None:
+            self.note.say("There is nothing to change.")
+        else:
+            before = np.array(corrected.corrections.mask[found.box.slices])
+            text = self._desk.apply(found.box, found.values, kind)
+            count = int(np.count_nonzero(before != corrected.corrections.mask[found.box.slices]))
+            self.note.say(f"{kind}: {count} voxels changed. {text}".strip())
+            if kind == "interpolate":
+                self.drawn.clear()
+                self.refresh()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._job = None
+        self.refresh()
+        if not isinstance(error, CancelledError):
+            self.note.say(str(error))
+
+    # What is shown
+
+    def refresh(self) -> None:
+        """Show what can be done."""
+        corrected = self._desk.corrected
+        if corrected is not self._corrected:
+            self._follow(corrected)
+        why = self._why()
+        unit = "mm" if self._desk.scan is None or self._desk.scan.size_known else "px"
+        self.unit.setText(unit)
+        name = self._desk.name_of(self._desk.label)
+        for widget, tip in (
+            (
+                self.interpolate,
+                f"Draw {name} in the slices between those that you drew. [{shortcuts.chosen()['interpolate']}]",
+            ),
+            (self.scope, "Where holes are filled, islands removed, and structures grown or shrunk."),
+            (self.holes, f"Give {name} the background that it encloses."),
+            (self.islands, f"Leave only the largest part of {name}."),
+            (self.mm, "How far to grow or shrink."),
+            (self.bigger, f"Grow {name} into the background around it."),
+            (self.smaller, f"Take the rim of {name} away."),
+        ):
+            widget.setEnabled(not why)
+            widget.setToolTip(why or tip)
+        self._say_slices()
+
+    def _say_slices(self) -> None:
+        plane = self._desk.plane
+        if plane is None:
+            self.slices.say("")
+            return
+        drawn = sorted(self._shown(plane, self.drawn.get((self._desk.label, plane.storage[0]), ())))
+        text = ", ".join(map(str, drawn))
+        more = "Slices as the viewer counts them, from 0."
+        self.slices.say(f"between {text}" if len(drawn) > 1 else "gaps between all its slices", more)
+
+    @staticmethod
+    def _shown(plane: PlaneInView, slices: Any) -> list[int]:
+        length = plane.shape[plane.across]
+        return [length - 1 - n if plane.axes.flip[plane.across] else n for n in slices]
+
+    def _why(self) -> str:
+        desk = self._desk
+        if desk.corrected is None:
+            return desk.blocked or "Press “Start correcting” first."
+        if desk.runner.busy:
+            return "A tool is at work."
+        if not desk.label:
+            return "Choose a structure: the background is not worked on."
+        return "This structure is locked." if desk.label in desk.locked else ""
+
+    def _follow(self, corrected: CorrectedLayer | None) -> None:
+        before, self._corrected = self._corrected, corrected
+        self.drawn.clear()
+        if before is not None:
+            before.stroked.disconnect(self._on_stroke)
+        if corrected is not None:
+            corrected.stroked.connect(self._on_stroke)
+
+    def _on_stroke(self, act: Act) -> None:
+        plane = self._desk.plane
+        if plane is not None:
+            axis = plane.storage[0]
+            if act.box.shape[axis] == 1:
+                self.drawn.setdefault((self._desk.label, axis), set()).add(act.box.start[axis])
+                self._say_slices()
+
+    def _on_dims(self, _event: Any = None) -> None:
+        self._say_slices()
+
+    def close_down(self) -> None:
+        """Let go."""
+        self._follow(None)
+        self._desk.changed.disconnect(self.refresh)
+        self._desk.runner.succeeded.disconnect(self._on_done)
+        self._desk.runner.failed.disconnect(self._on_failed)
+        self._desk.viewer.dims.events.order.disconnect(self._on_dims)
+        self._desk.viewer.dims.events.ndisplay.disconnect(self._on_dims)
+
+
+def _working(tool: Tool, mask: Array) -> Work:
+    return lambda _tell, _cancelled: tool(mask)

@@ -1,0 +1,1 @@
+"""The Learn tab: rounds of fine-tuning and what came of them."""

@@ -1,0 +1,76 @@
+"""What a round of learning needs done beside the window: beginning it, deciding on it, finding the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.session.learn import Choice, Round, prepare, rounds
+from napari_morse.session.learn.round import Decision, State
+from napari_morse.training.finetuning.verdict import Verdict
+from napari_morse.widgets.base.jobs import Tell, Work
+from napari_morse.widgets.learn.curves import plotting
+from napari_morse.widgets.learn.event_log import Story
+
+
+@dataclass
+class Followed:
+    """A round and what is known of it."""
+
+    round: Round
+    story: Story = field(default_factory=Story)
+    state: State = "ready"
+    verdict: Verdict | None = None
+    decision: Decision = ""
+
+    def __post_init__(self) -> None:
+        with suppress(MorseError):  # a plan that is damaged
+            self.story.anew = self.round.plan.anew is not None
+
+    def read_end(self) -> None:
+        """Take the verdict and the decision from the disk."""
+        self.decision = self.round.decision
+        self.verdict = self.round.verdict if self.state == "done" else None
+
+
+def beginning(folder: Path, reader: str, choice: Choice) -> Work:
+    """Makes a round and starts it; gives the `Round`."""
+
+    def work(_tell: Tell, cancelled: Callable[[], bool]) -> Round:
+        if any(found.alive for found in rounds(folder)):
+            raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
+        plotting()  # quick from here on, when the first curve is drawn
+        made = prepare(folder, reader, choice, cancelled)
+        if cancelled():
+            made.remove()
+            raise CancelledError
+        made.start()
+        return made
+
+    return work
+
+
+def deciding(now: Round, reader: str, act: Callable[[Round, str], str | None]) -> Work:
+    """Keeps, discards or rolls back; gives what ``act`` gives."""
+    return lambda _tell, _cancelled: act(now, reader)
+
+
+def finding(folder: Path) -> Work:
+    """The last round, with all that it has told; an hour of it takes too long for the window's thread."""
+
+    def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
+        found = rounds(folder)
+        if not found:
+            return folder, None
+        plotting()
+        followed = Followed(found[-1])
+        followed.story.feed(followed.round.history())
+        followed.state = followed.round.state
+        followed.read_end()
+        return folder, followed
+
+    return work

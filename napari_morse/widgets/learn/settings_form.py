@@ -1,0 +1,166 @@
+"""What a round of fine-tuning shall do: from which model, under which name, how much of it, for how long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
+
+from napari_morse.config import NAME
+from napari_morse.session.learn.gather import new_name
+from napari_morse.training.settings import TuneSettings, What
+from napari_morse.widgets.base.combo import combo_box
+
+WHAT: dict[What, str] = {"head": "head only", "decoder": "head and decoder", "all": "everything"}
+MINUTES = (1, 2, 5, 10, 30, 60)
+USUAL: tuple[What, int] = ("decoder", 2)
+JUDGES = ("held-out cases", "each case left out in turn")
+ANEW, WHOLE = "new, from these labels", "as the cases need"
+ALL_OF_IT = "A new model learns everything from the ticked cases."
+HELD_ONLY = "A new model is judged by the held-out cases."
+TIPS = (
+    "The model that is tuned; it stays as it is. Or a new model, which learns from the ticked cases alone.",
+    "Name of the new model in your library, if you keep it.",
+    "Head only: quickest, changes the boundary alone. Everything: learns most, and may forget most.",
+    "Time for reading the cases and training; judging comes after it. As the cases need: said once they were read.",
+    "Who judges. Left out in turn: every training case by a model tuned without it; takes as many times as long.",
+)
+
+
+class LearnChoice(QWidget):
+    """Five fields; ``parent`` is the owner."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.base, self.what, self.minutes, self.judges = (combo_box(self, tip) for tip in (TIPS[0], *TIPS[2:]))
+        self.name = QLineEdit(self)
+        self.name.setToolTip(TIPS[1])
+        self.name.setProperty("tip", TIPS[1])
+        for what, text in WHAT.items():
+            self.what.addItem(text, what)
+        for minutes in MINUTES:
+            self.minutes.addItem(f"{minutes} min", minutes)
+        self.judges.addItems(list(JUDGES))
+        self.what.setCurrentIndex(list(WHAT).index(USUAL[0]))
+        self.minutes.setCurrentIndex(MINUTES.index(USUAL[1]))
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        rows = {
+            "Model": self.base, "New name": self.name, "Train": self.what, "Time": self.minutes,
+            "Judge by": self.judges,
+        }  # fmt: skip
+        for text, field in rows.items():
+            form.addRow(text, field)
+        self._models: tuple[str, ...] | None = None
+        self._taken: set[str] = set()
+        self._by_hand = self._named = False
+        self._locked = ""
+        self._before: tuple[int, int] | None = None
+        """Rows of the choices that a new model does not leave, while one is chosen."""
+        self.base.currentIndexChanged.connect(self._on_base)
+        self.what.currentIndexChanged.connect(self.changed)
+        self.base.activated.connect(self._on_chosen)
+        self.name.textEdited.connect(self._on_named)
+
+    @property
+    def model(self) -> str:
+        """Name of the model that is tuned; empty for a new model."""
+        return str(self.base.currentData() or "")
+
+    @property
+    def whole(self) -> bool:
+        """Whether a new model is trained for as long as suits the cases."""
+        return not self.minutes.currentData()
+
+    def offer(self, models: Sequence[str], taken: Sequence[str], chosen: str) -> None:
+        """The models that there are; ``chosen`` is tuned until another one was chosen here; ``taken`` are no names."""
+        now, fresh = self.model, self._models is None
+        with QSignalBlocker(self.base):
+            if tuple(models) != self._models:
+                self._models = tuple(models)
+                self.base.clear()
+                for model in models:
+                    self.base.addItem(model, model)
+                self.base.addItem(ANEW, "")
+            wanted = now if self._by_hand and now in (*models, "") else chosen
+            self.base.setCurrentIndex(self.base.findData(wanted))
+        self._taken = {name.casefold() for name in taken}
+        if fresh or self.model != now or (not self._named and self.name.text().casefold() in self._taken):
+            self._on_base()
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing can be begun with this; empty when it can."""
+        name = self.name.text().strip()
+        if not re.fullmatch(NAME, name):
+            return "Give the new model a name of letters, digits, dots, dashes and underscores."
+        return f"There is a model named {name} already: choose another name." if name.casefold() in self._taken else ""
+
+    @property
+    def settings(self) -> TuneSettings:
+        """For the run."""
+        if not self.model:
+            return TuneSettings(what="all", minutes=float(self.minutes.currentData() or USUAL[1]))
+        return TuneSettings(what=self.what.currentData(), minutes=float(self.minutes.currentData()))
+
+    @property
+    def leave_one_out(self) -> bool:
+        """Whether the training cases judge, each left out in turn."""
+        return bool(self.model) and self.judges.currentIndex() == 1
+
+    def lock(self, why: str) -> None:
+        """Nothing can be changed while a round runs."""
+        self._locked = why
+        anew = not self.model
+        fixed: dict[QWidget, str] = {self.what: ALL_OF_IT if anew else "", self.judges: HELD_ONLY if anew else ""}
+        for field in (self.base, self.name, self.what, self.minutes, self.judges):
+            blocked = why or fixed.get(field, "")
+            field.setEnabled(not blocked)
+            field.setToolTip(blocked or str(field.property("tip")))
+
+    def _on_chosen(self, _index: int = 0) -> None:
+        self._by_hand = True
+
+    def _on_named(self, text: str) -> None:
+        self._named = bool(text.strip())
+        self.changed.emit()
+
+    def _on_base(self, _index: int = 0) -> None:
+        if not self._named:
+            self.name.setText(new_name(self.model))
+        self._offer_times()
+        self._show_fixed()
+        self.lock(self._locked)
+        self.changed.emit()
+
+    def _offer_times(self) -> None:
+        """A new model may take as long as it needs, which comes first then."""
+        there = self.minutes.itemData(0) == 0
+        if self.model and there:
+            self.minutes.removeItem(0)
+            self.minutes.setCurrentIndex(MINUTES.index(USUAL[1]))
+        elif not self.model and not there:
+            self.minutes.insertItem(0, WHOLE, 0)
+            self.minutes.setCurrentIndex(0)
+
+    def _show_fixed(self) -> None:
+        """What a new model leaves no choice of is shown as it will be, and comes back with a model to tune."""
+        if self.model and self._before is not None:
+            self.what.setCurrentIndex(self._before[0])
+            self.judges.setCurrentIndex(self._before[1])
+            self._before = None
+        elif not self.model and self._before is None:
+            self._before = self.what.currentIndex(), self.judges.currentIndex()
+            self.what.setCurrentIndex(list(WHAT).index("all"))
+            self.judges.setCurrentIndex(0)
+
+    def renew(self, kept: bool) -> None:
+        """The name was used: the next one; a new model that was ``kept`` can be tuned from now on."""
+        self._named = False
+        self._by_hand = self._by_hand and not (kept and not self.model)
+        self._on_base()

@@ -1,0 +1,104 @@
+"""Which structures the masks of the project's cases hold, read beside the window whenever one may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_morse.session.case.structures import Structures
+from napari_morse.session.learn import Held, UnderWork, held
+from napari_morse.types import Label
+from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
+from napari_morse.widgets.case.project_case import ProjectHost
+
+
+class StructuresLook(QObject):
+    """Looks when it is asked to; what has not changed since is not read again.
+
+    Parameters
+    ----------
+    host
+        Holds the project, and the case under work, whose mask is read as it is in memory.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """More is known, or the look has ended."""
+
+    def __init__(self, host: ProjectHost, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._host = host
+        self.runner = JobRunner("morse-structures", self)
+        self.found: dict[str, Held] = {}
+        """By case."""
+        self._place: Path | None = None
+        self._wanted: tuple[str, ...] | None = None
+        self.runner.progressed.connect(self._on_found)
+        self.runner.succeeded.connect(self._on_end)
+        self.runner.failed.connect(self._on_end)
+
+    @property
+    def busy(self) -> bool:
+        """Whether masks are being read."""
+        return self.runner.busy
+
+    def look(self, cases: Iterable[str]) -> None:
+        """See what these cases' masks hold by now; while a look is under way, once it has ended."""
+        project = self._host.project
+        place = None if project is None else project.places.folder
+        if place != self._place:
+            self._place = place
+            self.found.clear()
+        self._wanted = tuple(cases)
+        if project is not None and not self.runner.busy:
+            wanted, self._wanted = self._wanted, None
+            self.runner.start(
+                _looking(project.places.folder, project.reader, wanted, dict(self.found), self._under_work())
+            )
+
+    def names(self) -> dict[int, str]:
+        """What structures are called, by id: by a person, else in the open case, else by a model of any case."""
+        corrected = self._host.corrected
+        own = {label.id: label.name for label in (*self._host.session.labels, *(corrected.labels if corrected else ()))}
+        said = {number: name for found in self.found.values() for number, name in found.names.items()}
+        return said | own | {label.id: label.name for label in self._added()}
+
+    def _added(self) -> tuple[Label, ...]:
+        """By a person, in this project."""
+        project = self._host.project
+        return () if project is None else Structures(project.places.folder).labels
+
+    def _under_work(self) -> UnderWork | None:
+        work, corrected = self._host.work, self._host.corrected
+        if work is None or corrected is None:
+            return None
+        return UnderWork(work.job.case, corrected.corrections.mask, corrected.corrections.state)
+
+    def _on_found(self, told: tuple[Path, str, Held]) -> None:
+        place, case, found = told
+        if place == self._place:
+            self.found[case] = found
+            self.changed.emit()
+
+    def _on_end(self, _result: object) -> None:
+        if self._wanted is not None:
+            self.look(self._wanted)
+        else:
+            self.changed.emit()
+
+    def close_down(self) -> None:
+        """Let go."""
+        self._wanted = None
+        self.runner.cancel()
+
+
+def _looking(
+    folder: Path, reader: str, cases: tuple[str, ...], known: dict[str, Held], open_case: UnderWork | None
+) -> Work:
+    def work(tell: Tell, cancelled: Callable[[], bool]) -> None:
+        held(folder, reader, cases, known, open_case, lambda case, found: tell((folder, case, found)), cancelled)
+
+    return work

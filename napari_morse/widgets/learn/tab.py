@@ -1,0 +1,319 @@
+"""The Learn tab: train the model on what was corrected, and see what it was worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
+
+from napari_morse import zoo
+from napari_morse.session.learn import Candidate, Choice, candidates
+from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
+from napari_morse.session.learn.round import GOING_ON
+from napari_morse.session.project import WORDS
+from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
+from napari_morse.widgets.learn.bar import LearnBar
+from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
+from napari_morse.widgets.learn.curves import LearnCurves
+from napari_morse.widgets.learn.event_log import LINES
+from napari_morse.widgets.learn.jobs import Followed
+from napari_morse.widgets.learn.new_structures import LearnNew
+from napari_morse.widgets.learn.result_box import LearnResult
+from napari_morse.widgets.learn.rounds import Learner
+from napari_morse.widgets.learn.settings_form import LearnChoice
+
+PAUSE = 200
+"""Milliseconds after which a change of the project is shown: there is one at each stroke."""
+LOG = 3
+"""Lines of the log in view."""
+NO_CASES = "Accept a corrected case first: the model learns from accepted and corrected cases."
+NO_JUDGES = "No case is held out to judge the new model, so nothing will be said of what it is worth."
+ENDS = {
+    "stopped": "The training has stopped without coming to its end. It can go on from its last checkpoint.",
+    "ready": "The training was made ready and has not begun.",
+    "cancelled": "Cancelled; nothing was kept.",
+}
+TRY = "Go on tries again, from the last checkpoint where there is one; Start begins another round."
+
+
+class LearnTab(QWidget):
+    """Cases, choices, the run, its curves, its verdict.
+
+    Parameters
+    ----------
+    learner
+        Runs it.
+    parent
+        Owner.
+    """
+
+    def __init__(self, learner: Learner, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.learner = learner
+        self._found: list[Candidate] = []
+        self._status: dict[str, str] = {}
+        self._project: object = None
+        self._said: object = None
+        self._known: dict[str, set[int]] = {}
+        """Label ids of the models, by name."""
+        self.about, self.missing, self.sizes = Note(parent=self), Elided(parent=self), Elided(parent=self)
+        self.cases, self.choice, self.bar = LearnCases(self), LearnChoice(self), LearnBar(self)
+        self.new, self.curves, self.result = LearnNew(self), LearnCurves(self), LearnResult(self)
+        self.recipe, self.log = Note(parent=self), QPlainTextEdit(self)
+        self.log.setReadOnly(True)
+        self.log.setMaximumBlockCount(LINES)
+        self.log.setToolTip("What the training has said.")
+        self.log.setAccessibleName("Log of the training")
+        self._scrolled: Path | None = None
+        self._due, self._look = QTimer(self), QTimer(self)
+        for timer, act in ((self._due, self.refresh), (self._look, self._scroll_to_result)):
+            timer.setSingleShot(True)
+            timer.setInterval(PAUSE)
+            timer.timeout.connect(act)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        body = QVBoxLayout(self)
+        body.setContentsMargins(4, 4, 4, 4)
+        parts = (
+            self.about, self.missing, self.cases, self.sizes, self.choice, self.new, self.bar, self.recipe,
+            self.curves, self.log, self.result,
+        )  # fmt: skip
+        for widget in parts:
+            body.addWidget(widget)
+        body.addWidget(Note(RESEARCH_ONLY, self))
+        body.addStretch(1)
+
+    def _connect(self) -> None:
+        learner = self.learner
+        learner.changed.connect(self._on_learner)
+        learner.told.connect(self._on_told)
+        learner.structures.changed.connect(self._on_structures)
+        learner.host.changed.connect(self._on_host)
+        self.new.changed.connect(self._say)
+        self.cases.changed.connect(self._say)
+        self.choice.changed.connect(self._say)
+        self.bar.start.clicked.connect(self.start)
+        self.bar.pause.clicked.connect(learner.pause_or_go)
+        self.bar.cancel.clicked.connect(learner.cancel)
+        self.bar.stays.toggled.connect(self._on_stays)
+        self.result.keep_asked.connect(learner.keep)
+        self.result.discard_asked.connect(learner.discard)
+        self.result.roll_back_asked.connect(learner.roll_back)
+        self.result.show_asked.connect(learner.show_case)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Take up what has changed meanwhile."""
+        super().showEvent(event)
+        self._due.start(0)
+
+    def start(self) -> None:
+        """Begin a round with what is chosen."""
+        if not self._blocked:
+            choice = self.choice
+            names, whole = self.learner.structures.names(), not choice.model and choice.whole
+            self.learner.start(
+                Choice(
+                    choice.model, choice.name.text().strip(), self.cases.ticked, choice.settings,
+                    choice.leave_one_out, self.new.on, names, whole, self.cases.sure,
+                )
+            )  # fmt: skip
+
+    # What is so now
+
+    def refresh(self) -> None:
+        """Show the project and the models as they are."""
+        project = self.learner.host.project
+        if project is not self._project:
+            self._project = project
+            self.cases.forget()
+        self._found = candidates(project) if project is not None else []
+        self._status = {case.id: WORDS[case.status] for case in project.cases()} if project is not None else {}
+        self._fill()
+        self._offer()
+        self._say()
+        self._show_story()
+        if self.isVisible():
+            self.learner.structures.look(case.id for case in self._found if not (case.held_out or case.missing))
+
+    def _fill(self) -> None:
+        """List the cases, with what is known of their masks by now."""
+        held = self.learner.structures.found
+        self.cases.fill(self._found, self._status, {case for case, found in held.items() if not found.ids})
+
+    def _on_structures(self) -> None:
+        self._fill()
+        self._say()
+
+    def _offer(self) -> None:
+        models = zoo.available()
+        self._known = {info.name: {entry.id for entry in info.card.labels} for info in models}
+        names = [info.name for info in models]
+        chosen = self.learner.segment.model.currentText()
+        first = chosen if chosen in names else next(iter(names), "")
+        self.choice.offer(names, [*names, *(info.name for info in zoo.broken())], first)
+
+    def _say(self) -> None:
+        ticked, judges = set(self.cases.ticked), self._judges
+        self._say_cases(len(ticked), len(judges))
+        line, more = counted([case for case in self._found if case.id in ticked])
+        self.sizes.say(line, more)
+        self.sizes.setVisible(bool(line))
+        self.new.tell(self._new_structures(), len(ticked), anew=not self.choice.model)
+        self._follow()
+
+    def _new_structures(self) -> dict[str, list[str]]:
+        """Names of the ticked cases by structures that the base model does not know, as far as they were read."""
+        look, known = self.learner.structures, self._known.get(self.choice.model, set())
+        ticked, names = set(self.cases.ticked), look.names()
+        holding: dict[int, list[str]] = {}
+        for case in self._found:
+            for number in look.found[case.id].ids if case.id in ticked and case.id in look.found else ():
+                if number not in known:
+                    holding.setdefault(number, []).append(case.name)
+        return {names.get(number, f"label {number}"): cases for number, cases in sorted(holding.items())}
+
+    @property
+    def _judges(self) -> list[Candidate]:
+        return [case for case in self._found if case.held_out and not case.missing]
+
+    def _say_cases(self, ticked: int, judges: int) -> None:
+        if self.learner.host.project is None:
+            self.about.say("No project is open. Open or make a project: Project ▸ New…")
+        elif not any(not case.held_out for case in self._found):
+            self.about.say(NO_CASES)
+        else:
+            self.about.say(f"Trains on {_cases(ticked)}, judged on {judges} (held out).")
+        lacking = [case for case in self._found if case.missing]
+        flattering = [case for case in self._judges if case.flattering]
+        told = [f"{_cases(len(lacking))} held out without a truth"] if lacking else []
+        empty = self.cases.empty
+        told += [f"{_cases(len(empty))} with an empty mask, not ticked"] if empty else []
+        told += [f"{len(flattering)} of the truths from a model's mask"] if flattering else []
+        if self.cases.ticked and not judges:
+            told = [NO_JUDGES, *told]
+        why = [f"{case.name}: {case.missing}" for case in lacking]
+        why += [f"{case.name}: its truth was corrected from a model's mask, which flatters it." for case in flattering]
+        why += [f"{name}: {EMPTY}" for name in empty]
+        self.missing.say("⚠ " + "; ".join(told) if told else "", "\n".join(why[:20]))
+        self.missing.setVisible(bool(told))
+
+    @property
+    def _blocked(self) -> str:
+        if self.learner.host.project is not None and not self.learner.blocked and not self.cases.ticked:
+            trainable = any(not case.held_out for case in self._found)
+            return "Tick a case to train on." if trainable else NO_CASES
+        return self.learner.blocked or self.choice.blocked or self._blocked_by_new
+
+    @property
+    def _blocked_by_new(self) -> str:
+        base = self.choice.model
+        for name, cases in self._new_structures().items() if base else ():
+            if not self.new.on:
+                return f"{cases[0]} holds {name}, which {base} does not know: let it learn that, or untick the case."
+            if self.choice.settings.what == "head":
+                return f"A head alone cannot learn {name}: {HEAD_LEARNS_NONE[0].lower()}{HEAD_LEARNS_NONE[1:]}"
+        return ""
+
+    def _follow(self) -> None:
+        """The buttons, the line, the verdict."""
+        learner, now = self.learner, self.learner.now
+        with_round = now is not None and now.state in GOING_ON
+        if learner.doing == "preparing":
+            self.bar.busy("copying the masks of the cases", cancel=True)
+        elif learner.doing:
+            self.bar.busy(learner.doing, cancel=False)
+        elif now is not None and learner.alive:
+            self.bar.follow(now.story, now.state == "paused", learner.asked)
+        else:
+            writable = learner.host.project is not None and not learner.host.project.read_only
+            self.bar.rest(self._blocked, _end(now), with_round and writable)
+        self.bar.stays.setChecked(learner.stays)
+        self.choice.lock("The choices are fixed while a round runs." if learner.doing or learner.alive else "")
+        self.cases.setEnabled(not (learner.doing or learner.alive))
+        self.new.lock(bool(learner.doing or learner.alive))
+        self._show_result(now)
+
+    def _show_result(self, now: Followed | None) -> None:
+        names = {case.id: case.name for case in self._found}
+        self.result.tell(now.verdict if now is not None else None, names)
+        if now is not None and now.verdict is not None:
+            if self.isVisible() and not now.decision and self._scrolled != now.round.folder:
+                self._scrolled = now.round.folder
+                self._look.start()
+            project = self.learner.host.project
+            looking = project is None or project.read_only
+            blocked = "The project is open for looking only." if looking else "Wait." if self.learner.doing else ""
+            self.result.decide(now.decision, blocked)
+
+    def _scroll_to_result(self) -> None:
+        """What is to be decided must be seen; once a verdict."""
+        area = self.parent()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parent()
+        if area is not None and self.result.isVisible():
+            area.ensureWidgetVisible(self.result, 0, 0)
+
+    # What arrives
+
+    def _on_host(self) -> None:
+        if self.isVisible() or self.learner.host.project is not self._project:
+            self._due.start()
+
+    def _on_learner(self) -> None:
+        now = self.learner.now
+        decided = None if now is None else (now.round.folder, now.decision)
+        if decided != self._said:
+            self._said = decided
+            self.choice.renew(kept=now is not None and now.decision == "kept")
+            self._offer()
+        self._follow()
+
+    def _on_told(self) -> None:
+        if self.isVisible() or self.learner.now is None:
+            self._show_story()
+            self._follow()
+
+    def _show_story(self) -> None:
+        now = self.learner.now
+        self.log.setVisible(now is not None and bool(now.story.lines))
+        self.recipe.say("" if now is None else now.story.why)
+        if now is None:
+            self.curves.hide()
+            return
+        self.curves.tell(now.story)
+        text = "\n".join(now.story.lines)
+        if text != self.log.toPlainText():
+            self.log.ensurePolished()
+            self.log.setFixedHeight(LOG * self.log.fontMetrics().lineSpacing() + 12)
+            self.log.setPlainText(text)
+            bar = self.log.verticalScrollBar()
+            if bar is not None:
+                bar.setValue(bar.maximum())
+
+    def _on_stays(self, on: bool) -> None:
+        self.learner.stays = on
+
+    def close_down(self) -> None:
+        """Let go."""
+        self._due.stop()
+        self._look.stop()
+        self.learner.changed.disconnect(self._on_learner)
+        self.learner.told.disconnect(self._on_told)
+        self.learner.structures.changed.disconnect(self._on_structures)
+        self.learner.host.changed.disconnect(self._on_host)
+
+
+def _cases(count: int) -> str:
+    return f"{count} case" if count == 1 else f"{count} cases"
+
+
+def _end(now: Followed | None) -> str:
+    """What became of the last round, where its verdict does not say it."""
+    if now is None or now.state == "done":
+        return ""
+    return f"The training failed: {now.story.trouble}\n{TRY}" if now.state == "failed" else ENDS.get(now.state, "")

@@ -1,1 +1,0 @@
-"""Small widgets that the tabs are made of."""

@@ -1,0 +1,1 @@
+"""A project of many cases: worklist, decisions, second readers, background prediction."""

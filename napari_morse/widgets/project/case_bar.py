@@ -1,0 +1,219 @@
+"""The bar on top of the dock: which case, where it stands, and the way to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+
+from napari_morse.session.project import WORDS, Case, Status
+from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.project.actions import ProjectActs
+from napari_morse.widgets.project.dialogs import AddCases, NewProject, open_project
+from napari_morse.widgets.project.menu import ProjectMenu
+from napari_morse.widgets.project.predict_ahead import Ahead
+from napari_morse.widgets.project.truth_row import TruthRow
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
+"""Whichever layer is selected: no layer type of napari takes these."""
+
+
+class CaseBar(QWidget):
+    """Case, status and journal in two lines; without a project, the ways to one.
+
+    Parameters
+    ----------
+    viewer
+        Gets the keys.
+    host
+        Holds the project.
+    ahead
+        Predicts the next cases.
+    show_list
+        Brings the worklist into view.
+    parent
+        Owner.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        host: ProjectHost,
+        ahead: Ahead,
+        show_list: Callable[[], None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._host, self._ahead = viewer, host, ahead
+        self.acts = ProjectActs(viewer, host, self)
+        self.case, self.state = Elided(parent=self), Elided(parent=self)
+        self.back = self._button("‹", f"The case before ({BEFORE}).", lambda: host.step(-1))
+        self.on = self._button("›", f"The next case ({NEXT}).", lambda: host.step(1))
+        self.list = self._button("☰", "Show the worklist.", show_list)
+        self.accept = self._button("Accept", "", lambda: self.decide("accepted"))
+        self.reject = self._button("Reject", f"Reject this case ({REJECT}).", lambda: self.decide("rejected"))
+        self.truth = TruthRow(self)
+        self.truth.chosen.connect(host.truths.begin)
+        self.truth.asked.connect(self.acts.second_reader)
+        self.menu = ProjectMenu(self._ways(), self)
+        self._told = ""
+        self.acts.told.connect(self._on_told)
+        host.decisions.told.connect(self._on_told)
+        self._build()
+        host.changed.connect(self.refresh)
+        ahead.changed.connect(self.refresh)
+        self._keys: dict[str, Callable[[Any], None]] = {
+            NEXT: lambda _: host.step(1),
+            BEFORE: lambda _: host.step(-1),
+            ACCEPT: lambda _: self.decide("accepted"),
+            REJECT: lambda _: self.decide("rejected"),
+        }
+        for key, act in self._keys.items():
+            viewer.bind_key(key, act, overwrite=True)
+        self.refresh()
+
+    def _ways(self) -> dict[str, Callable[[], None] | Callable[[bool], None]]:
+        host, acts, ahead = self._host, self.acts, self._ahead
+        return {
+            "New…": self.new,
+            "Open…": self.open,
+            "Comment…": acts.comment,
+            "Second reader…": acts.second_reader,
+            "Whose mask is final…": acts.adjudicate,
+            "Undo the last move": acts.undo_move,
+            "Predict the next cases": ahead.set_enabled,
+            "Predict all new cases": ahead.set_all,
+            "Report": acts.report,
+            "Export masks…": acts.export,
+            "Add cases…": self.add,
+            "Find scans…": acts.find_scans,
+            "Save corrections": host.save,
+            "Save anyway": host.save_anyway,
+            "Close": self.close_project,
+        }
+
+    def _build(self) -> None:
+        layout = QGridLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        for column, widget in enumerate((self.back, self.case, self.on, self.list, self.menu)):
+            layout.addWidget(widget, 0, column)
+        layout.addWidget(self.state, 1, 0, 1, 2)
+        layout.addWidget(self.accept, 1, 2, 1, 2)
+        layout.addWidget(self.reject, 1, 4)
+        layout.addWidget(self.truth, 2, 0, 1, 5)
+        layout.setColumnStretch(1, 1)
+
+    def _button(self, text: str, tip: str, act: Callable[[], None]) -> QPushButton:
+        button = QPushButton(text, self)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        if len(text) == 1:
+            button.setFixedWidth(28)
+        button.clicked.connect(lambda _checked: act())
+        return button
+
+    def close_project(self) -> None:
+        """Close the project, unless something is only in memory and the person stays."""
+        if self._host.may_leave():
+            self._host.close_project()
+
+    def new(self) -> None:
+        """Make a project."""
+        if not self._host.may_leave():
+            return
+        dialog = NewProject(self)
+        if dialog.exec() and dialog.project is not None:
+            self._host.take(dialog.project)
+
+    def open(self) -> None:
+        """Open a project."""
+        if not self._host.may_leave():
+            return
+        project = open_project(self)
+        if project is not None:
+            self._host.take(project)
+
+    def add(self) -> None:
+        """Add cases to the project."""
+        project = self._host.project
+        if project is not None:
+            AddCases(project, self).exec()
+            self._host.changed.emit()
+
+    def decide(self, status: Status) -> None:
+        """Accept or reject the open case; a second reading is submitted instead."""
+        case = self._host.case
+        if case is not None and not self._host.in_view:
+            self._host.bring()
+            show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
+        elif self._host.blind:
+            if status == "accepted" and case is not None:
+                self._host.decisions.submit(case)
+        elif case is not None and case.status == "second_reader" and status == "accepted":
+            self.acts.adjudicate()
+        elif case is not None and status == "accepted":
+            self._host.decisions.accept([case])
+        elif case is not None:
+            self._host.set_status([case.id], status)
+
+    def refresh(self) -> None:
+        """Say what is so now."""
+        project, case = self._host.project, self._host.case
+        for widget in (self.back, self.on, self.list, self.accept, self.reject, self.state):
+            widget.setVisible(project is not None)
+        self.menu.follow(project, case, bool(self._host.conflicts), self._ahead.enabled, self._ahead.all)
+        self.truth.setVisible(self._asks_for_truth(case))
+        if project is None:
+            self.case.say("No project is open", "Project ▸ New… or Open…")
+            return
+        total = sum(project.counts().values())
+        if case is None:
+            self.case.say("opening a case" if self._host.busy else f"{project.about.name}: no case is open")
+            self.state.say("; ".join((f"{total} cases", *self._working())))
+            return
+        judged = " (for judging)" if case.held_out else ""
+        more = f"{project.about.name}\n{case.scan}\n{case.comment}"
+        self.case.say(f"{case.number} of {total}: {case.stem}{judged}", more)
+        self.truth.follow(case)
+        self._say_state(case)
+
+    def _asks_for_truth(self, case: Case | None) -> bool:
+        return case is not None and case.wants_truth and self._host.corrected is not None and not self._host.blind
+
+    def _say_state(self, case: Case) -> None:
+        blind = self._host.blind
+        self.accept.setText("Submit" if blind else "Accept")
+        tip = "End your reading: it is compared with the first one" if blind else "Accept the mask of this case"
+        self.accept.setToolTip(f"{tip} ({ACCEPT}).")
+        self.reject.setEnabled(not blind)
+        why = self._host.corrected.unwritten.why if self._host.corrected is not None else ""
+        more = "\n".join(text for text in (why, case.comment) if text)
+        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), more)
+
+    def _working(self) -> list[str]:
+        coming = f"predicting {self._ahead.case}" if self._ahead.case else ""
+        return [text for text in (self._told, coming) if text]
+
+    def _on_told(self, text: str) -> None:
+        self._told = text
+        self.refresh()
+
+    def _saved(self) -> str:
+        corrected = self._host.corrected
+        if corrected is None:
+            return "nothing to correct"
+        if corrected.unwritten.count:
+            return f"⚠ {corrected.unwritten.short}"
+        return "on the disk" if corrected.corrections.dirty else "saved"
+
+    def close_down(self) -> None:
+        """Give the keys back, and stop what runs."""
+        self.acts.close_down()
+        for key in self._keys:
+            self._viewer.bind_key(key, None)

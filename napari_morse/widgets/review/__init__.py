@@ -1,0 +1,1 @@
+"""The Review tab: the walk along doubtful patches, measures, a ground truth."""

@@ -1,0 +1,75 @@
+"""The measures of a case as a list: a click leads there, Delete takes one away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+from napari_morse.session.case.measures import Measure
+
+ROWS = 5
+"""Rows seen before the list scrolls."""
+OLD = " *"
+"""Behind a value whose mask was changed since."""
+
+
+class MeasureTable(QTableWidget):
+    """What, where and how much; hidden while there is none."""
+
+    chosen = Signal(int)
+    """Row that was clicked, or on which Enter was pressed."""
+    unwanted = Signal()
+    """Delete was pressed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 3, parent)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Measures")
+        self.setToolTip("Click, or press Enter, to go there; Delete takes one away.")
+        self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
+        self.setHorizontalHeaderLabels(["measure", "slice", "value"])
+        self._row = self.fontMetrics().height() + 4
+        numbers, header = self.verticalHeader(), self.horizontalHeader()
+        if numbers is not None and header is not None:
+            numbers.hide()
+            numbers.setDefaultSectionSize(self._row)
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.cellClicked.connect(lambda row, _column: self.chosen.emit(row))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Delete and Enter, on every platform."""
+        if event is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.unwanted.emit()
+        elif event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            if self.currentRow() >= 0:
+                self.chosen.emit(self.currentRow())
+        else:
+            super().keyPressEvent(event)
+
+    def fill(self, measures: Sequence[Measure], now: Mapping[str, str]) -> None:
+        """List measures; ``now`` has, by id, what a structure comes to where its mask was changed since."""
+        self.setRowCount(len(measures))
+        for row, measure in enumerate(measures):
+            name = f"{measure.kind}, {measure.structure}" if measure.structure else measure.kind
+            later = now.get(measure.id, "")
+            for column, (text, more) in enumerate(
+                (
+                    (name, measure.note),
+                    (measure.place, ""),
+                    (f"{measure.text}{OLD if later else ''}", later and f"The mask was changed since: {later} now."),
+                )
+            ):
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"{text}\n{more}" if more else text)
+                self.setItem(row, column, item)
+        head = self.horizontalHeader()
+        tall = head.sizeHint().height() if head is not None else self._row
+        self.setFixedHeight(tall + self._row * min(len(measures), ROWS) + 2 * self.frameWidth() + 2)
+        self.setVisible(bool(measures))

@@ -1,0 +1,166 @@
+"""The Review tab: the walk along the doubtful boundary, by key or by button."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+
+from napari_morse.widgets.base import shortcuts
+from napari_morse.widgets.base.buttons import act_button
+from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
+from napari_morse.widgets.case.active_case import Desk
+from napari_morse.widgets.review.walk_table import WalkTable
+from napari_morse.widgets.review.walker import Walker
+
+
+class ReviewTab(QWidget):
+    """Patch in view, its acts, how much is left, and the list.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    walker
+        Walks.
+    parent
+        Owner.
+    """
+
+    def __init__(self, desk: Desk, walker: Walker, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk, self.walker = desk, walker
+        self._listed: object = None
+        self.title, self.about, self.left = Elided(parent=self), Elided(parent=self), Elided(parent=self)
+        self.bar = QProgressBar(self)
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        key = self._key = shortcuts.chosen()
+        self.begin = act_button(self, "Start correcting", self._desk.begin)
+        self.next = act_button(self, f"Next [{key['next']}]", walker.next)
+        self.back = act_button(self, f"Back [{key['back']}]", walker.back)
+        self.accept = act_button(self, f"Accept [{key['accept']}]", walker.accept)
+        self.coarse = act_button(self, f"Coarse side [{key['take_coarse']}]", walker.take_coarse)
+        self.rerender = act_button(self, f"Re-render [{key['rerender']}]", walker.rerender)
+        self.edit = act_button(self, f"Draw [{key['edit']}]", walker.edit)
+        self.reopen = act_button(self, "Open again", walker.reopen)
+        self.anew = act_button(self, "List again", walker.list_again)
+        self.table = WalkTable(self)
+        self.note = Note(parent=self)
+        self._lay_out()
+        self.table.chosen.connect(walker.go)
+        walker.changed.connect(self.refresh)
+        walker.said.connect(self.note.say)
+        desk.changed.connect(self.refresh)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        acts = QGridLayout()
+        rows = ((self.back, self.next), (self.accept, self.coarse), (self.rerender, self.edit))
+        for row, pair in enumerate(rows):
+            for column, button in enumerate(pair):
+                acts.addWidget(button, row, column)
+        more = QHBoxLayout()
+        more.addWidget(self.reopen)
+        more.addWidget(self.anew)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(4, 4, 4, 4)
+        for widget in (self.title, self.about):
+            self.body.addWidget(widget)
+        self.body.addWidget(self.begin)
+        self.body.addLayout(acts)
+        self.body.addWidget(self.left)
+        self.body.addWidget(self.bar)
+        self.body.addWidget(self.table)
+        self.body.addLayout(more)
+        self.body.addWidget(self.note)
+        self.body.addWidget(Note(RESEARCH_ONLY, self))
+        self.body.addStretch(1)
+
+    def add(self, widget: QWidget) -> None:
+        """Put another box above the last line."""
+        self.body.insertWidget(self.body.count() - 2, widget)
+
+    def refresh(self) -> None:
+        """Show the walk as it is."""
+        walker, walk = self.walker, self.walker.walk
+        if walk is not self._listed:
+            self._listed = walk
+            self.note.say("")
+            if walk is None:
+                self.table.hide()
+            else:
+                self.table.fill(walk.patches, self._desk.labels)
+        if walk is not None:
+            self.table.mark(walk.state)
+            self.table.show_rank(walker.rank)
+            told = walk.counter()
+            done = told.total - told.left
+            self.left.say(
+                f"{told.left:.0f} of {told.total:.0f} mm left, {told.doubt:.0f} mm of it likely wrong",
+                f"{told.open} of {told.patches} patches are open.",
+            )
+            self.bar.setValue(round(1000 * done / told.total) if told.total else 1000)
+            self.bar.setToolTip(f"{done:.0f} of {told.total:.0f} mm of boundary are decided on or changed.")
+        self.left.setVisible(walk is not None)
+        self.bar.setVisible(walk is not None)
+        self._head()
+        self._enable()
+
+    def _head(self) -> None:
+        walk, rank = self.walker.walk, self.walker.rank
+        if walk is None or not len(walk):
+            self.title.say(self.walker.blocked)
+            self.about.say("")
+        elif rank < 0:
+            self.title.say(f"{len(walk)} patches of boundary, the most doubtful first")
+            self.about.say(f"Press {self._key['next']} to go to the first one.")
+        else:
+            patches = walk.patches
+            sides = " | ".join(self._desk.name_of(int(x[rank])) for x in (patches.label, patches.other))
+            self.title.say(f"Patch {rank + 1} of {len(walk)}: {sides}")
+            wrong = 100 * patches.probability[rank]
+            self.about.say(f"{patches.length[rank]:.1f} mm, {wrong:.0f} % likely wrong, {walk.state(rank)}")
+
+    def _enable(self) -> None:
+        desk, walker = self._desk, self.walker
+        self.begin.setVisible(desk.corrected is None and not desk.blocked and walker.walk is not None)
+        self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
+        walk, rank = walker.walk, walker.rank
+        why, key = walker.blocked, self._key
+        cannot = why or ("" if desk.corrected is not None else desk.blocked)
+        here = cannot or ("" if rank >= 0 else f"Press {key['next']} first.")
+        sharp = here or walker.cannot_render
+        decided = "" if walk is not None and rank in walk.decisions else "This patch is open."
+        for button, said, tip in (
+            (self.next, why, f"Go to the next open patch, in both views. [{key['next']}]"),
+            (self.back, why, f"Go to the open patch before. [{key['back']}]"),
+            (
+                self.accept,
+                here,
+                f"This boundary is right: keep it as it is, and go on. Ctrl+Z takes it back. [{key['accept']}]",
+            ),
+            (
+                self.coarse,
+                here,
+                f"Take the coarse mask around this patch, and go on. Ctrl+Z takes it back. [{key['take_coarse']}]",
+            ),
+            (
+                self.rerender,
+                sharp,
+                f"Render this boundary again, from the corrected mask as it is now. [{key['rerender']}]",
+            ),
+            (self.edit, here, f"Draw on this patch with the brush. [{key['edit']}]"),
+            (self.reopen, here or decided, "Take the decision on this patch back."),
+            (self.anew, cannot or self._no_mask(), "List the boundary of the corrected mask as it is now."),
+        ):
+            button.setEnabled(not said)
+            button.setToolTip(said or tip)
+
+    def _no_mask(self) -> str:
+        return "" if self._desk.corrected is not None else "Correct something first."
+
+    def close_down(self) -> None:
+        """Let go."""
+        self.walker.changed.disconnect(self.refresh)
+        self.walker.said.disconnect(self.note.say)
+        self._desk.changed.disconnect(self.refresh)

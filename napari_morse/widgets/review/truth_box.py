@@ -1,0 +1,183 @@
+"""Against a truth, when there is one: figures of the structure under work, after every act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_morse.errors import CancelledError, MorseError
+from napari_morse.metrics import score
+from napari_morse.types import Array
+from napari_morse.widgets.base.combo import combo_box
+from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.bridge import carrier_of, lies_on, mask_of
+from napari_morse.widgets.view.twins import is_twin
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.case.active_case import Desk
+
+NONE = "none"
+SOON = 150
+"""Milliseconds after an act until figures are made again."""
+
+
+@dataclass(frozen=True)
+class _Figures:
+    asked: int
+    lines: tuple[str, ...]
+
+
+class TruthBox(QWidget):
+    """Dice, HD95 and ASD of the corrected mask, or of both of a model's, against a labels layer of the same grid.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    parent
+        Owner.
+    """
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._desk = desk
+        self._asked = 0
+        self._stored: tuple[Any, Array] | None = None
+        self.runner = JobRunner("morse-truth", self)
+        self.combo = combo_box(
+            self, "A mask on the same voxels that is known to be right. Its figures follow each stroke."
+        )
+        self.figures = Note(parent=self)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Truth", self))
+        row.addWidget(self.combo, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.figures)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._measure)
+        self.combo.currentIndexChanged.connect(self._on_chosen)
+        self.runner.succeeded.connect(self._on_measured)
+        self.runner.failed.connect(self._on_failed)
+        desk.changed.connect(self.refresh)
+        desk.acted.connect(self._later)
+        self._layers = desk.viewer.layers.events
+        for event in (self._layers.inserted, self._layers.removed):
+            event.connect(self._on_layers)
+        self.refresh()
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List what may be the truth."""
+        found = self._candidates()
+        chosen = self.combo.currentData()
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            self.combo.addItem(NONE, None)
+            for layer in found:
+                self.combo.addItem(layer.name, layer)
+            if chosen in found:
+                self.combo.setCurrentIndex(found.index(chosen) + 1)
+        self.setVisible(bool(found))
+        self._later()
+
+    def _candidates(self) -> list[Labels]:
+        """Labels layers of the scan in view, on its grid, that are neither under work nor a model's."""
+        scan, corrected = self._desk.scan, self._desk.corrected
+        if scan is None:
+            return []
+        found = []
+        for layer in self._desk.viewer.layers:
+            carrier = carrier_of(layer)
+            if not isinstance(layer, Labels) or is_twin(layer) or (corrected and layer is corrected.layer):
+                continue
+            if carrier is not None and carrier.role != "mask":
+                continue
+            if lies_on(layer, scan) and self._desk.holds(layer):
+                found.append(layer)
+        return found
+
+    def _on_chosen(self, _index: int) -> None:
+        self._stored = None
+        self._later()
+
+    def _later(self, *_: Any) -> None:
+        self._soon.start(SOON)
+
+    def _measure(self) -> None:
+        """Ask for figures, beside the window; what was asked before is out of date."""
+        self._asked += 1
+        layer, scan, label = self.combo.currentData(), self._desk.scan, self._label()
+        masks = self._masks()
+        if layer is None or scan is None or not masks or not label:
+            self.figures.say("" if layer is None or masks else "There is no mask to compare with it yet.")
+            return
+        if self.runner.busy:
+            self._soon.start(SOON)
+            return
+        try:
+            if self._stored is None or self._stored[0] is not layer:
+                self._stored = layer, np.asarray(mask_of(layer, scan=scan).data)
+        except MorseError as error:
+            self.figures.say(str(error))
+            return
+        unit = "mm" if scan.size_known else "px"
+        self.runner.start(_scoring(self._asked, masks, self._stored[1], label, scan.grid.spacing, unit))
+
+    def _label(self) -> int:
+        number = self._desk.label
+        return number or (self._desk.labels[0].id if self._desk.labels else 0)
+
+    def _masks(self) -> dict[str, Array]:
+        corrected, prediction = self._desk.corrected, self._desk.prediction
+        if corrected is not None:
+            return {"corrected": np.array(corrected.corrections.mask)}
+        if prediction is not None:
+            return {"coarse": prediction.coarse.data, "rendered": prediction.rendered.data}
+        return {}
+
+    def _on_measured(self, found: _Figures) -> None:
+        if found.asked == self._asked:
+            self.figures.say("\n".join((self._desk.name_of(self._label()), *found.lines)))
+
+    def _on_failed(self, error: Exception) -> None:
+        if not isinstance(error, CancelledError):
+            self.figures.say(f"It could not be compared: {error}")
+
+    def close_down(self) -> None:
+        """Let go of the viewer."""
+        self._soon.stop()
+        self.runner.cancel()
+        for event in (self._layers.inserted, self._layers.removed):
+            event.disconnect(self._on_layers)
+        self._desk.changed.disconnect(self.refresh)
+        self._desk.acted.disconnect(self._later)
+
+
+def _scoring(
+    asked: int, masks: dict[str, Array], truth: Array, label: int, spacing: tuple[float, ...], unit: str
+) -> Work:
+    def work(_tell: Any, _cancelled: Callable[[], bool]) -> _Figures:
+        return _Figures(asked, tuple(_line(name, mask, truth, label, spacing, unit) for name, mask in masks.items()))
+
+    return work
+
+
+def _line(name: str, mask: Array, truth: Array, label: int, spacing: tuple[float, ...], unit: str) -> str:
+    row = score(mask, truth, spacing, [label], merged=False)[0]
+    if row.dice is None:
+        return f"{name}: not there, nor in the truth"
+    far = "" if row.hd95 is None else f", HD95 {row.hd95:.1f} {unit}, ASD {row.asd:.2f} {unit}"
+    missing = " (one of the two is empty)" if row.hd95 is None else ""
+    return f"{name}: Dice {row.dice:.3f}{far}{missing}"

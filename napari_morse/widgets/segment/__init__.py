@@ -1,0 +1,1 @@
+"""The Segment tab: scan, region, model, run, result."""

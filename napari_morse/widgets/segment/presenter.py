@@ -1,0 +1,213 @@
+"""From a prediction to layers in the viewer.
+
+Arrays are made beside the window; layers are added one a turn of its event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QObject, QTimer
+
+from napari_morse.session import Row, result_rows
+from napari_morse.types import Array, Points, Prediction, Scan
+from napari_morse.widgets.bridge import (
+    LayerData,
+    display_axes,
+    mask_layer_data,
+    points_layer_data,
+    uncertainty_layer_data,
+)
+from napari_morse.widgets.view.comparison import ResultLayers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SHOWN = 50_000
+"""Points in the viewer, the most doubtful ones: napari takes a second for every half a million. All are saved."""
+
+
+@dataclass(frozen=True, eq=False)
+class Presentation:
+    """A prediction ready to be shown.
+
+    Parameters
+    ----------
+    prediction, scan
+        What was predicted of what.
+    rows
+        The table.
+    layers
+        Uncertainty, coarse, rendered and points.
+    slice
+        Display slice with the most voxels of the rendered mask, or None when it is empty.
+    """
+
+    prediction: Prediction
+    scan: Scan
+    rows: tuple[Row, ...]
+    layers: tuple[LayerData, ...]
+    slice: int | None
+
+
+def prepare(prediction: Prediction, scan: Scan) -> Presentation:
+    """Everything that can be made ready outside the window's thread; touches no layer."""
+    shown = replace(prediction, points=_first(prediction.points, SHOWN))
+    doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")
+    layers = (
+        (np.ascontiguousarray(doubt), attributes, kind),
+        mask_layer_data(prediction.coarse, scan, f"{scan.stem}_coarse", role="coarse"),
+        mask_layer_data(prediction.rendered, scan, f"{scan.stem}_rendered", role="rendered"),
+        points_layer_data(shown, scan, f"boundary points · {scan.stem}"),
+    )
+    area = np.count_nonzero(display_axes(scan).there(prediction.rendered.data), axis=(1, 2))
+    return Presentation(
+        prediction, scan, result_rows(prediction, scan), layers, int(area.argmax()) if area.any() else None
+    )
+
+
+def _first(points: Points, count: int) -> Points:
+    if len(points) <= count:
+        return points
+    part = slice(0, count)
+    return replace(
+        points,
+        voxel=points.voxel[part],
+        mm=points.mm[part],
+        margin=points.margin[part],
+        before=points.before[part],
+        after=points.after[part],
+        expert_weights=points.expert_weights[part],
+    )
+
+
+class Presenter(QObject):
+    """Adds the layers of a presentation, and takes those of the last run on the same scan away.
+
+    A mask of the last run that was edited since is kept, hidden.
+    """
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._queue: list[LayerData] = []
+        self._made: list[Layer] = []
+        self._scan_layer: Image | None = None
+        self._done: Callable[[ResultLayers], None] | None = None
+        self._stopped: Callable[[], None] | None = None
+        self._waiting: list[Callable[[], None]] = []
+        self._last: dict[Image, tuple[ResultLayers, list[Array]]] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._step)
+
+    def result_of(self, scan_layer: Image | None) -> ResultLayers | None:
+        """The layers of the last run on a scan, where all of them are still in the viewer."""
+        result = self._last[scan_layer][0] if scan_layer in self._last else None
+        if result is None or any(layer not in self._viewer.layers for layer in (result.scan, *result.made)):
+            return None
+        return result
+
+    @property
+    def busy(self) -> bool:
+        """Whether layers are still to come."""
+        return self._done is not None
+
+    def start(
+        self,
+        presentation: Presentation,
+        scan_layer: Image,
+        done: Callable[[ResultLayers], None],
+        stopped: Callable[[], None],
+        *,
+        in_view: Callable[[], bool],
+    ) -> None:
+        """Add the layers.
+
+        ``done`` is called with them once all are in the viewer, ``stopped`` when the scan's layer was removed before.
+        Where the scan is ``in_view`` the viewer goes to the slice with most of the structure. While layers of another
+        presentation are still to come, these wait.
+        """
+        if self.busy:
+            self._waiting.append(partial(self.start, presentation, scan_layer, done, stopped, in_view=in_view))
+            return
+        self.forget_closed()
+        self._take_away(scan_layer)
+        self._queue, self._scan_layer = list(presentation.layers), scan_layer
+        self._done, self._stopped = done, stopped
+        if in_view() and presentation.slice is not None and self._viewer.dims.ndisplay == 2:
+            self._go_to(scan_layer, presentation.slice)
+        self._timer.start(0)
+
+    def stop(self) -> None:
+        """Leave off: layers that were added so far go again, and who waits for them is told."""
+        if self._done is None:
+            return
+        self._timer.stop()
+        stopped, self._stopped = self._stopped, None
+        self._done, self._queue = None, []
+        for layer in self._made:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._made = []
+        if stopped is not None:
+            stopped()
+        self._start_next()
+
+    def stop_all(self) -> None:
+        """Leave off, and add nothing that waits."""
+        self._waiting.clear()
+        self.stop()
+
+    def _start_next(self) -> None:
+        if self._waiting and not self.busy:
+            self._waiting.pop(0)()
+
+    def _step(self) -> None:
+        done, scan_layer = self._done, self._scan_layer
+        if done is None or scan_layer is None:
+            return
+        if scan_layer not in self._viewer.layers:
+            self.stop()
+            return
+        if self._queue:
+            layer = Layer.create(*self._queue.pop(0))
+            self._made.append(layer)
+            self._viewer.add_layer(layer)
+            self._timer.start(0)
+            return
+        uncertainty, coarse, rendered, points = self._made
+        result = ResultLayers(scan_layer, uncertainty, coarse, rendered, points)
+        self._last[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
+        self._done, self._stopped, self._made = None, None, []
+        done(result)
+        self._start_next()
+
+    def _go_to(self, layer: Image, index: int) -> None:
+        middle = [n // 2 for n in layer.data.shape]
+        place = layer.data_to_world([index, *middle[1:]])
+        axis = self._viewer.dims.ndim - layer.ndim
+        self._viewer.dims.set_point(axis, float(place[0]))
+
+    def forget_closed(self) -> None:
+        """Let go of results whose scan is no longer in the viewer."""
+        for layer in [x for x in self._last if x not in self._viewer.layers]:
+            del self._last[layer]
+
+    def _take_away(self, scan_layer: Image) -> None:
+        result, as_made = self._last.pop(scan_layer, (None, []))
+        if result is None:
+            return
+        masks: list[Labels] = [result.coarse, result.rendered]
+        edited = {m for m, made in zip(masks, as_made, strict=True) if not np.array_equal(m.data, made)}
+        for layer in result.made:
+            if layer in edited:
+                layer.visible = False
+                layer.name = f"{layer.name} (edited)"
+            elif layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)

@@ -1,0 +1,179 @@
+"""Which of the open image layers is the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QObject, QSignalBlocker, QTimer, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_morse.errors import MorseError
+from napari_morse.geometry.orientation import codes
+from napari_morse.types import Scan
+from napari_morse.widgets.base.combo import combo_box
+from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.bridge import carrier_of, scan_of, units_of
+from napari_morse.widgets.view.stage import is_another
+from napari_morse.widgets.view.twins import is_twin
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class ScanPicker(QObject):
+    """A list of the image layers that can be segmented; its `combo` and `about` are rows of the tab's form.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are listed.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Another scan was chosen, or the chosen one was changed."""
+    removed = Signal(object)
+    """An image layer that was listed is gone."""
+    listed = Signal()
+    """The list has other layers, or other names."""
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._scans: dict[Image, Scan] = {}
+        self._heard: list[Layer] = []
+        self.combo = combo_box(parent, "The image layer to segment.")
+        self.about = Elided(parent=parent)
+        self.scan: Scan | None = None
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        self.combo.currentIndexChanged.connect(self._choose)
+        for layer in viewer.layers:
+            self._listen(layer)
+        self._list()
+
+    @property
+    def layer(self) -> Image | None:
+        """The image layer that is chosen."""
+        layer: Image | None = self.combo.currentData()
+        return layer
+
+    def layers(self) -> list[Image]:
+        """Those that can be chosen."""
+        return [self.combo.itemData(n) for n in range(self.combo.count())]
+
+    def choose(self, layer: Layer) -> None:
+        """Choose a listed layer, also while the person may not."""
+        place = self.combo.findData(layer)
+        if place >= 0:
+            self.combo.setCurrentIndex(place)
+
+    def known(self, layer: Layer) -> Scan | None:
+        """What an image layer holds, as far as it was read before."""
+        carrier = carrier_of(layer)
+        if isinstance(layer, Image) and layer in self._scans:
+            return self._scans[layer]
+        return carrier.scan if carrier is not None and carrier.role == "scan" else None
+
+    def scan_of(self, layer: Image | None) -> Scan | None:
+        """What a listed layer holds; None, after a warning, when it cannot be read."""
+        return self._read(layer) if layer is not None else None
+
+    def close_down(self) -> None:
+        """Let go of the viewer."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        while self._heard:
+            self._let_go(self._heard[0])
+
+    def _list(self, wanted: Image | None = None) -> None:
+        found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
+        chosen = self.layer if wanted is None else wanted
+        with QSignalBlocker(self.combo):
+            self.combo.clear()
+            for layer in found:
+                self.combo.addItem(layer.name, layer)
+            if chosen in found:
+                self.combo.setCurrentIndex(found.index(chosen))
+            elif found:
+                self.combo.setCurrentIndex(len(found) - 1)
+        self._choose()
+        self.listed.emit()
+
+    def _choose(self) -> None:
+        layer = self.layer
+        self.scan = self.scan_of(layer)
+        self.about.say(_describe(self.scan))
+        self.changed.emit()
+
+    def _read(self, layer: Image) -> Scan | None:
+        try:
+            if layer not in self._scans:
+                self._scans[layer] = scan_of(layer, self._viewer)
+        except MorseError as error:
+            show_warning(str(error))
+            return None
+        return self._scans[layer]
+
+    def _listen(self, layer: Layer) -> None:
+        if _can_be_scan(layer):
+            self._heard.append(layer)
+            for event, slot in self._ties(layer):
+                event.connect(slot)
+
+    def _let_go(self, layer: Layer) -> None:
+        if layer in self._heard:
+            self._heard.remove(layer)
+            for event, slot in self._ties(layer):
+                event.disconnect(slot)
+
+    def _ties(self, layer: Layer) -> tuple[tuple[Any, Callable[[Any], None]], ...]:
+        """Events of a layer, and what they lead to."""
+        events = layer.events
+        moved = (events.data, events.scale, events.translate, events.affine)
+        return ((events.name, self._on_renamed), *((event, self._on_changed) for event in moved))
+
+    def _on_inserted(self, event: Any) -> None:
+        if _can_be_scan(event.value):
+            self._listen(event.value)
+            self._list(event.value if is_another(event.value, self.scan) else None)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        self._let_go(layer)
+        self._scans.pop(layer, None)
+        if self.combo.findData(layer) >= 0:
+            self.removed.emit(layer)
+            self._list()
+
+    def _on_renamed(self, event: Any) -> None:
+        place = self.combo.findData(event.source)
+        if place >= 0:
+            self.combo.setItemText(place, event.source.name)
+            self.listed.emit()
+
+    def _on_changed(self, event: Any) -> None:
+        self._scans.pop(event.source, None)
+        if event.source is self.layer:
+            QTimer.singleShot(0, self._choose)
+        QTimer.singleShot(0, self.listed.emit)
+
+
+def _can_be_scan(layer: Layer) -> bool:
+    if not isinstance(layer, Image) or layer.rgb or is_twin(layer):
+        return False
+    carrier = carrier_of(layer)
+    return carrier is None or carrier.role == "scan"
+
+
+def _describe(scan: Scan | None) -> str:
+    if scan is None:
+        return ""
+    unit = "mm" if units_of(scan) == "mm" else "pixels"
+    steps = scan.grid.spacing[:2] if scan.is_picture else scan.grid.spacing
+    where = codes(scan.grid) if scan.orientation_known else "no orientation"
+    return f"{' × '.join(f'{s:.3g}' for s in steps)} {unit}   {where}"

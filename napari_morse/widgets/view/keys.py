@@ -1,0 +1,61 @@
+"""Keys of the dock, bound on the viewer so that they work whichever layer is selected.
+
+No layer type of napari uses these letters, and napari's own viewer keys do not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from napari_morse.widgets.view.comparison import MODES, Comparison
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SWAP = "H"
+"""Hold: the two masks change places."""
+MODE = "G"
+"""Side by side, contour over fill, difference, and around."""
+POINTS = "Q"
+"""Show or hide the points."""
+LET_GO = 60
+"""Milliseconds after which a key counts as let go: under X11 a held key that repeats may look as if it were let go."""
+
+
+def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
+    """Bind the keys. Returns what takes them away again."""
+    let_go = QTimer(comparison)
+    let_go.setSingleShot(True)
+
+    def back() -> None:
+        comparison.swapped = False
+
+    let_go.timeout.connect(back)
+
+    def swap(_: Any) -> Iterator[None]:
+        let_go.stop()
+        comparison.swapped = True
+        yield
+        let_go.start(LET_GO)
+
+    def mode(_: Any) -> None:
+        if comparison.shown is not None:
+            comparison.mode = MODES[(MODES.index(comparison.mode) + 1) % len(MODES)]
+
+    def points(_: Any) -> None:
+        if comparison.shown is not None and comparison.shown.points is not None:
+            comparison.show_points(not comparison.shown.points.visible)
+
+    keys = {SWAP: swap, MODE: mode, POINTS: points}
+    for key, action in keys.items():
+        viewer.bind_key(key, action, overwrite=True)
+
+    def unbind() -> None:
+        let_go.stop()
+        for key in keys:
+            viewer.bind_key(key, None)
+
+    return unbind

@@ -1,0 +1,207 @@
+"""Surfaces of the coarse and the rendered mask in 3-D, coloured by how far they are apart; meshes, no volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Layer, Surface
+from napari.utils.colormaps import Colormap
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_morse.errors import CancelledError
+from napari_morse.metrics.surfaces import Mesh, apart, mesh
+from napari_morse.types import Array, Scan
+from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.bridge import KEY, Carrier, display_axes, placement
+from napari_morse.widgets.view.comparison import Comparison, Mode
+from napari_morse.widgets.view.difference import STAGES
+from napari_morse.widgets.view.keys import SWAP
+
+if TYPE_CHECKING:
+    from napari_morse.widgets.case.active_case import Desk
+
+COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
+"""From no distance to the largest: light to dark, so that they can be told apart without hues."""
+LEAST = 1.0
+"""mm at which the colours end, at least."""
+WAIT = 20
+"""Milliseconds between two looks whether the layers are in their places."""
+NOT_NOW = "Run a model first: the surfaces of its two masks are compared."
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    scan: Scan
+    names: tuple[str, str]
+    meshes: tuple[Mesh, Mesh]
+    far: tuple[Array, Array]
+
+
+class SurfaceView(QObject):
+    """The 3-D view of two masks; what was in view before comes back.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    comparison
+        Gives the view up meanwhile.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Shown, put away, or being made."""
+    said = Signal(str)
+    """What the colours mean, or why there is nothing to show."""
+
+    def __init__(self, desk: Desk, comparison: Comparison, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._desk, self._viewer, self._comparison = desk, desk.viewer, comparison
+        self.layers: tuple[Surface, ...] = ()
+        self.runner = JobRunner("morse-surfaces", self)
+        self._hidden: list[Layer] = []
+        self._before: tuple[int, tuple[int, ...]] | None = None
+        self._mode: Mode = "side"
+        self._names = ("", "")
+        self.runner.succeeded.connect(self._on_made)
+        self.runner.failed.connect(self._on_failed)
+        comparison.changed.connect(self._on_comparison)
+        comparison.settled.connect(self._on_settled)
+
+    @property
+    def active(self) -> bool:
+        """Whether surfaces are shown, or being made."""
+        return self._before is not None or self.runner.busy
+
+    def start(self) -> None:
+        """Make the surfaces, beside the window, and show them."""
+        desk, prediction, scan = self._desk, self._desk.prediction, self._desk.scan
+        if self.active:
+            return
+        shown = self._comparison.shown
+        if prediction is None or scan is None or shown is None or shown.names != STAGES:
+            self.said.emit(NOT_NOW)
+            self.changed.emit()
+            return
+        corrected = desk.corrected
+        if corrected is None:
+            names, last = ("coarse", "rendered"), prediction.rendered.data
+            first = prediction.coarse.data
+        else:
+            names, last = ("rendered", "corrected"), np.array(corrected.corrections.mask)
+            first = prediction.rendered.data
+        self._mode, self._comparison.mode = self._comparison.mode, "contour"
+        self.said.emit("The surfaces are being made.")
+        self.runner.start(_making(scan, names, first, last))
+        self.changed.emit()
+
+    def leave(self) -> None:
+        """Put the surfaces away."""
+        self.runner.cancel()
+        before, self._before = self._before, None
+        if before is None:
+            return  # nothing is shown yet
+        for layer in self.layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.layers = ()
+        dims = self._viewer.dims
+        dims.ndisplay = before[0]
+        if len(before[1]) == dims.ndim:
+            dims.order = before[1]
+        for layer in self._hidden:
+            if layer in self._viewer.layers:
+                layer.visible = True
+        self._hidden = []
+        self._comparison.mode = self._mode
+        self._comparison.arrange()
+        self.said.emit("")
+        self.changed.emit()
+
+    def _on_made(self, made: _Made) -> None:
+        if self._comparison.settling:  # it would show layers again that are hidden here
+            QTimer.singleShot(WAIT, partial(self._on_made, made))
+            return
+        if made.scan is not self._desk.scan or self._comparison.shown is None:
+            self.changed.emit()
+            return
+        if not all(len(each) for each in made.meshes):
+            self.said.emit(f"The {made.names[0 if not len(made.meshes[0]) else 1]} mask is empty: it has no surface.")
+            self.changed.emit()
+            return
+        dims = self._viewer.dims
+        self._before = dims.ndisplay, dims.order
+        self._names = made.names
+        # A volume in 3-D takes seconds to draw: hidden before, none is.
+        self._hidden = [layer for layer in self._viewer.layers if layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        end = max(LEAST, *(float(np.nanpercentile(far, 99)) for far in made.far))
+        self.layers = tuple(self._surface(made, n, end) for n in (0, 1))
+        for layer in self.layers:
+            self._viewer.add_layer(layer)
+        dims.ndisplay = 3
+        self._viewer.reset_view()
+        self._swap()
+        unit = "mm" if made.scan.size_known else "px"
+        coarser = max(each.step for each in made.meshes)
+        more = f" Every {coarser}th voxel is drawn." if coarser > 1 else ""
+        self.said.emit(
+            f"Colour: {unit} to the {made.names[0]} surface, grey 0, red {end:.1f}; mean "
+            f"{float(np.nanmean(made.far[1])):.2f} {unit}. Hold {SWAP} to swap.{more}"
+        )
+        self.changed.emit()
+
+    def _swap(self) -> None:
+        """Show the one surface, or the other while a key is held."""
+        swapped = self._comparison.swapped
+        for place, layer in enumerate(self.layers):
+            layer.visible = (place == 0) == swapped
+        if self.layers:
+            self._comparison.titles.show(self._names[0 if swapped else 1], "")
+
+    def _surface(self, made: _Made, which: int, end: float) -> Surface:
+        shape = made.meshes[which]
+        axes = display_axes(made.scan)
+        order = np.eye(3)[list(axes.order)] * np.where(axes.flip, -1, 1)
+        face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
+        return Surface(
+            (axes.index_there(shape.vertex), face, np.nan_to_num(made.far[which])),
+            name=f"surface · {made.names[which]}", colormap=Colormap(COLOURS, name="distance"),
+            contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
+            metadata={KEY: Carrier(made.scan, "tool")}, **placement(made.scan),
+        )  # fmt: skip
+
+    def _on_failed(self, error: Exception) -> None:
+        if not isinstance(error, CancelledError):
+            self.said.emit(f"The surfaces could not be made: {error}")
+        self.changed.emit()
+
+    def _on_comparison(self) -> None:
+        if self.active and (self._comparison.shown is None or self._comparison.mode != "contour"):
+            self._mode = self._comparison.mode
+            self.leave()
+
+    def _on_settled(self) -> None:
+        if self.layers:
+            self._swap()
+
+    def close_down(self) -> None:
+        """Put everything away."""
+        self.leave()
+        self._comparison.changed.disconnect(self._on_comparison)
+        self._comparison.settled.disconnect(self._on_settled)
+
+
+def _making(scan: Scan, names: tuple[str, str], first: Array, last: Array) -> Work:
+    def work(_tell: Any, cancelled: Callable[[], bool]) -> _Made:
+        one, other = mesh(first, cancelled), mesh(last, cancelled)
+        sides = scan.grid.spacing
+        return _Made(scan, names, (one, other), (apart(one, other, sides), apart(other, one, sides)))
+
+    return work
