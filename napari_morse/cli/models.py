@@ -206,7 +206,7 @@ def compare(
 ) -> None:
     """Work a tuning run's verdict out again, from the masks that it saved, and say whether it is the one it gave."""
     from napari_morse.cli.finetune import show
-    from napari_morse.training.finetuning.again import rederived
+    from napari_morse.training.finetuning.judging import rederived
     from napari_morse.training.finetuning.verdict import Verdict
 
     said, found = Verdict.read(run), rederived(run)

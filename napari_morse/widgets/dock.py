@@ -14,8 +14,8 @@ from napari_morse.session import SegmentSession
 from napari_morse.types import Roi
 from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.closing import EndingWidget, each_of, in_dock, plain
-from napari_morse.widgets.bridge.canvas import RightContext
 from napari_morse.widgets.bridge.layer_keys import LayerKeys
+from napari_morse.widgets.bridge.viewer import RightContext
 from napari_morse.widgets.case.active_case import Desk
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.case.unwritten_line import UnwrittenLine

@@ -15,7 +15,7 @@ import pytest
 from napari_morse import zoo
 from napari_morse.session.case.standalone import VARIABLE
 from napari_morse.session.learn import Round, prepare, rounds
-from napari_morse.session.learn.child import environment
+from napari_morse.session.learn.round import environment
 from tests.project_cases import box
 from tests.round_cases import choice, make_study, wait
 

@@ -13,7 +13,7 @@ from benchmarks.blame import Blame
 from napari_morse import zoo
 from napari_morse.io import open_scan
 from napari_morse.session import LocalEngine
-from napari_morse.widgets.segment.presenter import prepare
+from napari_morse.widgets.bridge.presentation import prepare
 from napari_morse.widgets.view.twins import TWIN, is_twin
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.widgets.conftest import add_dock, add_scan

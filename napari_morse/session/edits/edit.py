@@ -17,8 +17,123 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse.errors import DamagedFileError
-from napari_morse.session.edits import bits, varints
 from napari_morse.types import Array, Roi
+
+Numbers = NDArray[np.uint64]
+
+_LONGEST = 10
+"""Bytes of the largest 64-bit number."""
+
+
+def pack_varints(numbers: Numbers) -> bytes:
+    """Write numbers one after the other: 7 bits a byte, the lowest first, the high bit on all bytes but the last."""
+    lengths = sizes(numbers)
+    starts = np.cumsum(lengths) - lengths
+    out = np.zeros(int(lengths.sum()), np.uint8)
+    for place in range(int(lengths.max(initial=0))):
+        there = np.flatnonzero(lengths > place)
+        bits = (numbers[there] >> np.uint64(7 * place)) & np.uint64(0x7F)
+        out[starts[there] + place] = bits.astype(np.uint8) | (lengths[there] > place + 1).astype(np.uint8) << 7
+    return out.tobytes()
+
+
+def sizes(numbers: Numbers) -> NDArray[np.int64]:
+    """Bytes that each number takes."""
+    lengths = np.ones(len(numbers), np.int64)
+    largest = int(numbers.max(initial=0))
+    for place in range(1, _LONGEST):
+        if largest >> (7 * place) == 0:
+            break
+        lengths += numbers >> np.uint64(7 * place) > 0
+    return lengths
+
+
+def unpack_varints(content: bytes) -> Numbers:
+    """Read what `pack_varints` wrote.
+
+    Raises
+    ------
+    ValueError
+        The content ends inside a number, or a number is longer than 64 bits.
+    """
+    read = np.frombuffer(content, np.uint8)
+    ends = np.flatnonzero(read < 0x80)
+    if len(read) and (not len(ends) or ends[-1] != len(read) - 1):
+        raise ValueError("ends inside a number")
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    lengths = ends - starts + 1
+    if lengths.max(initial=0) > _LONGEST:
+        raise ValueError("a number of more than 64 bits")
+    numbers = np.zeros(len(ends), np.uint64)
+    for place in range(int(lengths.max(initial=0))):
+        there = np.flatnonzero(lengths > place)
+        bits = (read[starts[there] + place] & np.uint8(0x7F)).astype(np.uint64)
+        numbers[there] |= bits << np.uint64(7 * place)
+    return numbers
+
+
+def read_varint(content: bytes, start: int) -> tuple[int, int]:
+    """The number that begins at ``start``, and where the next begins.
+
+    Raises
+    ------
+    ValueError
+        As `unpack_varints`.
+    """
+    number = 0
+    for place in range(_LONGEST):
+        if start + place >= len(content):
+            raise ValueError("ends inside a number")
+        byte = content[start + place]
+        number |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return number, start + place + 1
+    raise ValueError("a number of more than 64 bits")
+
+
+def varint(*numbers: int) -> bytes:
+    """A few numbers, as `pack_varints`."""
+    return pack_varints(np.array(numbers, np.uint64))
+
+
+_BLOCK = 1 << 16
+"""Numbers taken at once, so that a bit as a byte takes little memory; a multiple of 8."""
+
+
+def pack_bits(numbers: Numbers, width: int) -> bytes:
+    """Write ``numbers``, each below 2^``width``."""
+    return b"".join(_packed(numbers[at : at + _BLOCK], width) for at in range(0, len(numbers), _BLOCK))
+
+
+def _packed(numbers: Numbers, width: int) -> bytes:
+    bits = (numbers[:, None] >> np.arange(width, dtype=np.uint64)).astype(np.uint8) & np.uint8(1)
+    return np.packbits(bits.ravel(), bitorder="little").tobytes()
+
+
+def unpack_bits(content: bytes, width: int, count: int) -> Numbers:
+    """Read ``count`` numbers that `pack_bits` wrote.
+
+    Raises
+    ------
+    ValueError
+        The content has another length.
+    """
+    if width > 64 or len(content) != -(-count * width // 8):
+        raise ValueError("another number of values than it says")
+    read = np.frombuffer(content, np.uint8)
+    numbers = np.zeros(count, np.uint64)
+    weights = np.uint64(1) << np.arange(width, dtype=np.uint64)
+    for at in range(0, count, _BLOCK):
+        many = min(_BLOCK, count - at)
+        bits = np.unpackbits(read[at * width // 8 :], count=many * width, bitorder="little")
+        numbers[at : at + many] = _sums(bits.reshape(many, width), weights)
+    return numbers
+
+
+def _sums(bits: NDArray[np.uint8], weights: Numbers) -> Numbers:
+    sums: Numbers = bits.astype(np.uint64) @ weights
+    return sums
+
 
 Indices = NDArray[np.int64]
 
@@ -77,8 +192,8 @@ def encode(change: Change) -> bytes:
     kind = change.kind[:KIND_LENGTH].encode(errors="replace")
     pairs, codes = _pairs(change.old, change.new)
     form, places = _places(change.places)
-    head = varints.put(len(kind)) + kind + varints.put(len(change.places), len(pairs), form)
-    return head + _squeeze(varints.pack(pairs.ravel())) + places + _squeeze(_codes(codes, len(pairs)))
+    head = varint(len(kind)) + kind + varint(len(change.places), len(pairs), form)
+    return head + _squeeze(pack_varints(pairs.ravel())) + places + _squeeze(_codes(codes, len(pairs)))
 
 
 def decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
@@ -96,11 +211,11 @@ def decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
 
 
 def _decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
-    length, at = varints.one(content, 0)
+    length, at = read_varint(content, 0)
     kind = content[at : at + length].decode()
-    count, at = varints.one(content, at + length)
-    many, at = varints.one(content, at)
-    form, at = varints.one(content, at)
+    count, at = read_varint(content, at + length)
+    many, at = read_varint(content, at)
+    form, at = read_varint(content, at)
     if not 1 <= many <= count <= size:
         raise ValueError("more voxels than the mask has")
     pairs, at = _unsqueeze(content, at, most=20 * many)
@@ -108,7 +223,7 @@ def _decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
     codes, at = _unsqueeze(content, at, most=4 * count + 8)
     if at != len(content):
         raise ValueError("goes on behind its end")
-    values = _from_bits(varints.unpack(pairs).reshape(many, 2), dtype)[_decode_codes(codes, count, many)]
+    values = _from_bits(unpack_varints(pairs).reshape(many, 2), dtype)[_decode_codes(codes, count, many)]
     return Change(kind, _decode_places(places, form, count, size), values[:, 0], values[:, 1])
 
 
@@ -136,14 +251,14 @@ def _from_bits(values: NDArray[np.uint64], dtype: np.dtype[Any]) -> Array:
 def _codes(codes: NDArray[np.int64], many: int) -> bytes:
     width = _width(many)
     if width < 8:
-        return bits.pack(codes.astype(np.uint64), width)
+        return pack_bits(codes.astype(np.uint64), width)
     return codes.astype(f"<u{width // 8}").tobytes()
 
 
 def _decode_codes(content: bytes, count: int, many: int) -> NDArray[np.int64]:
     width = _width(many)
     if width < 8:
-        return bits.unpack(content, width, count).astype(np.int64)
+        return unpack_bits(content, width, count).astype(np.int64)
     if len(content) != count * width // 8:
         raise ValueError("another number of values than of voxels")
     return np.frombuffer(content, f"<u{width // 8}").astype(np.int64)
@@ -161,21 +276,21 @@ def _places(places: Indices) -> tuple[int, bytes]:
     ends = places[starts] + lengths
     gaps = places[starts] - np.concatenate([[0], ends[:-1]])
     runs = np.stack([gaps, lengths - 1], axis=1).ravel().astype(np.uint64)
-    forms = [(_RUNS, _squeeze(varints.pack(runs)))]
+    forms = [(_RUNS, _squeeze(pack_varints(runs)))]
     if 8 * len(starts) > len(places):  # with longer runs, gaps never win
         single = (np.diff(places, prepend=-1) - 1).astype(np.uint64)
         width = int(single.max()).bit_length()
-        forms.append((_GAPS, _squeeze(varints.pack(single))))
-        forms.append((_BITS, _squeeze(varints.put(width) + bits.pack(single, width))))
+        forms.append((_GAPS, _squeeze(pack_varints(single))))
+        forms.append((_BITS, _squeeze(varint(width) + pack_bits(single, width))))
     return min(forms, key=lambda form: len(form[1]))
 
 
 def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
     if form == _BITS:
-        width, at = varints.one(content, 0)
-        numbers = bits.unpack(content[at:], width, count)
+        width, at = read_varint(content, 0)
+        numbers = unpack_bits(content[at:], width, count)
     else:
-        numbers = varints.unpack(content)
+        numbers = unpack_varints(content)
     if len(numbers) and int(numbers.max()) >= size:
         raise ValueError("a voxel outside the mask")
     steps = numbers.astype(np.int64)
@@ -196,12 +311,12 @@ def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
 def _squeeze(stream: bytes) -> bytes:
     small = zlib.compress(stream, 6 if len(stream) < _LONG else 1)
     stored = small if len(small) < len(stream) else stream
-    return varints.put(len(stream), len(stored)) + stored
+    return varint(len(stream), len(stored)) + stored
 
 
 def _unsqueeze(content: bytes, at: int, most: int) -> tuple[bytes, int]:
-    raw, at = varints.one(content, at)
-    stored, at = varints.one(content, at)
+    raw, at = read_varint(content, at)
+    stored, at = read_varint(content, at)
     stream = content[at : at + stored]
     if raw > most or len(stream) != stored:
         raise ValueError("a stream of an impossible length")

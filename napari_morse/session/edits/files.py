@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_morse.config import EditsConfig
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.io.mask_store import ENDING, StoredMask, load_store, read_about
-from napari_morse.session.edits.format import Record, Step
+from napari_morse.io.mask_store import ENDING, StoredMask, load_store, read_about, save_store
 from napari_morse.session.edits.history import History
-from napari_morse.session.edits.reading import JournalText, read_journal
+from napari_morse.session.edits.journal import JournalText, Record, Step, read_journal
 from napari_morse.types import Array
 
 MASK_FILE = f"corrected{ENDING}"
@@ -233,3 +232,67 @@ def put_aside(folder: Path | str) -> None:
 
 def _count(steps: int) -> str:
     return f"{steps} step{'s' * (steps != 1)} (acts, undos, redos)"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: digest of the pixels, fingerprint of the file."""
+
+    digest: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A mask as it was when saving began.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    stored
+        Pixels and history; nobody else changes them.
+    about
+        What the file says of itself.
+    expected
+        Fingerprint that the file on the disk must have; None when it may be any.
+    steps
+        How many were taken by then.
+    """
+
+    path: Path
+    stored: StoredMask
+    about: About
+    expected: str | None
+    steps: int = 0
+
+    def run(self) -> Written:
+        """Write the file, whole or not at all, in whichever thread calls.
+
+        Raises
+        ------
+        ChangedOnDiskError
+            Something else wrote the file since we read or wrote it.
+        InputError
+            No space, or no right to write.
+        """
+        if self.expected is not None and fingerprint(self.path) not in ("", self.expected):
+            raise ChangedOnDiskError(
+                f"“{self.path.name}” was changed by another program or window.",
+                "Open the case again, or save anyway to replace it.",
+            )
+        save_store(self.stored, self.path)
+        return Written(self.stored.digest, fingerprint(self.path))
+
+    def beside(self) -> Path:
+        """Write the file under another name, which it gives; nothing else is touched.
+
+        Raises
+        ------
+        InputError
+            No space, or no right to write.
+        """
+        number = 1
+        while (place := self.path.with_name(f"mine-{number}-{self.path.name}")).exists():
+            number += 1
+        return save_store(self.stored, place)

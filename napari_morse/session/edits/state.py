@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_morse.errors import DamagedFileError, GeometryError, InputError
 from napari_morse.session.edits.edit import JOINED, Change, Indices, decode, encode
-from napari_morse.session.edits.format import Record, Step
 from napari_morse.session.edits.history import History
+from napari_morse.session.edits.journal import Record, Step
 from napari_morse.types import Array, Roi
 
 Where = Roi | Indices | tuple[Array, Array, Array]

@@ -8,19 +8,62 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from napari_morse import zoo
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.atomic import write_text
-from napari_morse.session.learn import child
 from napari_morse.training.finetuning import process
 from napari_morse.training.finetuning.plan import PLAN, Plan
 from napari_morse.training.finetuning.verdict import FILE, Verdict
 from napari_morse.zoo.moving import import_model
+
+PROCESS_FOLDER = Path(sys.prefix)
+"""Where processes of ours stand: Python's own folder. Who may write there may change Python itself, it stays, and nothing
+is left in it; a folder of the package's own could not be replaced on Windows as long as one runs."""
+
+
+def start_process(module: str, *words: str, errors: BinaryIO) -> subprocess.Popen[bytes]:
+    """Run a module of ours in a process that outlives this one.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    words
+        Its arguments; paths among them are absolute, as it stands elsewhere.
+    errors
+        What it says on its way down is written there.
+
+    Raises
+    ------
+    OSError
+        No process can be started.
+    """
+    return subprocess.Popen(  # noqa: S603 (our own program)
+        [sys.executable, "-P", "-m", module, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=errors, start_new_session=True, cwd=PROCESS_FOLDER, env=process_environment(os.environ),
+    )  # fmt: skip
+
+
+def process_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What such a process inherits: of ``PYTHONPATH`` what is absolute, and the safe path for those that it begins.
+
+    An entry that is empty or relative means another folder there than here; absolute ones are a person's own.
+    """
+    kept = dict(inherited) | {"PYTHONSAFEPATH": "1"}
+    path = os.pathsep.join(x for x in kept.pop("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(x))  # noqa: PTH117
+    if path:
+        kept["PYTHONPATH"] = path
+    if kept.get(zoo.LIBRARY_VARIABLE, "").strip():
+        kept[zoo.LIBRARY_VARIABLE] = os.path.abspath(kept[zoo.LIBRARY_VARIABLE].strip())  # noqa: PTH100
+    return kept
+
 
 FOLDER, DECISION = "learn", "decision.json"
 PATIENCE = 1.5
@@ -113,7 +156,7 @@ class Round:
     def _begun(self, resume: bool) -> subprocess.Popen[bytes]:
         words = (str(self.folder.resolve()), *(["--resume"] if resume else []))
         with (self.folder / "errors.txt").open("ab") as errors:
-            return child.start(process.__name__, *words, errors=errors)
+            return start_process(process.__name__, *words, errors=errors)
 
     @property
     def alive(self) -> bool:

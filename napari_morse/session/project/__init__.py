@@ -3,7 +3,7 @@
 from napari_morse.io.lock import ProjectLockedError
 from napari_morse.session.project.clock import IDLE, WorkClock
 from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
-from napari_morse.session.project.making import check_new
+from napari_morse.session.project.layout import check_new
 from napari_morse.session.project.project import Project
 from napari_morse.session.project.readings import agreement
 from napari_morse.session.project.records import (

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock
-from napari_morse.session.project import audit, database, holdout, making, rows, twins
+from napari_morse.session.project import audit, database, holdout, layout, rows, twins
 from napari_morse.session.project import scan_paths as moved
 from napari_morse.session.project.layout import Places, is_file, load_about, new_about, save_about
 from napari_morse.session.project.looking import Looking
@@ -60,7 +60,7 @@ class Project(SecondReaders, Looking):
             raise InputError("A project needs at least one case.", "Choose a folder that holds scans.")
         places, name_of_reader = Places(folder), plain_name(reader)
         about = new_about(name.strip() or places.folder.stem, holdout_share, (s.scan for s in sources))
-        with making.locked_folder(places, name_of_reader) as lock:
+        with layout.locked_folder(places, name_of_reader) as lock:
             project = cls(places, about, database.create(places.database), name_of_reader, lock)
             try:
                 project._fill(sources)

@@ -7,14 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_morse.errors import CancelledError
+import napari_morse
+from napari_morse.errors import CancelledError, MorseError
 from napari_morse.inference.predictor import Predictor
-from napari_morse.io import open_mask, save_mask
+from napari_morse.io import open_mask, open_scan, save_mask
 from napari_morse.io.channels import open_case
-from napari_morse.metrics import score
+from napari_morse.metrics import dice, score
+from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.source import Source
-from napari_morse.training.finetuning.verdict import MASKS, STAGES, WHENS, CaseVerdict, Figures, When, mask_file
-from napari_morse.types import Array
+from napari_morse.training.finetuning.verdict import (
+    MASKS,
+    STAGES,
+    WHENS,
+    CaseVerdict,
+    Figures,
+    Verdict,
+    When,
+    mask_file,
+    sentence,
+    sentence_alone,
+    tested,
+)
+from napari_morse.types import Array, Scan
 from napari_morse.zoo import LoadedModel
 
 TOLERANCE = 1.0
@@ -79,3 +93,59 @@ def figures_of(mask: Array, truth: Array, spacing: Sequence[float], ids: Sequenc
 
 def _mean(values: Sequence[float | None]) -> float:
     return round(float(np.mean([0.0 if v is None else v for v in values])), 6)
+
+
+def truth_of(folder: Path, source: Source) -> Path:
+    """A case's labels; in the folder of a project's round where that was moved."""
+    moved = folder / "labels" / source.labels.name
+    return moved if moved.is_file() and not source.labels.is_file() else source.labels
+
+
+def rederived(folder: Path) -> Verdict:
+    """The verdict of a run's folder, from its masks: figures, tests and sentence; the rest as it was written.
+
+    Raises
+    ------
+    InputError
+        It holds no verdict, or a mask or a truth is missing or damaged.
+    """
+    said = Verdict.read(folder)
+    places = [(source.name, truth_of(folder, source)) for source in Plan.read(folder).judges]
+    cases = judged(folder, places, said.ids, ("after",) if said.alone else WHENS)
+    known = {case.case: case.truth for case in said.cases}
+    cases = tuple(case.model_copy(update={"truth": known.get(case.case, case.truth)}) for case in cases)
+    if said.alone:
+        return said.model_copy(update={"cases": cases, "sentence": sentence_alone(cases)})
+    p = tested(cases)
+    return said.model_copy(update={"cases": cases, "p": p, "sentence": sentence(cases, p, said.left_out, said.new)})
+
+
+SAMPLES = Path(napari_morse.__file__).parent / "sample_data"
+SCANS = ("colin27_left_hippocampus.nii.gz", "colin27_right_hippocampus.nii.gz")
+
+
+def sample_changes(base: LoadedModel, new: LoadedModel, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+    """Dice between the rendered masks (all structures together) of two models, by sample scan.
+
+    Empty for models that do not read one image a case, and of samples that either cannot read.
+    """
+    found = {}
+    if len(base.card.channels) == 1 == len(new.card.channels):
+        for name in SCANS:
+            if stop():
+                raise CancelledError
+            try:
+                scan = open_scan(SAMPLES / name)
+                masks = [_mask(model, scan) for model in (base, new)]
+            except MorseError:
+                continue
+            same = dice(*masks)
+            found[name.split(".")[0]] = round(1.0 if same is None else same, 4)
+    return found
+
+
+def _mask(model: LoadedModel, scan: Scan) -> np.ndarray:
+    predictor = Predictor(model)
+    predictor.set_scan(scan)
+    mask: np.ndarray = predictor.predict().rendered.data > 0
+    return mask

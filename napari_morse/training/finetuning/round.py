@@ -19,12 +19,11 @@ from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.examples import Example, load_example
 from napari_morse.training.finetuning.base import MODEL, BaseRun, Teller, evenly
-from napari_morse.training.finetuning.changes import sample_changes
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
-from napari_morse.training.finetuning.grown import grown
-from napari_morse.training.finetuning.judging import judged
+from napari_morse.training.finetuning.judging import judged, sample_changes
 from napari_morse.training.finetuning.learning import Learning, as_read
 from napari_morse.training.finetuning.plan import Plan, check_apart, file_settings
+from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.finetuning.state import State
 from napari_morse.training.finetuning.verdict import WHENS, Verdict, sentence, tested

@@ -19,6 +19,7 @@ from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.base.closing import each_of
 from napari_morse.widgets.base.jobs import JobRunner
+from napari_morse.widgets.bridge.presentation import Presentation, prepare
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.decisions import Decisions
 from napari_morse.widgets.case.layers import CaseLayers
@@ -26,7 +27,6 @@ from napari_morse.widgets.case.runs import CaseRuns
 from napari_morse.widgets.case.settling import settled
 from napari_morse.widgets.case.truths import CaseTruths, unseen
 from napari_morse.widgets.case.write_queue import CaseSaver, Complaints, saving, submitting
-from napari_morse.widgets.segment.presenter import Presentation, prepare
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,19 +6,63 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
-from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.base.text import Elided, Note
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.project.actions import ProjectActs
 from napari_morse.widgets.project.dialogs import AddCases, NewProject, open_project
 from napari_morse.widgets.project.menu import ProjectMenu
 from napari_morse.widgets.project.predict_ahead import Ahead
-from napari_morse.widgets.project.truth_row import TruthRow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+ASKED = "This patient is for judging models only, and has no truth yet. How do you make it?"
+FLATTERS = "This truth is made from a mask that was there: it flatters the model that made it."
+
+
+class TruthRow(QWidget):
+    """A sentence and three ways.
+
+    Parameters
+    ----------
+    parent
+        Owner.
+    """
+
+    chosen = Signal(str)
+    """A `TruthFrom`."""
+    asked = Signal()
+    """Somebody else is to make it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.note = Note(parent=self)
+        self.blank = QPushButton("Blank start", self)
+        self.blank.setToolTip("Draw it from an empty mask, without seeing a model's.")
+        self.reader = QPushButton("Second reader…", self)
+        self.reader.setToolTip("Ask somebody who sees no mask to draw it.")
+        self.model = QPushButton("From a mask", self)
+        self.model.setToolTip(
+            "Correct the model's or the given mask. It is noted that such a truth flatters the model."
+        )
+        self.blank.clicked.connect(lambda _checked: self.chosen.emit("blank_start"))
+        self.reader.clicked.connect(lambda _checked: self.asked.emit())
+        self.model.clicked.connect(lambda _checked: self.chosen.emit("from_model"))
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.note, 0, 0, 1, 3)
+        for column, button in enumerate((self.blank, self.reader, self.model)):
+            layout.addWidget(button, 1, column)
+
+    def follow(self, case: Case) -> None:
+        """Say what is so of a case that `Case.wants_truth`."""
+        self.note.say(FLATTERS if case.truth_from else ASKED)
+        self.model.setVisible(not case.truth_from)
+
 
 NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
 """Whichever layer is selected: no layer type of napari takes these."""

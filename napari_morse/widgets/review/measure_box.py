@@ -13,8 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_morse.errors import InputError
-from napari_morse.session.case.measures import Measure, again, length, now, of_structure, ruler
-from napari_morse.session.case.measures_kept import Measures
+from napari_morse.session.case.measures import Measure, Measures, again, length, now, of_structure, ruler
 from napari_morse.types import Array, Label, Roi, Scan
 from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.text import Note

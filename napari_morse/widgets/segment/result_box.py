@@ -2,16 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_morse.session import Row, ToSave, size_unit
 from napari_morse.types import Prediction, Scan
 from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.case.save_box import SaveBox
 from napari_morse.widgets.segment.patch_table import PatchTable
-from napari_morse.widgets.segment.result_table import ResultTable
+
+SWATCH = 10
+"""Pixels of a colour square."""
+PADDING = 3
+"""Pixels at either side of a number."""
+MOST_ROWS = 8
+"""Rows shown before the table scrolls."""
+
+
+class ResultTable(QTableWidget):
+    """Structure, size before and after rendering, voxels changed, points."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 5, parent)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        header = self._header = QHeaderView(Qt.Orientation.Horizontal, self)
+        self.setHorizontalHeader(header)
+        numbers = QHeaderView(Qt.Orientation.Vertical, self)
+        self.setVerticalHeader(numbers)
+        numbers.hide()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(20)
+        self.setIconSize(QSize(SWATCH, SWATCH))
+        self.setWordWrap(True)
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setToolTip("The structures that the model finds: how large, and what rendering changed.")
+        self.fill((), "ml")
+
+    def fill(self, rows: Sequence[Row], unit: str) -> None:
+        """Show ``rows``; sizes are in ``unit``."""
+        heads = (
+            ("structure", "The structure, in the colour of its mask."),
+            (f"coarse\n{unit}", "Size before rendering."),
+            (f"rendered\n{unit}", "Size after rendering."),
+            ("changed\nvoxels", "Voxels that rendering added to or took from the structure."),
+            ("points", "Doubtful voxels that were predicted again."),
+        )
+        self.setRowCount(len(rows))
+        for column, (text, tip) in enumerate(heads):
+            head = QTableWidgetItem(text)
+            head.setToolTip(tip)
+            self.setHorizontalHeaderItem(column, head)
+        for number, row in enumerate(rows):
+            name = QTableWidgetItem(_swatch(row.color), row.name)
+            name.setToolTip(f"{row.name}: label {row.id}")
+            self.setItem(number, 0, name)
+            texts = (_size(row.coarse), _size(row.rendered), str(row.changed), str(row.points))
+            for column, text in enumerate(texts, start=1):
+                item = QTableWidgetItem(text)
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.setItem(number, column, item)
+        for column in range(1, 5):
+            self.setColumnWidth(column, self._needed(column))
+        self._set_height()
+
+    def _needed(self, column: int) -> int:
+        """Width of a column of numbers: Qt's own answer leaves no room for the names."""
+        items = [self.horizontalHeaderItem(column), *(self.item(row, column) for row in range(self.rowCount()))]
+        lines = [line for item in items if item is not None for line in item.text().splitlines()]
+        return max(self.fontMetrics().horizontalAdvance(line) for line in lines) + 2 * PADDING
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Give names that wrap the height that they need."""
+        super().resizeEvent(event)
+        self._set_height()
+
+    def _set_height(self) -> None:
+        self.resizeRowsToContents()
+        rows = sum(self.rowHeight(row) for row in range(min(self.rowCount(), MOST_ROWS)))
+        self.setFixedHeight(self._header.sizeHint().height() + rows + 2 * self.frameWidth() + 2)
+
+
+def _size(size: float) -> str:
+    """Two decimals, fewer where they say nothing and take room."""
+    return f"{size:.{2 if size < 100 else 1 if size < 1000 else 0}f}"
+
+
+def _swatch(color: str) -> QIcon:
+    pixmap = QPixmap(SWATCH, SWATCH)
+    pixmap.fill(QColor(color))
+    return QIcon(pixmap)
 
 
 class ResultBox(QWidget):

@@ -16,8 +16,9 @@ from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.bridge import carrier_of, mask_as_it_is
+from napari_morse.widgets.bridge.presentation import Presentation
 from napari_morse.widgets.segment.patch_view import PatchView
-from napari_morse.widgets.segment.presenter import Presentation, Presenter
+from napari_morse.widgets.segment.presenter import Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
 from napari_morse.widgets.view.comparison import Comparison, ResultLayers
 from napari_morse.widgets.view.twins import is_twin

@@ -19,10 +19,10 @@ from napari_morse.widgets.base.closing import EndingWidget, plain
 from napari_morse.widgets.base.combo import combo_box
 from napari_morse.widgets.base.jobs import JobRunner, Tell
 from napari_morse.widgets.base.text import Banner
+from napari_morse.widgets.bridge.presentation import Presentation, prepare
 from napari_morse.widgets.bridge.viewer import offer_nifti_first
 from napari_morse.widgets.segment.channel_box import ChannelBox
 from napari_morse.widgets.segment.model_card import CardDialog
-from napari_morse.widgets.segment.presenter import Presentation, prepare
 from napari_morse.widgets.segment.region_box import RegionBox
 from napari_morse.widgets.segment.run_bar import RunBar
 from napari_morse.widgets.segment.scan_picker import ScanPicker

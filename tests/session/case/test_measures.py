@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.session.case.measures import again, length, now, of_structure, ruler
-from napari_morse.session.case.measures_kept import FILE, Measures, read_measures
+from napari_morse.session.case.measures import FILE, Measures, again, length, now, of_structure, read_measures, ruler
 from napari_morse.types import Grid, Label, Scan
 from tests.fakes import make_scan
 

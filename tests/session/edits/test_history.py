@@ -13,8 +13,7 @@ from hypothesis.extra import numpy as hnp
 from benchmarks.strokes import KINDS, ball, random_stroke
 from napari_morse.config import EditsConfig
 from napari_morse.errors import DamagedFileError, GeometryError, InputError
-from napari_morse.session.edits import varints
-from napari_morse.session.edits.edit import Change, decode, encode
+from napari_morse.session.edits.edit import Change, decode, encode, pack_varints, read_varint, unpack_varints
 from napari_morse.session.edits.history import History
 from napari_morse.session.edits.state import MaskState, check_mask
 from napari_morse.types import Roi
@@ -104,11 +103,11 @@ def test_shapes_take_far_less_than_scattered_voxels():
     hnp.arrays(np.uint64, st.integers(0, 200), elements=st.integers(0, 2**64 - 1) | st.integers(0, 300)),
 )
 def test_varints_come_back(numbers):
-    packed = varints.pack(numbers)
-    assert np.array_equal(varints.unpack(packed), numbers)
+    packed = pack_varints(numbers)
+    assert np.array_equal(unpack_varints(packed), numbers)
     at = 0
     for number in numbers.tolist():
-        read, at = varints.one(packed, at)
+        read, at = read_varint(packed, at)
         assert read == number
     assert at == len(packed)
 
@@ -116,7 +115,7 @@ def test_varints_come_back(numbers):
 @pytest.mark.parametrize("content", [b"\x80", b"\x01\xff", b"\xff" * 10 + b"\x01"])
 def test_varints_that_are_cut_off_or_too_long_are_refused(content):
     with pytest.raises(ValueError, match="number"):
-        varints.unpack(content)
+        unpack_varints(content)
 
 
 @st.composite

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from napari_morse.errors import DamagedFileError
 from napari_morse.session.edits import Corrections, UnfinishedError, recoverable
 from napari_morse.session.edits.edit import Change, encode
-from napari_morse.session.edits.format import FRONT, VERSION, Header, Record, Step, pack_header
-from napari_morse.session.edits.journal import Journal
-from napari_morse.session.edits.reading import read_journal
+from napari_morse.session.edits.journal import FRONT, VERSION, Header, Journal, Record, Step, pack_header, read_journal
 from tests.edit_cases import SCAN, SHAPE, Disk, again, asides, begin, journal, saved, work
 
 OLD = base64.b64decode(

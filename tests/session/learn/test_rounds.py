@@ -24,7 +24,7 @@ from napari_morse.session.learn import Choice, Held, Round, UnderWork, candidate
 from napari_morse.session.learn.gather import new_name
 from napari_morse.session.project import Project
 from napari_morse.training.finetuning import process
-from napari_morse.training.finetuning.again import rederived
+from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.source import digests
 from napari_morse.training.settings import TuneSettings
 from tests.project_cases import box

@@ -25,7 +25,7 @@ for number in range(100000):
 MAKE = """
 import os, sys
 from pathlib import Path
-from napari_morse.session.project import Project, from_folders, making, project
+from napari_morse.session.project import Project, from_folders, layout, project
 def stop(*_):
     os.kill(os.getpid(), 9)
 setattr({"database": project.database, "about": project, "digest": project.rows}[sys.argv[3]],

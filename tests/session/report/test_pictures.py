@@ -16,7 +16,7 @@ from napari_morse.io.thumbnails import BEFORE, FRAME, NOW, WIDE, lettered, slice
 from napari_morse.session.case.masks import CaseMasks
 from napari_morse.session.project import Project, from_folders
 from napari_morse.session.report import build, write
-from napari_morse.session.report.pictures import picture
+from napari_morse.session.report.figures import picture
 from napari_morse.types import Grid, Scan
 from napari_morse.widgets.bridge.placement import display_axes
 from tests.project_cases import nifti

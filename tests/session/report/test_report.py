@@ -13,8 +13,7 @@ import pytest
 from napari_morse.errors import InputError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.case.measures import of_structure, ruler
-from napari_morse.session.case.measures_kept import FILE, Measures
+from napari_morse.session.case.measures import FILE, Measures, of_structure, ruler
 from napari_morse.session.edits import Corrections
 from napari_morse.session.project import Agreement, PredictionRecord, Project, from_folders
 from napari_morse.session.report import build, export_masks, write

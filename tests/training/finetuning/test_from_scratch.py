@@ -20,8 +20,8 @@ from napari_morse.session.learn import Choice, prepare, rounds
 from napari_morse.training.cases import Case
 from napari_morse.training.finetuning import from_scratch as anew
 from napari_morse.training.finetuning import process
-from napari_morse.training.finetuning.again import rederived
 from napari_morse.training.finetuning.from_scratch import NewRun, told_by_side
+from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Anew, Plan
 from napari_morse.training.finetuning.source import UNREVIEWED, digests
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence_alone

@@ -16,11 +16,11 @@ from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.examples import load_example
 from napari_morse.training.finetuning import verdict as verdicts
-from napari_morse.training.finetuning.bounds import widened
-from napari_morse.training.finetuning.grown import grown
+from napari_morse.training.finetuning.learning import widened
 from napari_morse.training.finetuning.plan import check_apart
 from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.samples import Drawer
+from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.source import UNREVIEWED, Source, digests
 from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence

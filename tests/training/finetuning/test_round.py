@@ -23,10 +23,10 @@ from napari_morse.inference import Predictor
 from napari_morse.io import cards, open_mask, open_scan, save_mask
 from napari_morse.training.examples import load_example
 from napari_morse.training.finetuning import process, tuner
-from napari_morse.training.finetuning.again import rederived
-from napari_morse.training.finetuning.grown import grown
+from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Plan, check_apart
 from napari_morse.training.finetuning.round import TuningRun
+from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.source import CORRECTED, UNREVIEWED, digests
 from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import Verdict

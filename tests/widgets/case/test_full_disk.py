@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_morse.errors import InputError
 from napari_morse.io import open_mask
 from napari_morse.session.case.standalone import open_loose
-from napari_morse.session.edits import Corrections, checkpoint
+from napari_morse.session.edits import Corrections, files
 from napari_morse.widgets.case.unwritten import OVER
 from tests.edit_cases import Disk
 from tests.fakes import make_scan
@@ -125,9 +125,7 @@ def test_what_is_in_the_journal_though_it_cannot_be_saved_is_said_so_and_once(vi
     dock, corrected = scene
     owner = dock.host if dock.host.project is not None else dock.desk._loose
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checkpoint, "save_store", lambda *_: (_ for _ in ()).throw(InputError("No room for a whole mask."))
-        )
+        patch.setattr(files, "save_store", lambda *_: (_ for _ in ()).throw(InputError("No room for a whole mask.")))
         for index in (2, 3):
             stroke(viewer, corrected, index, qtbot)
             owner.save()

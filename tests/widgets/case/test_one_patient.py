@@ -13,7 +13,7 @@ from napari_morse.io import open_scan
 from napari_morse.session import SegmentSession
 from napari_morse.types import Mask
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data
-from napari_morse.widgets.segment.presenter import prepare
+from napari_morse.widgets.bridge.presentation import prepare
 from napari_morse.widgets.segment.tab import SegmentTab
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.layer_cases import affine_of, write_nifti

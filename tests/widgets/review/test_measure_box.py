@@ -10,8 +10,7 @@ from napari.layers import Labels
 
 from napari_morse.io import open_scan
 from napari_morse.metrics import score
-from napari_morse.session.case.measures import ruler
-from napari_morse.session.case.measures_kept import FILE, Measures, read_measures
+from napari_morse.session.case.measures import FILE, Measures, read_measures, ruler
 from napari_morse.types import Roi
 from napari_morse.widgets.bridge import display_axes
 from tests.fakes import make_scan
