@@ -13,8 +13,8 @@ from napari_morse.errors import InputError
 
 if TYPE_CHECKING:
     from napari_morse.types import Prediction, Scan
+    from napari_morse.widgets.bridge.mask_looks import Mode
     from napari_morse.widgets.demo import TakePicture
-    from napari_morse.widgets.view.comparison import Mode
 
 
 def demo(

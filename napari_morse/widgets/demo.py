@@ -11,8 +11,8 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_morse.errors import InputError, MorseError
 from napari_morse.types import Prediction, Scan
+from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.dock import MorseDock
-from napari_morse.widgets.view.comparison import Mode
 
 SAMPLE = "colin27_left_hippocampus"
 SIZE = (1400, 900)

@@ -15,7 +15,7 @@ import pytest
 from napari_morse import zoo
 from napari_morse.session.case.standalone import VARIABLE
 from napari_morse.session.learn import Round, prepare, rounds
-from napari_morse.session.learn.round import environment
+from napari_morse.session.learn.round import process_environment
 from tests.project_cases import box
 from tests.round_cases import choice, make_study, wait
 
@@ -96,11 +96,13 @@ def test_going_on_with_a_round_runs_nothing_that_lies_in_a_folder(study, traces,
 
 def test_what_a_child_inherits(monkeypatch):
     away, kept = ["", ".", "lib", str(Path("..", "x")), "~/lib"], [str(Path("/a").absolute()), str(Path.home())]
-    said = environment({"PYTHONPATH": os.pathsep.join([*away, *kept, ""]), "HOME": "/h", "PYTHONSAFEPATH": ""})
+    said = process_environment({"PYTHONPATH": os.pathsep.join([*away, *kept, ""]), "HOME": "/h", "PYTHONSAFEPATH": ""})
     assert said == {"PYTHONPATH": os.pathsep.join(kept), "HOME": "/h", "PYTHONSAFEPATH": "1"}
-    assert environment({"PYTHONPATH": "."}) == environment({"PYTHONPATH": ""}) == {"PYTHONSAFEPATH": "1"}
+    assert (
+        process_environment({"PYTHONPATH": "."}) == process_environment({"PYTHONPATH": ""}) == {"PYTHONSAFEPATH": "1"}
+    )
     monkeypatch.chdir(Path.home())
-    assert environment({zoo.LIBRARY_VARIABLE: "mine"})[zoo.LIBRARY_VARIABLE] == str(Path.home() / "mine")
+    assert process_environment({zoo.LIBRARY_VARIABLE: "mine"})[zoo.LIBRARY_VARIABLE] == str(Path.home() / "mine")
 
 
 def test_processes_of_a_child_are_safe_too(traces, tmp_path, monkeypatch):
@@ -108,7 +110,7 @@ def test_processes_of_a_child_are_safe_too(traces, tmp_path, monkeypatch):
     plant(tmp_path, traces)
     code = "import sys, json; print(json.dumps(sys.path))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(os.environ | {"PYTHONPATH": ""}),
+        [sys.executable, "-c", code], cwd=tmp_path, env=process_environment(os.environ | {"PYTHONPATH": ""}),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert not {"", str(tmp_path)} & set(json.loads(done.stdout)) and not list(traces.iterdir())

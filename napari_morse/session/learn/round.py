@@ -24,8 +24,8 @@ from napari_morse.training.finetuning.verdict import FILE, Verdict
 from napari_morse.zoo.moving import import_model
 
 PROCESS_FOLDER = Path(sys.prefix)
-"""Where processes of ours stand: Python's own folder. Who may write there may change Python itself, it stays, and nothing
-is left in it; a folder of the package's own could not be replaced on Windows as long as one runs."""
+"""Where processes of ours stand: Python's own folder. Who may write there may change Python itself, it stays, and
+nothing is left in it; a folder of the package's own could not be replaced on Windows as long as one runs."""
 
 
 def start_process(module: str, *words: str, errors: BinaryIO) -> subprocess.Popen[bytes]:

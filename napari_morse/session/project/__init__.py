@@ -5,7 +5,6 @@ from napari_morse.session.project.clock import IDLE, WorkClock
 from napari_morse.session.project.discover import from_bids, from_folders, from_list, with_patients
 from napari_morse.session.project.layout import check_new
 from napari_morse.session.project.project import Project
-from napari_morse.session.project.readings import agreement
 from napari_morse.session.project.records import (
     DONE,
     MOVES,
@@ -20,6 +19,7 @@ from napari_morse.session.project.records import (
     TruthFrom,
 )
 from napari_morse.session.project.scan_paths import ScanChangedError, ScanMissingError
+from napari_morse.session.project.second_readers import agreement
 from napari_morse.session.project.twins import read_scans
 
 __all__ = [

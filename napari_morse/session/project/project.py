@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from psygnal import Signal
 
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock
-from napari_morse.session.project import audit, database, holdout, layout, rows, twins
-from napari_morse.session.project import scan_paths as moved
-from napari_morse.session.project.layout import Places, is_file, load_about, new_about, save_about
-from napari_morse.session.project.looking import Looking
+from napari_morse.session.project import audit, database, holdout, layout, rows, scan_paths, second_readers, twins
+from napari_morse.session.project.layout import Places, ProjectFile, is_file, load_about, new_about, save_about
 from napari_morse.session.project.records import (
+    STATUSES,
     TRUTHS,
+    Agreement,
+    Case,
     PredictionRecord,
+    Reading,
     Source,
     Status,
     TruthFrom,
@@ -25,10 +30,11 @@ from napari_morse.session.project.records import (
     plain_name,
     short,
 )
-from napari_morse.session.project.second import SecondReaders
+
+_TAKEN = "Another window took this project over, or its lock is gone."
 
 
-class Project(SecondReaders, Looking):
+class Project:
     """An open project; make one with `create` or `open`, and close it.
 
     It belongs to one thread. Nothing is ever written beside the scans.
@@ -42,6 +48,86 @@ class Project(SecondReaders, Looking):
     lock
         None when it is open for reading only.
     """
+
+    changed: ClassVar[Signal] = Signal(tuple)
+    """Ids of the cases that changed."""
+
+    def __init__(
+        self, places: Places, about: ProjectFile, connection: sqlite3.Connection, reader: str, lock: Lock | None
+    ) -> None:
+        self.places, self.about, self.reader = places, about, reader
+        self._connection, self._lock = connection, lock
+        self.said: tuple[str, ...] = ()
+        """Sentences on the cases that were added last: scans that are there under several names."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the project; safe to call twice."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._lock is None
+
+    @property
+    def writable(self) -> bool:
+        """Whether this window may write still; asks the disk whether another one took the project over."""
+        if self._lock is not None and not self._lock.held:
+            self._lock = None
+        return self._lock is not None
+
+    def beat(self) -> None:
+        """Give a sign of life; call it every half minute.
+
+        Raises
+        ------
+        InputError
+            Another window took the project over (this one may not change it any more), or the disk is full.
+        """
+        if self._lock is not None and not self._lock.beat():
+            self._lose()
+
+    def to_read(self) -> list[str]:
+        """Cases that the present reader was asked to read a second time."""
+        return second_readers.open_for(self._connection, self.reader)
+
+    def folder_of(self, case: str, reader: str = "") -> Path:
+        """The folder of a case's masks and journal, made when it is not there; of a second reader's own.
+
+        Who is to read a case blind is always given the own folder.
+
+        Raises
+        ------
+        InputError
+            There is no such case, the folder cannot be made, or it would show what is not to be seen yet.
+        """
+        self._row(case)
+        own = case in self.to_read()
+        if reader and reader != self.reader and (own or second_readers.is_open(self._connection, case, reader)):
+            raise InputError(
+                f"The mask of {reader} is not shown before both readings are done.", "Wait for the second reader."
+            )
+        place = self.places.case(case, self.reader if own else reader)
+        if not self.read_only:
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"The folder of case {case} could not be made: {error.strerror}.",
+                    "Make room, or check your rights.",
+                ) from error
+        return place
+
+    # Making and opening
 
     @classmethod
     def create(
@@ -105,7 +191,7 @@ class Project(SecondReaders, Looking):
         return cls(places, about, connection, name, lock)
 
     def add_cases(self, sources: Sequence[Source]) -> list[str]:
-        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is moved.
+        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is scan_paths.
 
         Reads every new scan, and those that an older version added, unless `read_scans` did: slow. A scan that is there
         under another name is on that one's side; which ones they are is in `said`.
@@ -153,6 +239,117 @@ class Project(SecondReaders, Looking):
         self.said = twins.said(scans, digests, [case.id for case in cases])
         twins.keep(cursor, read)
         return twins.linked(cursor, cases, digests)
+
+    # What there is to see; changes nothing but the place where one was
+
+    def cases(
+        self, order: rows.Order = "number", descending: bool = False, statuses: Sequence[Status] = (), text: str = ""
+    ) -> list[Case]:
+        """Rows of the worklist, see `rows.arrange`; those that the present reader is to read blind show nothing."""
+        return rows.arrange(self._all(), order, descending, statuses, text)
+
+    def case(self, case: str) -> Case:
+        """One case; see `cases`.
+
+        Raises
+        ------
+        InputError
+            There is none of that id.
+        """
+        found = rows.case_of(self._row(case))
+        return second_readers.blinded(found) if case in self.to_read() else found
+
+    def next(
+        self,
+        after: str = "",
+        order: rows.Order = "number",
+        descending: bool = False,
+        statuses: Sequence[Status] = (),
+        text: str = "",
+    ) -> Case | None:
+        """The case behind another one in this order and filter, which the other one need not pass; None at the end.
+
+        Parameters
+        ----------
+        after
+            Id; empty: from the beginning.
+        order, descending, statuses, text
+            As in `cases`.
+
+        Raises
+        ------
+        InputError
+            There is no case of that id.
+        """
+        return self._beside(after, rows.arrange(self._all(light=True), order, descending), statuses, text)
+
+    def previous(
+        self,
+        before: str = "",
+        order: rows.Order = "number",
+        descending: bool = False,
+        statuses: Sequence[Status] = (),
+        text: str = "",
+    ) -> Case | None:
+        """As `next`, the other way."""
+        return self._beside(before, rows.arrange(self._all(light=True), order, descending)[::-1], statuses, text)
+
+    def counts(self) -> dict[Status, int]:
+        """How many cases stand where; every status is there."""
+        found = [case.status for case in self._all(light=True)]
+        return {status: found.count(status) for status in STATUSES}
+
+    def scan_of(self, case: str) -> Path:
+        """Where a case's scan is now; see `scan_paths.find`."""
+        return scan_paths.find(self._row(case), self.places.folder)
+
+    def mask_of(self, case: str) -> Path | None:
+        """Where the mask that a case came with is now; None when it came with none, see `scan_paths.companion`."""
+        return scan_paths.companion(self._seen(case), "mask", self.places.folder)
+
+    def truth_of(self, case: str) -> Path | None:
+        """Where a case's truth is now; None when it has none, see `scan_paths.companion`."""
+        return scan_paths.companion(self._seen(case), "truth", self.places.folder)
+
+    def decided_unpredicted(self, case: str) -> bool:
+        """Whether a person accepted or rejected a case before a model ever saw it: no model's mask is meant then."""
+        return audit.predicted_since_decision(self.audit(case))
+
+    @property
+    def current(self) -> str:
+        """The case that was open last; empty when none was."""
+        row = self._connection.execute("SELECT value FROM state WHERE name = 'current'").fetchone()
+        return row["value"] if row else ""
+
+    @current.setter
+    def current(self, case: str) -> None:
+        self._row(case)
+        with self._write() as cursor:
+            cursor.execute("INSERT OR REPLACE INTO state VALUES ('current', ?)", (case,))
+
+    def audit(self, case: str | None = None) -> list[audit.Entry]:
+        """What was done, oldest first; of a case that the present reader is to read blind, nothing."""
+        blind = set(self.to_read())
+        return [entry for entry in audit.entries(self._connection, case) if entry.case not in blind]
+
+    def verify(self) -> str:
+        """What is wrong with the audit trail, in a sentence; empty when nothing is."""
+        return audit.verify(self._connection)
+
+    def _all(self, light: bool = False) -> list[Case]:
+        blind = set(self.to_read())
+        found = rows.select(self._connection, light)
+        return [second_readers.blinded(case) if case.id in blind else case for case in found]
+
+    def _beside(self, case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
+        ids = [found.id for found in ordered]
+        if case and case not in ids:
+            raise InputError(f"The project has no case {case!r}.", "Look at the worklist.")
+        start = ids.index(case) + 1 if case else 0
+        beside = next((found.id for found in ordered[start:] if rows.passes(found, statuses, text)), None)
+        return None if beside is None else self.case(beside)
+
+    # What a person or a run says of a case
 
     def set_status(self, cases: Iterable[str], status: Status, comment: str = "") -> None:
         """Move cases to a status, all or none.
@@ -242,7 +439,7 @@ class Project(SecondReaders, Looking):
         before, after, details = rows.absolute(Path(old)), rows.absolute(Path(new)), {"found": 0, "missing": 0}
         with self._act("find scans", details=details) as cursor:
             for row in cursor.execute("SELECT * FROM cases").fetchall():
-                places = moved.under(row, before, after, self.places.folder)
+                places = scan_paths.under(row, before, after, self.places.folder)
                 if places:
                     self._set(cursor, row["id"], **places)
                     details["found"] += 1
@@ -250,3 +447,135 @@ class Project(SecondReaders, Looking):
                     details["missing"] += 1
         self.changed.emit(())
         return details["found"], details["missing"]
+
+    # Second readers: asked, blind until they are done, and judged by a third
+
+    def readings(self, case: str) -> list[Reading]:
+        """Second readings; of one that is under way, only who was asked, and nothing to a reader who is not done."""
+        self._row(case)
+        return [] if case in self.to_read() else second_readers.of_case(self._connection, case)
+
+    def ask_second_reader(self, case: str, reader: str) -> None:
+        """Ask somebody for a blind second reading.
+
+        Raises
+        ------
+        InputError
+            The reader read it first or was asked before, or the case's status does not lead there.
+        """
+        row, asked = self._seen(case), plain_name(reader)
+        taken_back = row["status"] != "second_reader" and second_readers.is_open(self._connection, case, asked)
+        with self._write() as cursor:
+            if not taken_back:
+                second_readers.assign(cursor, case, asked, row["reviewer"] or self.reader)
+            audit.append(cursor, self.reader, case, "ask second reader", {"reader": asked})
+            if row["status"] != "second_reader":
+                self._move(cursor, case, check_move(row["status"], "second_reader"), row["comment"])
+        self.changed.emit((case,))
+
+    def final_reader(self, case: str) -> str:
+        """The second reader whose mask was chosen; empty while the first one's stands."""
+        self._row(case)
+        rows = [] if case in self.to_read() else audit.entries(self._connection, case)
+        chosen = audit.chosen_reader(rows)
+        return "" if chosen == "first" else chosen
+
+    def submit_reading(self, case: str, verdict: str, comment: str = "", found: Agreement | None = None) -> None:
+        """The present reader is done with a second reading; it is not changed afterwards.
+
+        Of a case for judging only that has no better truth, the reader's mask becomes the truth.
+
+        Raises
+        ------
+        InputError
+            The reader was not asked, or is done already.
+        """
+        row = self._row(case)
+        said: dict[str, Any] = {"verdict": short(verdict), "comment": short(comment)}
+        said["dice"] = found.dice if found else None
+        with self._act("second reading", case, said) as cursor:
+            second_readers.submit(cursor, case, self.reader, short(verdict), short(comment), found)
+            if row["held_out"] and found is not None and row["truth_from"] in ("", "from_model"):
+                said["truth_from"] = "second_reader"
+                self._set(cursor, case, truth_from="second_reader")
+        self.changed.emit((case,))
+
+    def adjudicate(self, case: str, chosen: str, reason: str) -> None:
+        """Say whose mask is final, and why; the case is accepted.
+
+        Raises
+        ------
+        InputError
+            No reading is submitted, or the chosen one is neither ``first`` nor a reader who submitted one.
+        """
+        row = self._seen(case)
+        done = [r.reader for r in self.readings(case) if r.submitted]
+        if not done:
+            raise InputError("No second reading of this case is done.", "Wait for the second reader.")
+        if chosen not in (*done, "first"):
+            raise InputError(f"{chosen!r} is none of the readers.", f"Choose first, or {', '.join(done)}.")
+        with self._write() as cursor:
+            audit.append(cursor, self.reader, case, "adjudicate", {"chosen": chosen, "reason": short(reason)})
+            self._move(cursor, case, check_move(row["status"], "accepted"), short(reason))
+        self.changed.emit((case,))
+
+    # One transaction with its audit row
+
+    def _lose(self) -> None:
+        self._lock = None
+        raise InputError(_TAKEN, "Open it again to go on here.")
+
+    def _row(self, case: str) -> sqlite3.Row:
+        row = rows.one(self._connection, case)
+        if row is None:
+            raise InputError(f"The project has no case {case!r}.", "Look at the worklist.")
+        return row
+
+    def _seen(self, case: str) -> sqlite3.Row:
+        """The row of a case that the present reader may judge: not one that is to be read blind."""
+        row = self._row(case)
+        if case in self.to_read():
+            raise InputError(f"You were asked to read {case} blind.", "Submit your reading first.")
+        return row
+
+    def _move(self, cursor: sqlite3.Cursor, case: str, status: Status, comment: str) -> None:
+        row = self._row(case)
+        before = {name: row[name] for name in ("status", "reviewer", "comment")}
+        said = short(comment) or row["comment"]
+        details: dict[str, Any] = {"before": before, "after": status, "comment": said}
+        values: dict[str, Any] = {"status": status, "reviewer": self.reader, "comment": said}
+        if status == "accepted" and row["held_out"] and not row["truth_from"]:
+            values["truth_from"] = details["truth_from"] = _origin(row)
+        audit.append(cursor, self.reader, case, "status", details)
+        self._set(cursor, case, **values)
+
+    def _note(self, case: str, act: str, details: dict[str, Any], **values: Any) -> None:
+        with self._act(act, case, details) as cursor:
+            self._set(cursor, case, **values)
+        self.changed.emit((case,))
+
+    @staticmethod
+    def _set(cursor: sqlite3.Cursor, case: str, **values: Any) -> None:
+        names = ", ".join(f"{name} = ?" for name in values)
+        cursor.execute(f"UPDATE cases SET {names} WHERE id = ?", (*values.values(), case))  # noqa: S608 (our names)
+
+    @contextmanager
+    def _act(self, act: str, case: str = "", details: dict[str, Any] | None = None) -> Iterator[sqlite3.Cursor]:
+        """One act; what is put into ``details`` meanwhile stands in its audit row."""
+        with self._write() as cursor:
+            yield cursor
+            audit.append(cursor, self.reader, case, act, details or {})
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Cursor]:
+        if self._lock is None:
+            raise InputError("The project is open for reading only.", "Open it again, with your name, to change it.")
+        with database.transaction(self._connection) as cursor:
+            if not self._lock.held:
+                self._lose()
+            yield cursor
+
+
+def _origin(row: sqlite3.Row) -> TruthFrom:
+    """What an accepted mask of a case comes from, where nobody has said: to be told by what the person was shown."""
+    return "from_model" if row["model"] or row["mask"] else "blank_start"

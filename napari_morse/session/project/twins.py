@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.io.subjects import older_subject, together
 from napari_morse.io.voxels import PREFIX, same_scans, scan_digest
-from napari_morse.session.project import scan_paths as moved
+from napari_morse.session.project import scan_paths
 from napari_morse.session.project.rows import NewCase
 
 _OF = "voxels:"
@@ -63,7 +63,7 @@ def unread(connection: sqlite3.Connection, folder: Path) -> dict[str, Path]:
     for row in connection.execute("SELECT * FROM cases ORDER BY number").fetchall():
         if row["id"] not in known:
             with suppress(InputError):
-                found[row["id"]] = moved.find(row, folder)
+                found[row["id"]] = scan_paths.find(row, folder)
     return found
 
 

@@ -5,44 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
-from napari_morse.session.project import Project, Status
-from napari_morse.session.project.audit import Entry
-from napari_morse.session.project.layout import ProjectFile
-from napari_morse.session.report.figures import CaseFigures, measure
+from napari_morse.session.project import Project
+from napari_morse.session.report.figures import CaseFigures, Report, measure
 from napari_morse.session.report.page import page
 from napari_morse.session.report.tables import FORMAT, as_json, audit_csv, cases_csv, measures_csv, scores_csv
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a report says.
-
-    Parameters
-    ----------
-    about
-        Of the project.
-    made
-        UTC in ISO form.
-    counts
-        Cases by status.
-    figures
-        Of each case, by number.
-    audit, verified
-        The trail, and what is wrong with it (empty: nothing).
-    """
-
-    about: ProjectFile
-    made: str
-    counts: Mapping[Status, int]
-    figures: tuple[CaseFigures, ...]
-    audit: tuple[Entry, ...]
-    verified: str
 
 
 def build(project: Project, told: Callable[[CaseFigures], None] | None = None) -> Report:

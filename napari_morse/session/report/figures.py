@@ -15,7 +15,9 @@ from napari_morse.io.thumbnails import lettered, png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
 from napari_morse.session.case.masks import CaseMasks, Stage, load_masks
 from napari_morse.session.case.measures import Measure, now, read_measures
-from napari_morse.session.project import Agreement, Case, Project, Reading, agreement
+from napari_morse.session.project import Agreement, Case, Project, Reading, Status, agreement
+from napari_morse.session.project.audit import Entry
+from napari_morse.session.project.layout import ProjectFile
 from napari_morse.types import Array
 
 THICK = 1.5
@@ -174,3 +176,29 @@ def _change(found: CaseMasks) -> Change | None:
     after = found.masks["corrected"]
     changed = int((before != after).sum()) * found.scan.grid.voxel_volume / 1000
     return Change(changed, agreement(before, after, found.scan.grid.spacing))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says.
+
+    Parameters
+    ----------
+    about
+        Of the project.
+    made
+        UTC in ISO form.
+    counts
+        Cases by status.
+    figures
+        Of each case, by number.
+    audit, verified
+        The trail, and what is wrong with it (empty: nothing).
+    """
+
+    about: ProjectFile
+    made: str
+    counts: Mapping[Status, int]
+    figures: tuple[CaseFigures, ...]
+    audit: tuple[Entry, ...]
+    verified: str

@@ -6,15 +6,11 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from napari_morse.session.case.measures import Measure
 from napari_morse.session.project import WORDS
-from napari_morse.session.report.figures import TOLERANCE, CaseFigures
+from napari_morse.session.report.figures import TOLERANCE, CaseFigures, Report
 from napari_morse.session.report.tables import NOTE, summaries
-
-if TYPE_CHECKING:
-    from napari_morse.session.report.build import Report
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #1a1a1a }

@@ -6,15 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_morse.metrics import ClassSummary, summarise
 from napari_morse.session.case.masks import STAGES, Stage
-from napari_morse.session.report.figures import TOLERANCE, CaseFigures
-
-if TYPE_CHECKING:
-    from napari_morse.session.project.audit import Entry
-    from napari_morse.session.report.build import Report
+from napari_morse.session.project.audit import Entry
+from napari_morse.session.report.figures import TOLERANCE, CaseFigures, Report
 
 FORMAT = "napari-morse-report"
 NOTE = "Not a medical device: for research."

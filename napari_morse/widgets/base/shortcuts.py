@@ -1,9 +1,22 @@
-"""Keys of reviewing and correcting, as the person has set them in napari's preferences."""
+"""Every key of the dock: those that are fixed, and those that the person sets in napari's preferences."""
 
 from __future__ import annotations
 
 from napari_morse.widgets.base.own_settings import KEYS, own_settings
 
+SWAP = "H"
+"""Hold: the two masks change places."""
+MODE = "G"
+"""Side by side, contour over fill, difference, and around."""
+POINTS = "Q"
+"""Show or hide the points."""
+NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
+"""The next case and the one before; accept or reject this one."""
+UNDO, REDO = "Control-Z", "Control-Shift-Z"
+FIXED = (
+    SWAP, MODE, POINTS, NEXT, BEFORE, ACCEPT, REJECT, UNDO, REDO, "Enter", "Shift-Enter", "Backspace", "Escape"
+)  # fmt: skip
+"""Keys that cannot be set. Whichever layer is selected: no layer type of napari takes these."""
 DEFAULTS = {
     "next": "N",
     "back": "J",
@@ -88,16 +101,4 @@ def _taken() -> dict[str, str]:
     found = {str(each.keybinding): "a menu of napari" for each in (() if app is None else app.keybindings)}
     for kind, who in ((ViewerModel, "napari’s viewer"), (Labels, "napari’s labels layer")):
         found |= {str(key): who for key in kind.class_keymap}
-    return found | {_parsed(key): "another act of the dock" for key in _fixed()}
-
-
-def _fixed() -> tuple[str, ...]:
-    """Keys of the dock that cannot be set."""
-    from napari_morse.widgets.case import corrected_layer as corrected
-    from napari_morse.widgets.project import case_bar
-    from napari_morse.widgets.view import keys
-
-    return (
-        keys.SWAP, keys.MODE, keys.POINTS, case_bar.NEXT, case_bar.BEFORE, case_bar.ACCEPT, case_bar.REJECT,
-        corrected.UNDO, corrected.REDO, "Enter", "Shift-Enter", "Backspace", "Escape",
-    )  # fmt: skip
+    return found | {_parsed(key): "another act of the dock" for key in FIXED}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-if TYPE_CHECKING:
-    from napari_morse.widgets.view.comparison import Mode
+Mode = Literal["side", "contour", "difference"]
+"""How the two masks are compared."""
+MODES: tuple[Mode, ...] = ("side", "contour", "difference")
 
 LINE = 1
 """Voxels of an outline."""

@@ -16,6 +16,7 @@ from napari_morse.errors import MorseError
 from napari_morse.session.case.protection import Protection
 from napari_morse.session.edits import Act, Corrections, insert
 from napari_morse.types import Array, Label, Mask, Roi, Scan
+from napari_morse.widgets.base.shortcuts import REDO, UNDO
 from napari_morse.widgets.bridge import mask_layer_data
 from napari_morse.widgets.bridge.placement import display_axes
 from napari_morse.widgets.case.unwritten import Unwritten
@@ -24,7 +25,6 @@ from napari_morse.widgets.case.within import Within
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-UNDO, REDO = "Control-Z", "Control-Shift-Z"
 DRAWING = frozenset({"paint", "erase", "fill", "polygon"})
 """napari's modes in which a press of the mouse changes pixels."""
 TAKEN = (

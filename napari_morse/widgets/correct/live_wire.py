@@ -10,9 +10,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.session.tools.changed import changed
 from napari_morse.session.tools.livewire import Contour, Path, Pixel
+from napari_morse.widgets.base.shortcuts import UNDO
 from napari_morse.widgets.bridge.layer_keys import BorrowedKeys
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView
-from napari_morse.widgets.case.corrected_layer import UNDO
 from napari_morse.widgets.correct.wire_edges import Edges
 from napari_morse.widgets.correct.wire_line import WireLine
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
+from napari_morse.widgets.base.shortcuts import ACCEPT, BEFORE, NEXT, REJECT
 from napari_morse.widgets.base.text import Elided, Note
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.project.actions import ProjectActs
@@ -62,10 +63,6 @@ class TruthRow(QWidget):
         """Say what is so of a case that `Case.wants_truth`."""
         self.note.say(FLATTERS if case.truth_from else ASKED)
         self.model.setVisible(not case.truth_from)
-
-
-NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
-"""Whichever layer is selected: no layer type of napari takes these."""
 
 
 class CaseBar(QWidget):

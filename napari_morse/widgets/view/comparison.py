@@ -27,7 +27,7 @@ from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.widgets.bridge import Colouring, carrier_of, colour_points
-from napari_morse.widgets.bridge.mask_looks import LINE, LINES, LineColours, titles, wrapped
+from napari_morse.widgets.bridge.mask_looks import LINE, LINES, LineColours, Mode, titles, wrapped
 from napari_morse.widgets.view.difference import LEGEND, STAGES, Differences
 from napari_morse.widgets.view.orientation_labels import Titles
 from napari_morse.widgets.view.twins import Mirrors, is_twin
@@ -35,8 +35,6 @@ from napari_morse.widgets.view.twins import Mirrors, is_twin
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-Mode = Literal["side", "contour", "difference"]
-MODES: tuple[Mode, ...] = ("side", "contour", "difference")
 MARGIN = 0.95
 """Share of a cell's width that the scan may fill."""
 _all: WeakSet[Comparison] = WeakSet()

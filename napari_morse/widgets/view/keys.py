@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_morse.widgets.view.comparison import MODES, Comparison
+from napari_morse.widgets.base.shortcuts import MODE, POINTS, SWAP
+from napari_morse.widgets.bridge.mask_looks import MODES
+from napari_morse.widgets.view.comparison import Comparison
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-SWAP = "H"
-"""Hold: the two masks change places."""
-MODE = "G"
-"""Side by side, contour over fill, difference, and around."""
-POINTS = "Q"
-"""Show or hide the points."""
 LET_GO = 60
 """Milliseconds after which a key counts as let go: under X11 a held key that repeats may look as if it were let go."""
 

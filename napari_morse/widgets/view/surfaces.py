@@ -16,10 +16,11 @@ from napari_morse.errors import CancelledError
 from napari_morse.metrics.surfaces import Mesh, apart, mesh
 from napari_morse.types import Array, Scan
 from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.base.shortcuts import SWAP
 from napari_morse.widgets.bridge import KEY, Carrier, display_axes, placement
-from napari_morse.widgets.view.comparison import Comparison, Mode
+from napari_morse.widgets.bridge.mask_looks import Mode
+from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.difference import STAGES
-from napari_morse.widgets.view.keys import SWAP
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.bridge import (
     carrier_of,
     mask_layer_data,
@@ -218,21 +219,21 @@ def test_keys_work_whichever_layer_is_selected(viewer, comparison, result, activ
         layer = getattr(result, active)
     viewer.layers.selection.active = layer
     canvas = viewer.window._qt_viewer._key_map_handler
-    canvas.press_key(keys.SWAP)
+    canvas.press_key(shortcuts.SWAP)
     assert comparison.swapped and comparison.titles.text == ("rendered", "coarse")
     left, right = cells(viewer)
     assert result.rendered in left and result.coarse in right
-    canvas.release_key(keys.SWAP)
+    canvas.release_key(shortcuts.SWAP)
     qtbot.waitUntil(lambda: not comparison.swapped)
     check_apart(viewer, comparison)
-    canvas.press_key(keys.POINTS)
+    canvas.press_key(shortcuts.POINTS)
     assert not result.points.visible
-    canvas.press_key(keys.MODE)
+    canvas.press_key(shortcuts.MODE)
     assert comparison.mode == "contour"
     settle(qtbot, comparison)
-    canvas.press_key(keys.SWAP)
+    canvas.press_key(shortcuts.SWAP)
     assert result.coarse.contour == 0 and result.rendered.contour == 1
-    canvas.release_key(keys.SWAP)
+    canvas.release_key(shortcuts.SWAP)
     qtbot.waitUntil(lambda: result.coarse.contour == 1)
     unbind()
     assert not viewer.keymap
@@ -244,9 +245,9 @@ def test_our_keys_are_nobody_else_s(viewer):
 
     for kind in (layers.Image, layers.Labels, layers.Points, layers.Shapes, layers.Vectors, layers.Tracks):
         taken = {str(key) for key in kind.class_keymap}
-        for key in (keys.SWAP, keys.MODE, keys.POINTS):
+        for key in (shortcuts.SWAP, shortcuts.MODE, shortcuts.POINTS):
             assert str(coerce_keybinding(key)) not in taken, (kind, key)
-    for key in (keys.SWAP, keys.MODE, keys.POINTS):
+    for key in (shortcuts.SWAP, shortcuts.MODE, shortcuts.POINTS):
         assert coerce_keybinding(key) not in type(viewer).class_keymap
 
 
@@ -289,11 +290,11 @@ def test_a_held_key_that_repeats_does_not_flicker(viewer, comparison, result, qt
     seen = []
     comparison.settled.connect(lambda: seen.append(comparison.swapped))
     for _ in range(3):  # what X11 makes of a key that is held
-        canvas.press_key(keys.SWAP)
-        canvas.release_key(keys.SWAP)
-    canvas.press_key(keys.SWAP)
+        canvas.press_key(shortcuts.SWAP)
+        canvas.release_key(shortcuts.SWAP)
+    canvas.press_key(shortcuts.SWAP)
     qtbot.wait(3 * keys.LET_GO)
     assert comparison.swapped and seen == [True]
-    canvas.release_key(keys.SWAP)
+    canvas.release_key(shortcuts.SWAP)
     qtbot.waitUntil(lambda: not comparison.swapped)
     unbind()

@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt
 
 from napari_morse.io import open_scan
 from napari_morse.types import Mask
+from napari_morse.widgets.base.shortcuts import ACCEPT
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data
-from napari_morse.widgets.project.case_bar import ACCEPT
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.layer_cases import affine_of, write_nifti
