@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.io import open_mask, open_scan
-from napari_morse.io.mask_store import ENDING, load_store
+from napari_morse.io.mask_store import load_store
+from napari_morse.session.case_files import COARSE, CORRECTED, RENDERED
 from napari_morse.session.edits import recoverable, was_touched
 from napari_morse.session.project import Case, Project
 from napari_morse.types import Array, Scan
@@ -69,12 +70,12 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     if recoverable(corrected) is not None:
         raise InputError("There are corrections that were not saved.", "Open the case, and save or discard them.")
     scan = open_scan(project.scan_of(case.id))
-    stored = {stage: _stored(own / f"{stage}{ENDING}", scan) for stage in STAGES[1:3]}
+    stored = {"coarse": _stored(own / COARSE, scan), "rendered": _stored(own / RENDERED, scan)}
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
     # A mask that nobody touched is the one that the case was opened with, maybe before it was predicted.
     stale = found["given"] is None and found["rendered"] is not None and case.truth_from != "blank_start"
     stale = stale and not project.decided_unpredicted(case.id)
-    found["corrected"] = _stored(corrected / f"corrected{ENDING}", scan, only_touched=stale and not chosen)
+    found["corrected"] = _stored(corrected / CORRECTED, scan, only_touched=stale and not chosen)
     if chosen and found["corrected"] is None:
         raise InputError(f"The mask of {chosen}, who was chosen, is missing.", "Decide again, or bring it back.")
     masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}
@@ -91,7 +92,7 @@ def _with_own_truth(project: Project, case: Case, found: CaseMasks) -> CaseMasks
         if chosen:
             return replace(found, truth=found.masks["corrected"], truth_is="corrected")
         readers = [r.reader for r in project.readings(case.id) if r.submitted and r.agreement is not None]
-        truth = _stored(project.folder_of(case.id, readers[0]) / f"corrected{ENDING}", found.scan) if readers else None
+        truth = _stored(project.folder_of(case.id, readers[0]) / CORRECTED, found.scan) if readers else None
         return replace(found, truth=truth)
     if case.truth_from and case.status == "accepted" and "corrected" in found.masks:
         return replace(found, truth=found.masks["corrected"], truth_is="corrected")

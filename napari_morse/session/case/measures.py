@@ -18,6 +18,7 @@ from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.geometry.orientation import PLANES, shown_axes
 from napari_morse.io.atomic import write_text
 from napari_morse.metrics.diameters import diameters
+from napari_morse.session.case_files import MEASURES
 from napari_morse.types import Array, Label, Scan
 
 Kind = Literal["ruler", "diameters", "area"]
@@ -243,7 +244,6 @@ def _inside(region: NDArray[np.bool_], near: NDArray[np.float64]) -> NDArray[np.
     return pixels[[int(((pixels - near) ** 2).sum(axis=1).argmin())]].astype(np.float64)
 
 
-FILE = "measures.json"
 """In the folder of a case."""
 FORMAT: Final = "napari-morse-measures"
 VERSION = 1
@@ -365,7 +365,7 @@ class Measures:
             return
         try:
             self._items = _parsed(content)
-            self.notices += (f"“{FILE}” was changed elsewhere: its measures were read again.",)
+            self.notices += (f"“{MEASURES}” was changed elsewhere: its measures were read again.",)
         except DamagedFileError as error:
             self._put_aside(folder, error)
         except InputError as error:
@@ -382,7 +382,7 @@ class Measures:
         if self._writable():
             with suppress(OSError):
                 aside = next(p for n in range(1, 10_000) if not (p := folder / f"measures-damaged-{n}.json").exists())
-                (folder / FILE).rename(aside)
+                (folder / MEASURES).rename(aside)
                 self._seen = None
                 self.notices += (f"The measures of this case are damaged. They are kept as “{aside.name}”.",)
                 return
@@ -405,11 +405,11 @@ def read_measures(folder: Path) -> tuple[Measure, ...]:
 def _raw(folder: Path) -> bytes | None:
     """What the file holds; None where there is none."""
     try:
-        return (folder / FILE).read_bytes()
+        return (folder / MEASURES).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(f"“{FILE}” could not be read: {error.strerror or error}.", "Check your rights.") from error
+        raise InputError(f"“{MEASURES}” could not be read: {error.strerror or error}.", "Check your rights.") from error
 
 
 def _parsed(content: bytes | None) -> _Items:
@@ -419,10 +419,10 @@ def _parsed(content: bytes | None) -> _Items:
         found = json.loads(content.decode("utf-8"))
         version = found["format_version"]
         if found["format"] == FORMAT and isinstance(version, int) and version > VERSION:
-            raise InputError(f"“{FILE}” was made by a newer version: it is left as it is.", "Update napari-morse.")
+            raise InputError(f"“{MEASURES}” was made by a newer version: it is left as it is.", "Update napari-morse.")
         return _File.model_validate(found).measures
     except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedFileError(f"“{FILE}” of this case is damaged.", "Restore it from a backup.") from error
+        raise DamagedFileError(f"“{MEASURES}” of this case is damaged.", "Restore it from a backup.") from error
 
 
 def _write(folder: Path, items: _Items) -> bytes:
@@ -433,5 +433,5 @@ def _write(folder: Path, items: _Items) -> bytes:
             f"The folder of the case could not be made: {error.strerror}.", "Check your rights."
         ) from error
     content = _File(measures=items).model_dump_json(indent=1) + "\n"
-    write_text(folder / FILE, content)
+    write_text(folder / MEASURES, content)
     return content.encode("utf-8")

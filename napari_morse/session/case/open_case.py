@@ -10,13 +10,12 @@ import numpy as np
 from napari_morse.errors import GeometryError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
-from napari_morse.session.case.prediction_store import RENDERED, kept_prediction, record_of
+from napari_morse.session.case.prediction_store import kept_prediction, record_of
+from napari_morse.session.case_files import CORRECTED, RENDERED
 from napari_morse.session.edits import Corrections, Unfinished, UnfinishedError, begin_afresh
 from napari_morse.session.edits.corrections import OnUnfinished
 from napari_morse.session.project import PredictionRecord
 from napari_morse.types import Array, Label, Mask, Prediction, Scan
-
-CORRECTED = "corrected.zarr.zip"
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from napari_morse.config import LabelEntry
 from napari_morse.errors import MorseError
 from napari_morse.io.arrays import StoredArrays, load_arrays, save_arrays
-from napari_morse.io.mask_store import ENDING, StoredMask, load_store, save_store
+from napari_morse.io.mask_store import StoredMask, load_store, save_store
+from napari_morse.session.case_files import COARSE, DOUBT, PREDICTION, RENDERED
 from napari_morse.session.project import PredictionRecord
 from napari_morse.session.run.results_table import result_rows
 from napari_morse.types import Array, Label, Mask, Patches, Points, Prediction, Roi, Scan
 
-COARSE, RENDERED, DOUBT = (f"{name}{ENDING}" for name in ("coarse", "rendered", "doubt"))
-FOUND = "prediction.safetensors"
-"""Points and patches; written last: where it is and fits, all is whole."""
 LEVELS = 255
 """Steps in which the uncertainty, 0 to 1, is kept."""
 _POINTS = tuple(field.name for field in fields(Points) if field.name != "experts")
@@ -77,15 +75,15 @@ def keep_prediction(prediction: Prediction, scan_digest: str, folder: Path) -> N
     stored = [StoredMask(data, b"", said) for data in masks]
     for part, name in zip(stored, (COARSE, RENDERED, DOUBT), strict=True):
         save_store(part, folder / name)
-    save_arrays(StoredArrays(_arrays(prediction), _about(prediction, scan_digest, stored)), folder / FOUND)
+    save_arrays(StoredArrays(_arrays(prediction), _about(prediction, scan_digest, stored)), folder / PREDICTION)
 
 
 def kept_prediction(scan: Scan, scan_digest: str, folder: Path) -> Prediction | None:
     """What `keep_prediction` wrote; None when there is nothing whole of this scan: a run makes it again. Slow."""
-    if not (folder / FOUND).is_file():
+    if not (folder / PREDICTION).is_file():
         return None
     try:
-        found = load_arrays(folder / FOUND)
+        found = load_arrays(folder / PREDICTION)
         about = _About.model_validate(found.about)
         stored = [load_store(folder / name) for name in (COARSE, RENDERED, DOUBT)]
         if about.scan != scan_digest or about.masks != tuple(part.digest for part in stored):
@@ -97,10 +95,10 @@ def kept_prediction(scan: Scan, scan_digest: str, folder: Path) -> Prediction | 
 
 def kept_labels(folder: Path) -> tuple[LabelEntry, ...]:
     """The structures of the model that `keep_prediction` wrote of; none where nothing readable lies there."""
-    if not (folder / FOUND).is_file():
+    if not (folder / PREDICTION).is_file():
         return ()
     try:
-        return _About.model_validate(load_arrays(folder / FOUND).about).labels
+        return _About.model_validate(load_arrays(folder / PREDICTION).about).labels
     except (MorseError, ValidationError):
         return ()
 

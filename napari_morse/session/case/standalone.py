@@ -12,6 +12,7 @@ import platformdirs
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock, ProjectLockedError
 from napari_morse.io.mask_store import pixel_digest
+from napari_morse.session.case_files import LOCK
 from napari_morse.session.edits import Corrections, begin_afresh
 from napari_morse.types import Array, Scan
 
@@ -73,11 +74,11 @@ def open_loose(scan: Scan, mask: Array | None) -> LooseCase:
     folder = corrections_folder() / digest[:32]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock.acquire(folder / "lock.json", "")
+        lock = Lock.acquire(folder / LOCK, "")
     except ProjectLockedError as error:
         raise InputError(
             "This scan is being corrected in another window.",
-            f"Close it there; if no window is left, delete “lock.json” in {folder}.",
+            f"Close it there; if no window is left, delete “{LOCK}” in {folder}.",
         ) from error
     except OSError as error:
         raise InputError(f"{folder} cannot be written to: {error.strerror or error}.", "Check your rights.") from error

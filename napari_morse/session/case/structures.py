@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from napari_morse.config import LabelEntry
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
+from napari_morse.session.case_files import STRUCTURES
 from napari_morse.training.palette import LARGEST_ID, PALETTE
 from napari_morse.types import Array, Label
 
-FILE = "structures.json"
 LONGEST = 60
 """Characters of a name."""
 WAY_OUT = "Bring a copy back, or delete it: structures then have numbers for names."
@@ -51,7 +51,7 @@ class Structures:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+        self.path = folder / STRUCTURES
         self.trouble = ""
         """Why the file could not be read, when it could not."""
         self._stamp: tuple[int, int] | None = None

@@ -21,9 +21,9 @@ from scipy import ndimage
 from napari_morse.errors import MorseError
 from napari_morse.io.atomic import write_text
 from napari_morse.metrics import doubtful_patches
+from napari_morse.session.case_files import WALK
 from napari_morse.types import Array, Grid, Patches, Prediction, Roi
 
-FILE = "walk.json"
 """In the folder of a case."""
 FORMAT: Final = "napari-morse-walk"
 SAME = 0.5
@@ -95,7 +95,7 @@ class Walk:
         self, patches: Patches, rendered: Array, coarse: Array, spacing: Sequence[float], folder: Path | None
     ) -> None:
         self.patches, self._rendered, self._coarse, self._spacing = patches, rendered, coarse, tuple(spacing)
-        self._file = folder / FILE if folder is not None else None
+        self._file = folder / WALK if folder is not None else None
         self._ends = np.concatenate([[0], np.cumsum(patches.voxels)]).astype(np.int64)
         self._flat = np.ravel_multi_index(tuple(patches.voxel.T), rendered.shape).astype(np.int64)
         self._rank = np.repeat(np.arange(len(patches)), patches.voxels)
@@ -224,8 +224,8 @@ class Walk:
             found = _File.model_validate(json.loads(self._file.read_text(encoding="utf-8")))
         except (OSError, ValueError, ValidationError, RecursionError):
             with suppress(OSError):
-                self._file.rename(self._file.with_name(f"damaged-{FILE}"))
-            self.trouble = f"The decisions of this walk could not be read; they were kept as “damaged-{FILE}”."
+                self._file.rename(self._file.with_name(f"damaged-{WALK}"))
+            self.trouble = f"The decisions of this walk could not be read; they were kept as “damaged-{WALK}”."
             return
         if found.scan == self._name:
             self._take(found.entries)

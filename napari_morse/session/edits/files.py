@@ -11,13 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_morse.config import EditsConfig
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.io.mask_store import ENDING, StoredMask, load_store, read_about, save_store
+from napari_morse.io.mask_store import StoredMask, load_store, read_about, save_store
+from napari_morse.session.case_files import CORRECTED, JOURNAL
 from napari_morse.session.edits.history import History
 from napari_morse.session.edits.journal import JournalText, Record, Step, read_journal
 from napari_morse.types import Array
-
-MASK_FILE = f"corrected{ENDING}"
-JOURNAL_FILE = "journal.log"
 
 
 class ChangedOnDiskError(InputError):
@@ -88,7 +86,7 @@ class Saved:
 
 def case_files(folder: Path) -> tuple[Path, Path]:
     """Saved mask and journal of a case's folder."""
-    return folder / MASK_FILE, folder / JOURNAL_FILE
+    return folder / CORRECTED, folder / JOURNAL
 
 
 def fingerprint(path: Path) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.io.lock import Lock
+from napari_morse.session.case_files import LOCK
 
 FORMAT: Final = "napari-morse-project"
 VERSION = 1
@@ -59,7 +60,7 @@ class Places:
         self.folder = Path(folder)
         self.about = self.folder / "project.json"
         self.database = self.folder / "worklist.sqlite"
-        self.lock = self.folder / "lock.json"
+        self.lock = self.folder / LOCK
         self.reports = self.folder / "reports"
 
     def case(self, case: str, reader: str = "") -> Path:

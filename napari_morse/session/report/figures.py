@@ -10,11 +10,12 @@ import numpy as np
 
 from napari_morse.errors import InputError, MorseError
 from napari_morse.geometry.orientation import PLANES, letters_at, shown_axes
-from napari_morse.io.mask_store import ENDING, load_store
+from napari_morse.io.mask_store import load_store
 from napari_morse.io.thumbnails import lettered, png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
 from napari_morse.session.case.masks import CaseMasks, Stage, load_masks
 from napari_morse.session.case.measures import Measure, now, read_measures
+from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.project import Agreement, Case, Project, Reading, Status, agreement
 from napari_morse.session.project.audit import Entry
 from napari_morse.session.project.layout import ProjectFile
@@ -147,7 +148,7 @@ def _now(found: CaseMasks, folder: Path, measures: Sequence[Measure]) -> dict[st
     if all(each.label is None for each in measures):
         return {}
     try:
-        path = folder / f"corrected{ENDING}"
+        path = folder / CORRECTED
         mask = load_store(path).data if path.exists() else found.masks.get("rendered")
         later = {} if mask is None else {each.id: now(each, found.scan, mask) for each in measures}
     except MorseError:  # of a second reader's mask; of one that the report is about it is said

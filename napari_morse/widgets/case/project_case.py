@@ -12,7 +12,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.case.open_case import CORRECTED, CaseJob, OpenCase
+from napari_morse.session.case.open_case import CaseJob, OpenCase
+from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.edits import Corrections, Unfinished
 from napari_morse.session.project import Agreement, Case, Project, Status
 from napari_morse.session.project.clock import WorkClock

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QButtonGroup, QDialog, QDialogButtonBox, QLineEdit, Q
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.mask_store import load_store
 from napari_morse.session.case.lacking import lacking
-from napari_morse.session.case.open_case import CORRECTED
+from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.project import Reading
 from napari_morse.types import Label, Mask
 from napari_morse.widgets.base.jobs import JobRunner

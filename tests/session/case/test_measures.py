@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.session.case.measures import FILE, Measures, again, length, now, of_structure, read_measures, ruler
+from napari_morse.session.case.measures import Measures, again, length, now, of_structure, read_measures, ruler
+from napari_morse.session.case_files import MEASURES
 from napari_morse.types import Grid, Label, Scan
 from tests.fakes import make_scan
 
@@ -113,14 +114,14 @@ def test_measures_are_kept_to_the_last_bit_and_in_their_order(tmp_path):
     assert work.undo() == b
     assert read_measures(tmp_path / "case") == (a, b, c)
     assert work.undo() is None and not work.can_undo
-    content = json.loads((tmp_path / "case" / FILE).read_text())
+    content = json.loads((tmp_path / "case" / MEASURES).read_text())
     assert (content["format"], content["format_version"]) == ("napari-morse-measures", 1)
 
 
 def test_nothing_of_the_scan_but_places_and_lengths_is_written(tmp_path):
     scan = replace(make_scan(stem="DOE^JANE"), header={"patient": "DOE^JANE"})
     Measures(tmp_path).add(ruler(scan, 2, (1, 1, 3), (4, 5, 3), "AB"))
-    assert "DOE" not in (tmp_path / FILE).read_text()
+    assert "DOE" not in (tmp_path / MEASURES).read_text()
 
 
 def test_without_a_folder_they_are_kept_in_memory():
@@ -136,7 +137,7 @@ def test_without_a_folder_they_are_kept_in_memory():
 )  # fmt: skip
 def test_a_damaged_file_is_kept_aside_with_a_notice(tmp_path, content):
     (tmp_path / "measures-damaged-1.json").write_bytes(b"earlier")
-    (tmp_path / FILE).write_bytes(content)
+    (tmp_path / MEASURES).write_bytes(content)
     with pytest.raises(DamagedFileError):
         read_measures(tmp_path)
     work, (a, _, _) = Measures(tmp_path), made()
@@ -149,41 +150,41 @@ def test_a_damaged_file_is_kept_aside_with_a_notice(tmp_path, content):
 
 def test_numbers_that_are_none_are_damage(tmp_path):
     Measures(tmp_path).add(made()[0])
-    text = (tmp_path / FILE).read_text()
+    text = (tmp_path / MEASURES).read_text()
     content = json.loads(text)
     for change in ({"values": [float("nan")]}, {"values": [-1.0]}, {"voxel": [[1, 2, 3]]}, {"axis": 3}, {"more": 1}):
-        (tmp_path / FILE).write_text(json.dumps(content | {"measures": [content["measures"][0] | change]}))
+        (tmp_path / MEASURES).write_text(json.dumps(content | {"measures": [content["measures"][0] | change]}))
         with pytest.raises(DamagedFileError):
             read_measures(tmp_path)
-    (tmp_path / FILE).write_text(text)
+    (tmp_path / MEASURES).write_text(text)
     assert len(read_measures(tmp_path)) == 1
 
 
 def test_a_newer_file_and_a_damaged_one_that_may_not_be_moved_are_left_alone(tmp_path):
     newer = b'{"format": "napari-morse-measures", "format_version": 2, "measures": {}}'
-    (tmp_path / FILE).write_bytes(newer)
+    (tmp_path / MEASURES).write_bytes(newer)
     work = Measures(tmp_path)
     assert "newer version" in work.notices[0]
     with pytest.raises(InputError, match="newer version"):
         work.add(made()[0])
-    (tmp_path / FILE).write_bytes(b"junk")
+    (tmp_path / MEASURES).write_bytes(b"junk")
     looked = Measures(tmp_path, lambda: False)
     assert "damaged" in looked.notices[0]
     with pytest.raises(InputError, match="damaged"):
         looked.add(made()[0])
-    assert [path.name for path in tmp_path.iterdir()] == [FILE] and (tmp_path / FILE).read_bytes() == b"junk"
+    assert [path.name for path in tmp_path.iterdir()] == [MEASURES] and (tmp_path / MEASURES).read_bytes() == b"junk"
 
 
 def test_a_project_that_is_only_looked_at_refuses_in_a_sentence(tmp_path):
     a, b, _ = made()
     Measures(tmp_path).add(a)
-    before = (tmp_path / FILE).read_bytes()
+    before = (tmp_path / MEASURES).read_bytes()
     looked = Measures(tmp_path, lambda: False)
     assert looked.items == (a,)
     for act in (lambda: looked.add(b), lambda: looked.remove(a.id)):
         with pytest.raises(InputError, match="only be looked at"):
             act()
-    assert looked.items == (a,) and (tmp_path / FILE).read_bytes() == before
+    assert looked.items == (a,) and (tmp_path / MEASURES).read_bytes() == before
 
 
 def test_what_could_not_be_written_is_not_kept(tmp_path):
@@ -246,16 +247,16 @@ def test_what_was_written_elsewhere_meanwhile_is_kept_and_said(tmp_path):
     other.remove(a.id)
     work.add(c)
     assert read_measures(tmp_path) == (b, c) == work.items and "changed elsewhere" in work.notices[-1]
-    (tmp_path / FILE).write_bytes(b"junk")
+    (tmp_path / MEASURES).write_bytes(b"junk")
     work.remove(b.id)
     assert read_measures(tmp_path) == (c,) and "measures-damaged-1.json" in work.notices[-1]
     assert (tmp_path / "measures-damaged-1.json").read_bytes() == b"junk"
-    (tmp_path / FILE).unlink()
+    (tmp_path / MEASURES).unlink()
     assert work.undo() == b
     assert read_measures(tmp_path) == (b, c)
     newer = b'{"format": "napari-morse-measures", "format_version": 2, "measures": {}}'
-    (tmp_path / FILE).write_bytes(newer)
+    (tmp_path / MEASURES).write_bytes(newer)
     for act in (lambda: work.add(a), lambda: work.remove(b.id)):
         with pytest.raises(InputError, match="newer version"):
             act()
-    assert work.items == (b, c) and (tmp_path / FILE).read_bytes() == newer
+    assert work.items == (b, c) and (tmp_path / MEASURES).read_bytes() == newer

@@ -12,14 +12,11 @@ from napari_morse.io import open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.case.open_case import CaseJob
 from napari_morse.session.case.prediction_store import (
-    COARSE,
-    DOUBT,
-    FOUND,
-    RENDERED,
     keep_prediction,
     kept_prediction,
     record_of,
 )
+from napari_morse.session.case_files import COARSE, DOUBT, PREDICTION, RENDERED
 from napari_morse.session.edits import Corrections, put_aside
 from napari_morse.types import Mask, Roi
 from tests.fakes import make_prediction, make_scan
@@ -82,7 +79,7 @@ def test_what_was_half_written_or_is_of_another_scan_or_run_is_nothing(scan, sai
     assert kept_prediction(scan, digest, tmp_path) is None
     (tmp_path / COARSE).write_bytes(kept)
     assert kept_prediction(scan, digest, tmp_path) is not None
-    for name in (COARSE, RENDERED, DOUBT, FOUND):
+    for name in (COARSE, RENDERED, DOUBT, PREDICTION):
         kept = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(kept[: len(kept) // 2])
         assert kept_prediction(scan, digest, tmp_path) is None
@@ -93,7 +90,7 @@ def test_what_was_half_written_or_is_of_another_scan_or_run_is_nothing(scan, sai
 
 def test_no_name_is_in_what_is_kept(scan, said, digest, tmp_path):
     keep_prediction(said, digest, tmp_path)
-    for name in (COARSE, RENDERED, DOUBT, FOUND):
+    for name in (COARSE, RENDERED, DOUBT, PREDICTION):
         assert b"case.nii" not in (tmp_path / name).read_bytes()
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_morse.errors import InputError
-from napari_morse.session.case.structures import FILE, LONGEST, Structures
+from napari_morse.session.case.structures import LONGEST, Structures
+from napari_morse.session.case_files import STRUCTURES
 from napari_morse.training.palette import PALETTE
 from napari_morse.types import Label
 
@@ -78,13 +79,13 @@ def test_a_damaged_file_is_said_and_left_as_it_is(tmp_path: Path):
     kept = Structures(tmp_path)
     made = kept.add("lesion", KNOWN, 0, mask())
     assert kept.labels == (made,) and not kept.trouble
-    twice = json.loads((tmp_path / FILE).read_text())
+    twice = json.loads((tmp_path / STRUCTURES).read_text())
     twice["structures"] *= 2
     for text in ("{", json.dumps(twice)):
-        (tmp_path / FILE).write_text(text)
+        (tmp_path / STRUCTURES).write_text(text)
         assert kept.labels == (made,) and "damaged" in kept.trouble
         for act in (lambda: kept.add("cyst", KNOWN, 0, mask()), lambda: kept.rename(3, "a", KNOWN)):
             with pytest.raises(InputError, match="damaged"):
                 act()
-        assert (tmp_path / FILE).read_text() == text
+        assert (tmp_path / STRUCTURES).read_text() == text
     assert Structures(tmp_path).labels == ()

@@ -13,7 +13,8 @@ import pytest
 from napari_morse.errors import InputError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.case.measures import FILE, Measures, of_structure, ruler
+from napari_morse.session.case.measures import Measures, of_structure, ruler
+from napari_morse.session.case_files import MEASURES
 from napari_morse.session.edits import Corrections
 from napari_morse.session.project import Agreement, PredictionRecord, Project, from_folders
 from napari_morse.session.report import build, export_masks, write
@@ -142,7 +143,7 @@ def test_the_report_says_what_was_measured_in_the_same_numbers(project, tmp_path
         assert (row["case"], row["unit"], row["index"]) == ("a", measure.unit, str(measure.index))
     assert [row["structure"] for row in csvs] == ["", "<i>left", "<i>left"]
     cases = json.loads((tmp_path / "out" / "report.json").read_text())["cases"]
-    assert cases[0]["measures"] == json.loads((project.folder_of("a") / FILE).read_text())["measures"]
+    assert cases[0]["measures"] == json.loads((project.folder_of("a") / MEASURES).read_text())["measures"]
     assert cases[1]["measures"] == []
 
 
@@ -169,11 +170,11 @@ def test_a_measure_of_a_mask_that_was_changed_since_is_told_with_the_present_val
 def test_without_a_measure_nothing_is_said_of_them_and_damaged_ones_are_a_sentence(project, tmp_path):
     assert "measures.csv" not in {path.name for path in write(build(project), tmp_path / "out")}
     assert "<h2>Measures" not in (tmp_path / "out" / "report.html").read_text()
-    (project.folder_of("a") / FILE).write_text("junk")
+    (project.folder_of("a") / MEASURES).write_text("junk")
     a = build(project).figures[0]
     assert "measures.json” of this case is damaged" in a.trouble
     assert a.sizes and a.measures == ()
-    assert (project.folder_of("a") / FILE).read_text() == "junk"
+    assert (project.folder_of("a") / MEASURES).read_text() == "junk"
 
 
 def test_measures_of_a_reader_are_seen_once_the_reading_is_done(project, tmp_path):

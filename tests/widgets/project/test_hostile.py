@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import load_store, save_store
 from napari_morse.session.case.masks import load_masks
-from napari_morse.session.case.prediction_store import FOUND
+from napari_morse.session.case_files import PREDICTION
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.project import predict_ahead as ahead_module
@@ -94,7 +94,7 @@ def test_a_run_on_another_scan_of_that_name_is_not_kept_as_the_cases(viewer, qtb
     run(qtbot, dock)
     rested(qtbot, dock)
     assert dock.session.result_scan is foreign
-    assert not (folder / FOUND).exists() and not dock.host.case.model
+    assert not (folder / PREDICTION).exists() and not dock.host.case.model
     assert not dock.host.corrected.corrections.mask.any()
 
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QInputDialog
 
 from napari_morse.io import open_mask
 from napari_morse.io.mask_store import load_store, save_store
-from napari_morse.session.case.prediction_store import FOUND
+from napari_morse.session.case_files import PREDICTION
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.project import predict_ahead as ahead_module
 from napari_morse.widgets.project.dialogs import AddCases
@@ -278,7 +278,7 @@ def test_strokes_just_before_the_next_case_are_saved_and_not_offered_as_lost(vie
     at(qtbot, dock, 3)
     dock.host.close_project()
     assert (load_store(tmp_path / "study" / "cases" / "P00_t1" / "corrected.zarr.zip").data > 0).sum() == 6
-    assert not (tmp_path / "study" / "cases" / "P00_t1" / FOUND).exists()
+    assert not (tmp_path / "study" / "cases" / "P00_t1" / PREDICTION).exists()
 
 
 def test_the_accept_and_reject_keys_work_with_any_of_our_layers_selected(viewer, qtbot, tmp_path):

@@ -10,7 +10,8 @@ from napari.layers import Labels
 
 from napari_morse.io import open_scan
 from napari_morse.metrics import score
-from napari_morse.session.case.measures import FILE, Measures, read_measures, ruler
+from napari_morse.session.case.measures import Measures, read_measures, ruler
+from napari_morse.session.case_files import MEASURES
 from napari_morse.types import Roi
 from napari_morse.widgets.bridge import display_axes
 from tests.fakes import make_scan
@@ -233,14 +234,14 @@ def test_who_only_looks_at_a_project_sees_its_measures_and_adds_none(viewer, qtb
     kept = Measures(folder)
     kept.add(ruler(scan, 2, (1.0, 2.0, 3.0), (4.0, 5.0, 3.0), "AB"))
     project.close()
-    before = (folder / FILE).read_bytes()
+    before = (folder / MEASURES).read_bytes()
     box = opened_to_look(viewer, qtbot, tmp_path).measures
     qtbot.waitUntil(lambda: box.measures.items == kept.items)
     assert box.table.item(0, 2).text() == kept.items[0].text
     box.table.setCurrentCell(0, 0)
     box.delete.click()
     assert "only be looked at" in box.note.text() and box.measures.items == kept.items
-    assert (folder / FILE).read_bytes() == before
+    assert (folder / MEASURES).read_bytes() == before
 
 
 def test_old_values_are_marked_after_opening_again_and_measured_again_on_demand(viewer, dock, scene, engine, qtbot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_morse.session.case.walk import FILE
+from napari_morse.session.case_files import WALK
 from napari_morse.types import Roi
 from napari_morse.widgets.bridge import display_axes
 from tests.fakes import make_scan
@@ -111,7 +111,7 @@ def test_decisions_are_found_again(dock, walker, qtbot, viewer):
     decided = dict(walker.walk.decisions)
     assert set(decided.values()) == {"accepted"} and len(decided) == 2
     folder = dock.desk.folder
-    assert (folder / FILE).is_file()
+    assert (folder / WALK).is_file()
     viewer.layers.remove(dock.desk.corrected.layer)
     qtbot.waitUntil(lambda: dock.desk.corrected is None)
     assert walker.walk.decisions == {}
