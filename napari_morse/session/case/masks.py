@@ -12,11 +12,14 @@ from napari_morse.io.mask_store import load_store
 from napari_morse.session.case_files import COARSE, CORRECTED, RENDERED
 from napari_morse.session.edits import recoverable, was_touched
 from napari_morse.session.project import Case, Project
+from napari_morse.session.project.rules import keeps_untouched
 from napari_morse.types import Array, Scan
 
 Stage = Literal["given", "coarse", "rendered", "corrected"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""From the first to the last; the last one that there is, is final."""
+"""In the order in which they come about."""
+COUNTS: tuple[Stage, ...] = ("corrected", "given", "rendered", "coarse")
+"""The first one that there is counts: a case that came with a mask is corrected from that, whatever a model said."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,15 @@ class CaseMasks:
 
     @property
     def final(self) -> tuple[Stage, Array] | None:
-        """The last mask and its stage; None when there is no mask."""
-        return list(self.masks.items())[-1] if self.masks else None
+        """The mask that counts and its stage; None when there is no mask. Opening the case shows the same one."""
+        found: tuple[Stage, ...] = tuple(stage for stage in COUNTS if stage in self.masks)
+        return (found[0], self.masks[found[0]]) if found else None
 
     @property
     def before(self) -> Array | None:
         """The mask that was corrected; None when nothing was, or nobody knows what it was."""
-        earlier = [mask for stage, mask in self.masks.items() if stage != "corrected"]
-        return earlier[-1] if earlier and "corrected" in self.masks else None
+        earlier = [self.masks[stage] for stage in COUNTS[1:] if stage in self.masks]
+        return earlier[0] if earlier and "corrected" in self.masks else None
 
 
 def load_masks(project: Project, case: Case) -> CaseMasks:
@@ -72,10 +76,9 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     scan = open_scan(project.scan_of(case.id))
     stored = {"coarse": _stored(own / COARSE, scan), "rendered": _stored(own / RENDERED, scan)}
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
-    # A mask that nobody touched is the one that the case was opened with, maybe before it was predicted.
-    stale = found["given"] is None and found["rendered"] is not None and case.truth_from != "blank_start"
-    stale = stale and not project.decided_unpredicted(case.id)
-    found["corrected"] = _stored(corrected / CORRECTED, scan, only_touched=stale and not chosen)
+    begun = found["given"] is not None or found["rendered"] is not None
+    stale = begun and not chosen and not keeps_untouched(case, project.decided_unpredicted(case.id))
+    found["corrected"] = _stored(corrected / CORRECTED, scan, only_touched=stale)
     if chosen and found["corrected"] is None:
         raise InputError(f"The mask of {chosen}, who was chosen, is missing.", "Decide again, or bring it back.")
     masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}

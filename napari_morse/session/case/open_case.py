@@ -40,8 +40,8 @@ class CaseJob:
         Begin from nothing, and show nothing that a model said: a truth is made.
     blind
         As ``blank``: somebody reads a second time.
-    settled
-        A person has decided on the mask that is there: it begins with nothing newer.
+    keep_mask
+        A corrected mask stands though nobody has touched it; see `rules.keeps_untouched`.
     final
         The mask of a second reader that was chosen: it is shown, and nothing is corrected.
     model_digest
@@ -56,7 +56,7 @@ class CaseJob:
     read_only: bool = False
     blank: bool = False
     blind: bool = False
-    settled: bool = False
+    keep_mask: bool = False
     final: Path | None = None
     model_digest: str = ""
 
@@ -90,7 +90,7 @@ class CaseJob:
 
     def _as_wanted(self, corrections: Corrections, start: Array, digest: str) -> Corrections:
         """A mask that nobody touched begins with what there is now, on the disk before a stroke waits for it."""
-        if self.settled or not corrections.untouched:
+        if self.keep_mask or not corrections.untouched:
             return corrections
         if not np.array_equal(corrections.mask, start):
             return begin_afresh(self.folder, start, digest)

@@ -15,13 +15,13 @@ from napari_morse.errors import CancelledError, InputError
 from napari_morse.session.learn.round import Round, rounds
 from napari_morse.session.learn.snapshot import Copied, UnknownLabelError, copied
 from napari_morse.session.project import Case, Project
+from napari_morse.session.project.rules import FINAL
 from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
 from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.training.settings import TuneSettings
 
 HEAD_LEARNS_NONE = "Train head and decoder, or everything."
-LEARNED_FROM = ("accepted", "corrected")
 """Statuses of cases whose whole mask a person stands for."""
 
 
@@ -96,7 +96,7 @@ def candidates(project: Project) -> list[Candidate]:
 
 
 def _candidate(case: Case, blind: AbstractSet[str]) -> Candidate | None:
-    if not case.held_out and case.status not in LEARNED_FROM:
+    if not case.held_out and case.status not in FINAL:
         return None
     missing = "You were asked to read it blind: submit your reading first." if case.id in blind else ""
     if not missing and case.held_out and case.truth is None and (case.status != "accepted" or not case.truth_from):

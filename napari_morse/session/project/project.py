@@ -14,7 +14,18 @@ from psygnal import Signal
 
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock
-from napari_morse.session.project import audit, database, holdout, layout, rows, scan_paths, second_readers, twins
+from napari_morse.session.case_files import CORRECTED
+from napari_morse.session.project import (
+    audit,
+    database,
+    holdout,
+    layout,
+    rows,
+    rules,
+    scan_paths,
+    second_readers,
+    twins,
+)
 from napari_morse.session.project.layout import Places, ProjectFile, is_file, load_about, new_about, save_about
 from napari_morse.session.project.records import (
     STATUSES,
@@ -545,7 +556,9 @@ class Project:
         details: dict[str, Any] = {"before": before, "after": status, "comment": said}
         values: dict[str, Any] = {"status": status, "reviewer": self.reader, "comment": said}
         if status == "accepted" and row["held_out"] and not row["truth_from"]:
-            values["truth_from"] = details["truth_from"] = _origin(row)
+            begun = (self.places.case(case) / CORRECTED).is_file()
+            source = rules.truth_of_accepted(begun=begun, predicted=bool(row["model"]), given=bool(row["mask"]))
+            values["truth_from"] = details["truth_from"] = source
         audit.append(cursor, self.reader, case, "status", details)
         self._set(cursor, case, **values)
 
@@ -574,8 +587,3 @@ class Project:
             if not self._lock.held:
                 self._lose()
             yield cursor
-
-
-def _origin(row: sqlite3.Row) -> TruthFrom:
-    """What an accepted mask of a case comes from, where nobody has said: to be told by what the person was shown."""
-    return "from_model" if row["model"] or row["mask"] else "blank_start"

@@ -16,6 +16,7 @@ from napari_morse.io import save_mask
 from napari_morse.io.atomic import write_text
 from napari_morse.session.case.masks import load_masks
 from napari_morse.session.project import Case, Project, Status
+from napari_morse.session.project.rules import FINAL
 from napari_morse.session.report.tables import cell
 from napari_morse.types import Mask
 
@@ -44,7 +45,7 @@ class Exported:
 def export_masks(
     project: Project,
     folder: Path | str,
-    statuses: Sequence[Status] = ("accepted", "corrected"),
+    statuses: Sequence[Status] = FINAL,
     told: Callable[[Exported], None] | None = None,
 ) -> list[Exported]:
     """Write the final mask of every case of some statuses, and ``manifest.csv``.

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.lacking import Expected, Lacking, expected_of, lacking, lacking_in
 from napari_morse.session.project import MOVES, Case, Project
+from napari_morse.session.project.rules import hides_model_output
 from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-from napari_morse.widgets.case.truths import unseen
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.project_case import ProjectHost
@@ -99,7 +99,7 @@ class Decisions(QObject):
             self._answered(cases, {case: each for case, each in here.items() if each}, verb, then)
             return
         self._then = project, cases, here, verb, then
-        told = [case.id for case in others if not unseen(case)]
+        told = [case.id for case in others if not hides_model_output(case)]
         self.runner.start(_looking(project.places.folder, project.reader, others, told))
 
     def of_open(self, case: Case) -> Lacking:
@@ -113,7 +113,7 @@ class Decisions(QObject):
     def expected(self, case: Case) -> tuple[Expected, ...]:
         """What a model found of the open case, where that may be said."""
         work, corrected = self._host.work, self._host.corrected
-        if unseen(case) or self._host.blind or work is None:
+        if hides_model_output(case) or self._host.blind or work is None:
             return ()
         labels = (*self._host.session.labels, *work.labels, *(corrected.labels if corrected is not None else ()))
         return expected_of(case.sizes, ((label.id, label.name) for label in labels))

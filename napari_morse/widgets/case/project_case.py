@@ -15,7 +15,7 @@ from napari_morse.session import SegmentSession
 from napari_morse.session.case.open_case import CaseJob, OpenCase
 from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.edits import Corrections, Unfinished
-from napari_morse.session.project import Agreement, Case, Project, Status
+from napari_morse.session.project import Agreement, Case, Project, Status, rules
 from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.base.closing import each_of
@@ -26,7 +26,7 @@ from napari_morse.widgets.case.decisions import Decisions
 from napari_morse.widgets.case.layers import CaseLayers
 from napari_morse.widgets.case.runs import CaseRuns
 from napari_morse.widgets.case.settling import settled
-from napari_morse.widgets.case.truths import CaseTruths, unseen
+from napari_morse.widgets.case.truths import CaseTruths
 from napari_morse.widgets.case.write_queue import CaseSaver, Complaints, saving, submitting
 
 if TYPE_CHECKING:
@@ -206,27 +206,20 @@ class ProjectHost(QObject):
 
     def _job(self, project: Project, case: str, unfinished: OnUnfinished) -> CaseJob:
         found, blind = project.case(case), case in project.to_read()
-        chosen = "" if blind else project.final_reader(case)
+        chosen, hidden = "" if blind else project.final_reader(case), rules.hides_model_output(found)
         return CaseJob(
             case,
             project.scan_of(case),
-            None if blind or unseen(found) else project.mask_of(case),
+            None if blind or hidden else project.mask_of(case),
             project.folder_of(case),
             unfinished,
             project.read_only,
-            blank=not blind and unseen(found),
+            blank=not blind and hidden,
             blind=blind,
-            settled=self._settled(project, found),
+            keep_mask=rules.keeps_untouched(found, project.decided_unpredicted(case)),
             final=project.folder_of(case, chosen) / CORRECTED if chosen else None,
             model_digest=found.model_digest,
         )
-
-    @staticmethod
-    def _settled(project: Project, case: Case) -> bool:
-        """A person has decided on the mask that is there; but one that was predicted before is meant as predicted."""
-        if case.status not in ("accepted", "rejected"):
-            return False
-        return case.mask is not None or not case.model or project.decided_unpredicted(case.id)
 
     def _go_on(self) -> None:
         """Open what was asked for meanwhile."""
@@ -365,13 +358,19 @@ class ProjectHost(QObject):
     def _on_act(self) -> None:
         self._clock.touch()
         case = self.case
-        if case is not None and not self.blind:
-            self.truths.note_stroke(case)
-            if case.status in ("accepted", "rejected"):  # it is another mask now
-                self.try_to(lambda project: project.set_status([case.id], "in_review"), "status")
-            if case.status not in ("corrected", "second_reader"):
-                self.try_to(lambda project: project.set_status([case.id], "corrected"), "status")
+        if case is not None:
+            self.follow(case, rules.after_edit(case, self.blind), of_itself=True)
         self.changed.emit()
+
+    def follow(self, case: Case, consequence: rules.Consequence, *, of_itself: bool = False) -> None:
+        """Note in the project what an act leads to; with ``of_itself``, nobody asked for it: a failure is said once."""
+        source, truth, status = consequence.truth_from, *(("truth", "status") if of_itself else ("", ""))
+        if source is not None:
+            self.try_to(lambda project: project.set_truth_from(case.id, source), truth)
+        for after in consequence.statuses:
+            self.try_to(partial(_move, case=case.id, status=after), status)
+        if consequence.told:
+            show_warning(consequence.told)
 
     # What arrives
 
@@ -413,8 +412,8 @@ class ProjectHost(QObject):
         project.current = work.job.case
         if work.record is not None:
             project.record_prediction(work.job.case, work.record)
-        if project.case(project.current).status in ("new", "predicted"):
-            project.set_status([project.current], "in_review")
+        for status in rules.after_opening(project.case(project.current)).statuses:
+            project.set_status([project.current], status)
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -453,6 +452,10 @@ def _reading(job: CaseJob) -> Any:
         return work, None if work.said is None else prepare(work.said, work.scan)
 
     return read
+
+
+def _move(project: Project, case: str, status: Status) -> None:
+    project.set_status([case], status)
 
 
 def _close_all(projects: list[Project], _gone: QObject | None = None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
 from napari_morse.session.edits import begin_afresh
+from napari_morse.session.project.rules import after_look, begins_anew_with_run
 from napari_morse.types import Prediction
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.write_queue import Write
@@ -44,7 +45,9 @@ class CaseRuns:
             return
         if scan is not work.scan or work.job.blind or not project.writable:
             return
-        host.truths.note_look(work)
+        case = host.case
+        if case is not None:
+            host.follow(case, after_look(case))
         host.saver.add(work.job.folder, lambda: _keeping(host, work, prediction))
 
     def _on_not_kept(self, _error: Exception) -> None:
@@ -58,7 +61,7 @@ def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
     corrected, case = host.corrected, host.case
     if corrected is None or host.work is not work or work.job.mask is not None or work.job.blank:
         return None
-    if case is None or case.status in ("accepted", "rejected"):
+    if case is None or not begins_anew_with_run(case):
         return None
     corrected.compare()
     return corrected if corrected.corrections.untouched else None

@@ -7,21 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_warning
-
-from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.edits import put_aside
-from napari_morse.session.project import Case, TruthFrom
+from napari_morse.session.project import TruthFrom
+from napari_morse.session.project.rules import is_decided
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.project_case import ProjectHost
-
-LOOKED = "A model's mask was looked at before the truth was done: this is noted with the truth."
-
-
-def unseen(case: Case) -> bool:
-    """Whether nothing of a model is shown: the case's truth is made from a blank mask, or nobody has said how."""
-    return (case.wants_truth and not case.truth_from) or case.truth_from == "blank_start"
 
 
 class CaseTruths:
@@ -41,7 +32,7 @@ class CaseTruths:
         host, case, work = self._host, self._host.case, self._host.work
         if case is None or work is None or host.corrected is None or not host.may_leave():
             return
-        if case.status in ("accepted", "rejected") and not host.try_to(lambda p: p.set_status([case.id], "in_review")):
+        if is_decided(case) and not host.try_to(lambda p: p.set_status([case.id], "in_review")):
             return
         if source == "blank_start":
             host.leave_case()
@@ -61,20 +52,3 @@ class CaseTruths:
                 host.go(case)
 
         return done
-
-    def note_look(self, work: OpenCase) -> None:
-        """A truth is made without a model; where one was looked at before it was done, that is kept with it."""
-        case = self._host.case
-        if work.job.blank and case is not None and case.status not in ("accepted", "rejected"):
-            self._say_from_model(case)
-
-    def note_stroke(self, case: Case) -> None:
-        """What a stroke says of a truth: it is made from a blank mask, or after a model could be looked at."""
-        if case.wants_truth and not case.truth_from:
-            self._host.try_to(lambda project: project.set_truth_from(case.id, "blank_start"), "truth")
-        elif case.truth_from == "blank_start" and case.model:
-            self._say_from_model(case)
-
-    def _say_from_model(self, case: Case) -> None:
-        self._host.try_to(lambda project: project.set_truth_from(case.id, "from_model"))
-        show_warning(LOOKED)

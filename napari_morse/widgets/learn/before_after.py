@@ -20,6 +20,7 @@ from napari_morse import zoo
 from napari_morse.config import LabelEntry
 from napari_morse.errors import CancelledError, GeometryError, InputError, MorseError
 from napari_morse.io import open_mask
+from napari_morse.session.project.rules import after_look
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.verdict import WHENS, Verdict, mask_file
 from napari_morse.types import Array, Label, Mask, Scan
@@ -94,7 +95,9 @@ class BeforeAfter(QObject):
         if self._host.blind:
             show_warning("You read this case blind: submit your reading before you look at what models say.")
             return
-        self._host.truths.note_look(work)
+        opened = self._host.case
+        if opened is not None:
+            self._host.follow(opened, after_look(opened))
         self.runner.start(_reading(folder, case, work.scan))
 
     def _on_masks(self, read: tuple[Scan, Mapping[str, Array], tuple[Label, ...]]) -> None:

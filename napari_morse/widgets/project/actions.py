@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.project import Project
+from napari_morse.session.project.rules import FINAL
 from napari_morse.session.report import Exported, build, export_masks, write
 from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
 from napari_morse.widgets.case.project_case import ProjectHost
@@ -195,7 +196,7 @@ def _reporting(folder: Path, reader: str, target: Path) -> Work:
 def _exporting(folder: Path, reader: str, target: Path) -> Work:
     def work(tell: Tell, cancelled: Callable[[], bool]) -> list[Exported]:
         with Project.open(folder, reader=reader, read_only=True) as project:
-            total = len(project.cases(statuses=("accepted", "corrected")))
+            total = len(project.cases(statuses=FINAL))
             return export_masks(project, target, told=_counting("writing", total, tell, cancelled))
 
     return work

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_morse.session.project import WORDS, Case, Status
+from napari_morse.session.project.rules import decision_of
 from napari_morse.widgets.base.shortcuts import ACCEPT, BEFORE, NEXT, REJECT
 from napari_morse.widgets.base.text import Elided, Note
 from napari_morse.widgets.case.project_case import ProjectHost
@@ -189,19 +190,21 @@ class CaseBar(QWidget):
 
     def decide(self, status: Status) -> None:
         """Accept or reject the open case; a second reading is submitted instead."""
-        case = self._host.case
-        if case is not None and not self._host.in_view:
-            self._host.bring()
-            show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
-        elif self._host.blind:
-            if status == "accepted" and case is not None:
-                self._host.decisions.submit(case)
-        elif case is not None and case.status == "second_reader" and status == "accepted":
-            self.acts.adjudicate()
-        elif case is not None and status == "accepted":
-            self._host.decisions.accept([case])
-        elif case is not None:
-            self._host.set_status([case.id], status)
+        host, case = self._host, self._host.case
+        if case is None:
+            return
+        match decision_of(case, status, blind=host.blind, in_view=host.in_view):
+            case "bring":
+                host.bring()
+                show_info(f"Another scan was in view. This is {case.stem}: look at its mask, then decide.")
+            case "submit":
+                host.decisions.submit(case)
+            case "adjudicate":
+                self.acts.adjudicate()
+            case "accept":
+                host.decisions.accept([case])
+            case "move":
+                host.set_status([case.id], status)
 
     def refresh(self) -> None:
         """Say what is so now."""

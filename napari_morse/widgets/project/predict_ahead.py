@@ -18,6 +18,7 @@ from napari_morse.io.mask_store import pixel_digest
 from napari_morse.session import SegmentJob, SegmentSession
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
 from napari_morse.session.project import Case, PredictionRecord, Project
+from napari_morse.session.project.rules import predicted_ahead
 from napari_morse.widgets.base.jobs import JobRunner, Tell
 from napari_morse.widgets.case.project_case import ProjectHost
 
@@ -157,14 +158,7 @@ class Ahead(QObject):
         return work is not None and any(case.id == work.job.case for case in cases)
 
     def _wanted(self, case: Case) -> bool:
-        """Never a case whose truth is to be made without a model, before it is done; blind ones are never new."""
-        if case.model or case.mask is not None or (case.id, self._session.model) in self._failed:
-            return False
-        if case.wants_truth and not case.truth_from:
-            return False
-        if case.truth_from in ("blank_start", "second_reader"):
-            return case.status == "accepted"
-        return case.status in ("new", "in_review")
+        return predicted_ahead(case) and (case.id, self._session.model) not in self._failed
 
     def _on_predicted(self, found: Predicted) -> None:
         self.case = ""
