@@ -263,7 +263,7 @@ class Rounds(Review):
     @property
     def case_open(self) -> str:
         """Id of the case; the worklist is not asked."""
-        return "" if self.host.layers is None else str(self.host.work.job.case)
+        return "" if self.host.layers is None else str(self.host.work.id)
 
     def open(self, case: Case) -> None:
         """In the worklist, which is scrolled, and put away again, by code."""
@@ -284,7 +284,7 @@ class Rounds(Review):
         self.turn_to("Segment")
         self.press(lambda: self.dock.segment.run_bar.run)
         self.hand.until(lambda: self.host.case.model == name, f"a mask of {name}")
-        self.hand.until(lambda: self.viewer.canvas.grid.enabled and not self.host.saver.busy, "both masks")
+        self.hand.until(lambda: self.viewer.canvas.grid.enabled and not self.host.keeper.writes.busy, "both masks")
         self.rest(0.5)
 
     def no_sharpening(self) -> None:

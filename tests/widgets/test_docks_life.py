@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 
-from napari_morse.session.case.standalone import open_loose
+from napari_morse.session.case.standalone import open_standalone
 from napari_morse.session.project import Project, from_folders
 from napari_morse.widgets.dock import NAME, MorseDock
 from napari_morse.widgets.docks import CLOSED, ReviewAlone
@@ -276,12 +276,12 @@ def test_what_is_read_when_the_dock_is_closed_is_let_go(window, qtbot, tmp_path,
     held, read = threading.Event(), threading.Event()
 
     def slow(*what):
-        case = open_loose(*what)
+        case = open_standalone(*what)
         read.set()
         held.wait(10)
         return case
 
-    monkeypatch.setattr("napari_morse.widgets.case.standalone.open_loose", slow)
+    monkeypatch.setattr("napari_morse.widgets.case.standalone.open_standalone", slow)
     dock = morse(window, qtbot)
     dock.desk.begin()
     assert read.wait(10) and len(locks(tmp_path)) == 1

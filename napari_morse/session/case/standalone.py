@@ -12,6 +12,7 @@ import platformdirs
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock, ProjectLockedError
 from napari_morse.io.mask_store import pixel_digest
+from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.case_files import LOCK
 from napari_morse.session.edits import Corrections, begin_afresh
 from napari_morse.types import Array, Scan
@@ -21,28 +22,27 @@ VARIABLE = "NAPARI_MORSE_CORRECTIONS"
 
 
 @dataclass(frozen=True, eq=False)
-class LooseCase:
-    """A scan's corrections, ours until `close`.
+class OwnHome:
+    """The folder of a scan on its own: a project of one case, ours until we leave.
 
     Parameters
     ----------
     folder
         Its name is of the scan's pixels, and says nothing of the patient.
-    corrections
-        Begun, or gone on with.
     lock
         Keeps other windows out.
-    found
-        Whether strokes of an earlier day are in the mask.
     """
 
     folder: Path
-    corrections: Corrections
     lock: Lock
-    found: bool
 
-    def close(self) -> None:
-        """Let other windows have it; nothing is saved here."""
+    @property
+    def writable(self) -> bool:
+        """As `Home.writable`."""
+        return self.lock.held
+
+    def leave(self) -> None:
+        """As `Home.leave`."""
         self.lock.release()
 
 
@@ -53,7 +53,7 @@ def corrections_folder() -> Path:
     return Path(said) if said else home / "corrections"
 
 
-def open_loose(scan: Scan, mask: Array | None) -> LooseCase:
+def open_standalone(scan: Scan, mask: Array | None) -> OpenCase:
     """Open the corrections of a scan; slow, for any thread.
 
     Strokes that were not saved when a program ended are in the mask again, and can be undone.
@@ -90,4 +90,4 @@ def open_loose(scan: Scan, mask: Array | None) -> LooseCase:
     except BaseException:
         lock.release()
         raise
-    return LooseCase(folder, corrections, lock, not corrections.untouched)
+    return OpenCase(scan, digest, OwnHome(folder, lock), corrections)

@@ -227,14 +227,14 @@ class Desk(QObject):
     def locked(self) -> frozenset[int]:
         """Labels that no act may touch."""
         corrected = self.corrected
-        return corrected.protection.locked if corrected is not None else frozenset()
+        return corrected.case.protection.locked if corrected is not None else frozenset()
 
     def lock(self, label: int, locked: bool) -> None:
         """Let no act touch a label any more, or let them again."""
         corrected = self.corrected
         if corrected is not None:
-            now = corrected.protection.locked
-            corrected.protection.locked = now | {label} if locked else now - {label}
+            now = corrected.case.protection.locked
+            corrected.case.protection.locked = now | {label} if locked else now - {label}
             self.refresh()
 
     @property
@@ -242,7 +242,7 @@ class Desk(QObject):
         """Where the files of what is under work lie; None where nothing may be written."""
         host = self.host
         if self._in_case and host is not None and host.work is not None:
-            return host.work.job.folder if host.project is not None and host.project.writable else None
+            return host.work.folder if host.project is not None and host.project.writable else None
         return self._loose.folder_of(self.scan)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
@@ -13,8 +13,8 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
-from napari_morse.session.case.protection import Protection
-from napari_morse.session.edits import Act, Corrections, insert
+from napari_morse.session.case.open_case import OpenCase
+from napari_morse.session.edits import Act, Corrections, Moved
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.base.shortcuts import REDO, UNDO
 from napari_morse.widgets.bridge import mask_layer_data
@@ -33,18 +33,8 @@ TAKEN = (
 )
 
 
-class Timeline(Protocol):
-    """What can be taken back and done again, one after the other."""
-
-    def undo(self) -> Roi | None:
-        """Take the last back; the box (storage order) in which the mask changed, or None."""
-
-    def redo(self) -> Roi | None:
-        """Do the last undone again; as `undo`."""
-
-
 class CorrectedLayer(QObject):
-    """Keeps a labels layer and its `Corrections` the same.
+    """Keeps a labels layer and an open case's `Corrections` the same.
 
     napari remembers strokes by slice and forgets them or, after the pixels were replaced, writes old ones into the new
     mask; its history is emptied after every act, and Ctrl+Z asks ours, whichever layer of the viewer is selected (but
@@ -54,27 +44,20 @@ class CorrectedLayer(QObject):
     ----------
     viewer
         Gets the layer.
-    scan
-        What the mask lies on.
-    corrections
-        In storage order.
-    labels
-        Names and colours.
-    may_write
-        Asked before every act: another window may have taken the project over.
+    case
+        Whose mask; asked before every act whether it may be written, for another window may have taken it over.
     parent
         Owner.
     """
 
     acted = Signal(object)
-    """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `unwritten` says
-    otherwise."""
+    """As `OpenCase.edited`, once the layer shows it."""
     stroked = Signal(object)
     """The `Act` of a stroke, after ``acted``."""
     moved = Signal(object)
-    """States have new numbers (`Moved`): something was put before what was done since."""
+    """As `OpenCase.renumbered`."""
     replaced = Signal()
-    """The mask is that of other `Corrections` now."""
+    """As `OpenCase.replaced`."""
     refused = Signal(int)
     """So many painted voxels were protected, and are as they were."""
     outside = Signal()
@@ -89,24 +72,19 @@ class CorrectedLayer(QObject):
     def __init__(
         self,
         viewer: ViewerModel,
-        scan: Scan,
-        corrections: Corrections,
-        labels: tuple[Label, ...],
-        may_write: Callable[[], bool],
+        case: OpenCase,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._axes, self.corrections = viewer, display_axes(scan), corrections
-        self._may_write = may_write
-        self.scan, self.labels = scan, labels
+        self.case = case
+        scan, corrections = case.scan, self.corrections
+        self._viewer, self._axes = viewer, display_axes(scan)
+        self._painted = False
         self.unwritten = Unwritten(corrections, self)
-        self.protection = Protection(scan.grid.shape)
-        self.timeline: Timeline = corrections
-        """What undo and redo step through."""
         self.drawing = False
         """Whether a mouse button is down on the layer."""
         self._told_outside = False
-        mask = Mask(np.array(corrections.mask), scan.grid, labels, scan.header)
+        mask = Mask(np.array(corrections.mask), scan.grid, case.labels, scan.header)
         data, attributes, _ = mask_layer_data(mask, scan, f"{scan.stem}_corrected", role="corrected")
         self.layer = Labels(data, **attributes)
         self._drawn_on = False
@@ -123,6 +101,29 @@ class CorrectedLayer(QObject):
             self.layer.bind_key(key, step, overwrite=True)
         self.take_keys()
         viewer.add_layer(self.layer)
+        for event, slot in self._events():
+            event.connect(slot)
+
+    def _events(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        case = self.case
+        return (case.edited, self._on_edited), (case.renumbered, self._on_moved), (case.replaced, self._on_replaced)
+
+    @property
+    def corrections(self) -> Corrections:
+        """Of the case, storage order."""
+        if self.case.corrections is None:
+            raise RuntimeError("A mask that is only looked at has no corrections.")
+        return self.case.corrections
+
+    @property
+    def scan(self) -> Scan:
+        """What the mask lies on."""
+        return self.case.scan
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Names and colours."""
+        return self.case.labels
 
     @property
     def touched(self) -> bool:
@@ -137,54 +138,17 @@ class CorrectedLayer(QObject):
     def undo(self) -> None:
         """Take the last act back."""
         if self._in_view():
-            self._step(self.timeline.undo)
+            self._step(self.case.undo)
 
     def redo(self) -> None:
         """Do what was undone again."""
         if self._in_view():
-            self._step(self.timeline.redo)
+            self._step(self.case.redo)
 
     def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
-        """Change voxels as one act, but for those that are protected.
-
-        Parameters
-        ----------
-        box
-            Storage order.
-        values
-            Labels, of the box's shape.
-        kind
-            As of `Corrections.apply`.
-        state
-            The `Corrections.state` after which it is put, before what was done since; None: now.
-
-        Returns
-        -------
-        tuple
-            What was done, or None, and how many voxels were kept out.
-
-        Raises
-        ------
-        InputError, GeometryError
-            A label that does not fit, or a box outside.
-        """
+        """`OpenCase.edit`, after what was painted last; nothing where nothing may be written any more."""
         self.compare()
-        if self.frozen():
-            return None, 0
-        corrections = self.corrections
-        box.check(corrections.mask.shape)
-        after = corrections.state if state is None else state
-        if not corrections.reaches(after):
-            return None, 0
-        before = corrections.at(after, box)  # where it is put: what came later lies on top, and is not asked
-        refused = self.protection.refused(before, values, box)
-        done, moved = insert(corrections, after, box, np.where(refused, before, values), kind)
-        if done is not None:
-            if state is not None:
-                self.moved.emit(moved)
-            self._draw(box)
-            self.acted.emit(box)
-        return done, int(np.count_nonzero(refused))
+        return (None, 0) if self.frozen() else self.case.edit(box, values, kind, state)
 
     def compare(self) -> None:
         """Take over whatever differs, wherever it is: a script may write pixels without an event."""
@@ -203,9 +167,8 @@ class CorrectedLayer(QObject):
         """Show all of what the corrections hold."""
         self._draw(Roi((0, 0, 0), self.corrections.mask.shape))
 
-    def replace(self, corrections: Corrections) -> None:
-        """Go on with other corrections of the same case."""
-        self.corrections = self.timeline = corrections
+    def _on_replaced(self) -> None:
+        corrections = self.corrections
         self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
@@ -214,9 +177,19 @@ class CorrectedLayer(QObject):
         self.layer.editable = True
         self.replaced.emit()
 
+    def _on_edited(self, box: Roi) -> None:
+        if not self._painted:  # else the layer is where it comes from
+            self._draw(box)
+        self.acted.emit(box)
+
+    def _on_moved(self, moved: Moved) -> None:
+        self.moved.emit(moved)
+
     def close_down(self) -> None:
-        """Take over what is left, and let go of the viewer; the layer stays."""
+        """Take over what is left, and let go of the viewer and the case; the layer stays."""
         self.compare()
+        for event, slot in self._events():
+            event.disconnect(slot)
         self.layer.events.paint.disconnect(self._on_paint)
         self.layer.events.data.disconnect(self._on_data)
         if self._on_press in self.layer.mouse_drag_callbacks:
@@ -235,7 +208,7 @@ class CorrectedLayer(QObject):
 
     def frozen(self) -> bool:
         """Whether nothing may be changed any more; what was painted is then taken away again."""
-        if self._may_write():
+        if self.case.writable:
             return False
         self.layer.editable = False
         self.redraw()
@@ -253,10 +226,7 @@ class CorrectedLayer(QObject):
         if self.frozen():
             return
         self.stepped.emit()
-        box = step()
-        if box is not None:
-            self._draw(box)
-            self.acted.emit(box)
+        step()
 
     def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
         self.drawing, self._told_outside = True, False
@@ -295,33 +265,26 @@ class CorrectedLayer(QObject):
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
         if differs and self.frozen():
             return True
-        refused = self._restored(shown, where) if differs else 0
-        try:
-            act = self.corrections.diff(shown, where, kind) if differs else None
-        except MorseError as error:
-            self.redraw()
-            show_error(str(error))
-            return True
-        finally:
-            self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
-        if act is not None:
-            self.acted.emit(act.box)
-            if kind == "stroke":
-                self.stroked.emit(act)
+        act, refused = self._taken(shown, where, kind) if differs else (None, 0)
+        self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
+        if act is not None and kind == "stroke":
+            self.stroked.emit(act)
         if refused:
+            self.layer.refresh()
+            self.redrawn.emit()
             self.refused.emit(refused)
         return differs
 
-    def _restored(self, shown: Array, where: Roi) -> int:
-        """Put painted voxels that are protected back as they were; returns how many."""
-        mask = self.corrections.mask
-        refused = self.protection.refused(mask[where.slices], shown[where.slices], where)
-        count = int(np.count_nonzero(refused))
-        if count:
-            shown[where.slices][refused] = mask[where.slices][refused]
-            self.layer.refresh()
-            self.redrawn.emit()
-        return count
+    def _taken(self, shown: Array, where: Roi, kind: str) -> tuple[Act | None, int]:
+        self._painted = True
+        try:
+            return self.case.take_over(shown, where, kind)
+        except MorseError as error:
+            self.redraw()
+            show_error(str(error))
+            return None, 0
+        finally:
+            self._painted = False
 
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""

@@ -69,7 +69,7 @@ class Decisions(QObject):
 
     def _on_the_disk(self, cases: Sequence[str], done: str) -> bool:
         work, why = self._host.work, self._host.unwritten
-        if work is None or work.job.case not in cases or not why:
+        if work is None or work.id not in cases or not why:
             return True
         show_warning(f"It is not {done}, the mask on the disk is an older one. {why}")
         return False
@@ -93,7 +93,7 @@ class Decisions(QObject):
         if self.runner.busy:
             show_warning("Masks are being looked at for the last decision: a moment.")
             return
-        here = {case.id: self.of_open(case) for case in cases if work is not None and case.id == work.job.case}
+        here = {case.id: self.of_open(case) for case in cases if work is not None and case.id == work.id}
         others = [case for case in cases if case.id not in here]
         if not others:
             self._answered(cases, {case: each for case, each in here.items() if each}, verb, then)
@@ -108,7 +108,8 @@ class Decisions(QObject):
         if corrected is not None:
             corrected.compare()
             return lacking(corrected.corrections.mask, self.expected(case))
-        return lacking(None if work is None or work.seen is None else work.seen.data, self.expected(case))
+        seen = None if work is None else work.view_only_mask
+        return lacking(None if seen is None else seen.data, self.expected(case))
 
     def expected(self, case: Case) -> tuple[Expected, ...]:
         """What a model found of the open case, where that may be said."""

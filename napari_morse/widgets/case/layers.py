@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
 from napari_morse.session.case.open_case import OpenCase
-from napari_morse.types import Label
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data, scan_layer_data
 from napari_morse.widgets.bridge.mask_looks import LINE
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
@@ -27,10 +25,6 @@ class CaseLayers:
         Gets them.
     work
         What was read.
-    labels
-        Names and colours where its mask has none of its own.
-    may_write
-        Asked before every act.
     parent
         Owns the corrections' layer.
     """
@@ -39,8 +33,6 @@ class CaseLayers:
         self,
         viewer: ViewerModel,
         work: OpenCase,
-        labels: tuple[Label, ...],
-        may_write: Callable[[], bool],
         parent: QObject,
     ) -> None:
         self._viewer, self._work = viewer, work
@@ -50,11 +42,10 @@ class CaseLayers:
         self.corrected: CorrectedLayer | None = None
         self.mask: Labels | None = None
         if work.corrections is not None:
-            named = work.labels or labels
-            self.corrected = CorrectedLayer(viewer, work.scan, work.corrections, named, may_write, parent)
+            self.corrected = CorrectedLayer(viewer, work, parent)
             self.mask = self.corrected.layer
-        elif work.seen is not None:
-            data, attributes, _ = mask_layer_data(work.seen, work.scan, f"mask · {work.scan.stem}")
+        elif work.view_only_mask is not None:
+            data, attributes, _ = mask_layer_data(work.view_only_mask, work.scan, f"mask · {work.scan.stem}")
             self.mask = Labels(data, **attributes)
             self.mask.editable = False
             viewer.add_layer(self.mask)

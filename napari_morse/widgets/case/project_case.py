@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
@@ -12,9 +11,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.case.open_case import CaseJob, OpenCase
+from napari_morse.session.case.open_case import OpenCase, OpenCaseRequest, ProjectHome
 from napari_morse.session.case_files import CORRECTED
-from napari_morse.session.edits import Corrections, Unfinished
+from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import Agreement, Case, Project, Status, rules
 from napari_morse.session.project.clock import WorkClock
 from napari_morse.session.project.rows import Arrangement
@@ -23,11 +22,11 @@ from napari_morse.widgets.base.jobs import JobRunner
 from napari_morse.widgets.bridge.presentation import Presentation, prepare
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.decisions import Decisions
+from napari_morse.widgets.case.keeper import CaseKeeper
 from napari_morse.widgets.case.layers import CaseLayers
 from napari_morse.widgets.case.runs import CaseRuns
-from napari_morse.widgets.case.settling import settled
 from napari_morse.widgets.case.truths import CaseTruths
-from napari_morse.widgets.case.write_queue import CaseSaver, Complaints, saving, submitting
+from napari_morse.widgets.case.write_queue import submitting
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -81,15 +80,11 @@ class ProjectHost(QObject):
         # Where Qt deletes the window without a word, a plain list is all that is left to close the project by.
         self._open: list[Project] = []
         self.destroyed.connect(partial(_close_all, self._open))
-        self.work: OpenCase | None = None
         self.layers: CaseLayers | None = None
         self.arrangement = Arrangement()
-        self.conflicts: dict[Path, Corrections] = {}
-        """What could not be saved because something else had changed the saved mask, by folder."""
-        self.loader, self.saver = JobRunner("morse-case", self), CaseSaver(self)
-        self._complaints = Complaints(
-            self.saver, "Every stroke is in the journal, and offered when the case is opened."
-        )
+        self.loader = JobRunner("morse-case", self)
+        safe = "Every stroke is in the journal, and offered when the case is opened."
+        self.keeper = CaseKeeper(safe, replaces_changed=False, parent=self)
         self._clock = WorkClock()
         self.wanted = ""
         """Id of the case that is open or on its way; empty when none is."""
@@ -100,14 +95,13 @@ class ProjectHost(QObject):
         self._runs, self.truths, self.decisions = CaseRuns(self), CaseTruths(self), Decisions(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
-        self.saver.changed.connect(self._on_saved)
-        self.saver.failed.connect(self._on_not_saved)
+        self.keeper.rested.connect(self._on_saved)
+        self.keeper.writes.failed.connect(self._on_not_saved)
         viewer.dims.events.current_step.connect(self._on_look)
         viewer.scene.camera.events.connect(self._on_look)
-        self._beat, self._autosave = QTimer(self), QTimer(self)
-        for timer, pause, due in ((self._beat, BEAT, self._on_beat), (self._autosave, SAVE, self.save)):
-            timer.setInterval(pause)
-            timer.timeout.connect(due)
+        self._beat = QTimer(self)
+        self._beat.setInterval(BEAT)
+        self._beat.timeout.connect(self._on_beat)
 
     # The project
 
@@ -117,7 +111,6 @@ class ProjectHost(QObject):
         self.project = project
         self._open[:] = [project]
         self._beat.start()
-        self._autosave.start()
         self.changed.emit()
         cases = project.cases()
         if cases:
@@ -132,11 +125,10 @@ class ProjectHost(QObject):
             (
                 self.leave_case,
                 self._beat.stop,
-                self._autosave.stop,
                 self.loader.cancel,
                 partial(self.loader.join, 10),  # it may write into the project
-                self.saver.finish,
-                self.conflicts.clear,
+                self.keeper.writes.finish,
+                self.keeper.conflicts.clear,
                 self._let_go,
             )
         )
@@ -155,12 +147,17 @@ class ProjectHost(QObject):
         """The open case as the worklist has it."""
         if self.project is None or self.work is None:
             return None
-        return self.project.case(self.work.job.case)
+        return self.project.case(self.work.id)
+
+    @property
+    def work(self) -> OpenCase | None:
+        """The open case."""
+        return self.keeper.case
 
     @property
     def corrected(self) -> CorrectedLayer | None:
         """The layer that is corrected, where one may be."""
-        return None if self.layers is None else self.layers.corrected
+        return self.keeper.layer
 
     @property
     def in_view(self) -> bool:
@@ -189,7 +186,7 @@ class ProjectHost(QObject):
         if project is None:
             return
         try:
-            job = self._job(project, case, unfinished)
+            request = OpenCaseRequest.of(project, case, unfinished)
         except MorseError as error:
             show_error(str(error))
             return
@@ -198,39 +195,22 @@ class ProjectHost(QObject):
         self.leave_case()
         self.wanted, self._next = case, None
         self.opening.emit(case)
-        if self.loader.busy or self.saver.busy_in(job.folder):
+        if self.loader.busy or self.keeper.writes.busy_in(request.folder):
             self._next = partial(self.go, case, unfinished)
         else:
-            self.loader.start(_reading(job))
+            self.loader.start(_reading(request))
         self.changed.emit()
-
-    def _job(self, project: Project, case: str, unfinished: OnUnfinished) -> CaseJob:
-        found, blind = project.case(case), case in project.to_read()
-        chosen, hidden = "" if blind else project.final_reader(case), rules.hides_model_output(found)
-        return CaseJob(
-            case,
-            project.scan_of(case),
-            None if blind or hidden else project.mask_of(case),
-            project.folder_of(case),
-            unfinished,
-            project.read_only,
-            blank=not blind and hidden,
-            blind=blind,
-            keep_mask=rules.keeps_untouched(found, project.decided_unpredicted(case)),
-            final=project.folder_of(case, chosen) / CORRECTED if chosen else None,
-            model_digest=found.model_digest,
-        )
 
     def _go_on(self) -> None:
         """Open what was asked for meanwhile."""
-        if self._next is not None and not self.loader.busy and not self.saver.busy:
+        if self._next is not None and not self.loader.busy and not self.keeper.writes.busy:
             due, self._next = self._next, None
             due()
 
     def step(self, by: int) -> None:
         """The next case of the worklist (+1), or the one before (−1), in the order and filter that it shows."""
         project = self.project
-        here = self.wanted or (self.work.job.case if self.work is not None else "")
+        here = self.wanted or (self.work.id if self.work is not None else "")
         if project is None or not here:
             return
         shown = self.arrangement
@@ -242,8 +222,8 @@ class ProjectHost(QObject):
             self.go(found.id)
 
     def may_leave(self, may_stay: bool = True) -> bool:
-        """Whether nothing goes unsaid when the open case is left; see `settled`."""
-        return self.corrected is None or settled(self.corrected, self.save_now, may_stay)
+        """As `CaseKeeper.may_leave`."""
+        return self.keeper.may_leave(may_stay)
 
     def leave_case(self) -> None:
         """Save the open case's corrections and time, and take its layers away."""
@@ -252,9 +232,10 @@ class ProjectHost(QObject):
             return
         self.leaving.emit()
         layers.take_away()
-        self.save()
+        self.keeper.save()
         self._spend()
-        self.work = self.layers = None
+        self.keeper.drop()
+        self.layers = None
         self.submitting, self.session.forbidden = False, ""
         self.changed.emit()
 
@@ -284,8 +265,8 @@ class ProjectHost(QObject):
         finally:
             self.changed.emit()
         self._grumbled.pop(of_itself, None)
-        if self.work is not None and self.blind != self.work.job.blind and not self.busy:
-            self.go(self.work.job.case)  # what may be seen of it is another now
+        if self.work is not None and self.blind != self.work.blind and not self.busy:
+            self.go(self.work.id)  # what may be seen of it is another now
         return True
 
     # Corrections
@@ -293,7 +274,7 @@ class ProjectHost(QObject):
     @property
     def blind(self) -> bool:
         """Whether the open case is a second reading that is not submitted."""
-        return self.project is not None and self.work is not None and self.work.job.case in self.project.to_read()
+        return self.project is not None and self.work is not None and self.work.id in self.project.to_read()
 
     def submit(self) -> None:
         """End the second reading: the mask is compared with the first reader's, which the reader has not seen."""
@@ -304,47 +285,18 @@ class ProjectHost(QObject):
             return
         corrected.compare()
         corrected.layer.editable, self.submitting = False, True
-        case, first = work.job.case, project.places.case(work.job.case) / CORRECTED
+        case, first = work.id, project.places.case(work.id) / CORRECTED
 
         def done(found: Agreement | None) -> None:
             self.try_to(lambda project: project.submit_reading(case, "read", "", found))
 
         begin = submitting(corrected.corrections, first, work.scan.grid.spacing, done)
-        self.saver.add(work.job.folder, begin)
-
-    def save(self) -> None:
-        """Save the corrections, beside the window, when there is something to save."""
-        work, corrected, project = self.work, self.corrected, self.project
-        if work is None or corrected is None or project is None:
-            return
-        if not (corrected.corrections.dirty or corrected.unwritten.count):
-            return
-        if project.writable and work.job.folder not in self.conflicts:
-            folder, corrections = work.job.folder, corrected.corrections
-            self.saver.add(folder, saving(corrections, partial(self._on_conflict, folder, corrections)))
-
-    def save_now(self) -> None:
-        """Save, and wait until that has ended, well or not."""
-        self.save()
-        self.saver.finish()
+        self.keeper.writes.add(work.folder, begin)
 
     @property
     def unwritten(self) -> str:
         """What of the open case is in memory only, and why; empty when all is on the disk."""
         return "" if self.corrected is None else self.corrected.unwritten.why
-
-    def save_anyway(self) -> None:
-        """Save corrections over files that something else changed."""
-        conflicts, self.conflicts = self.conflicts, {}
-        for folder, corrections in conflicts.items():
-            self.saver.add(folder, saving(corrections))
-
-    def _on_conflict(self, folder: Path, corrections: Corrections, aside: Path) -> None:
-        self.conflicts[folder] = corrections
-        show_warning(
-            f"The saved mask of {folder.name} was changed by another program or window. Yours is kept beside it as "
-            f"“{aside.name}”; Project ▸ Save anyway puts it in the other's place."
-        )
 
     def _on_saved(self) -> None:
         self._go_on()
@@ -353,7 +305,7 @@ class ProjectHost(QObject):
     def _on_not_saved(self, error: Exception) -> None:
         if self.submitting and self.corrected is not None:
             self.submitting, self.corrected.layer.editable = False, True
-        self._complaints.say(error)
+        self.keeper.complaints.say(error)
 
     def _on_act(self) -> None:
         self._clock.touch()
@@ -374,32 +326,27 @@ class ProjectHost(QObject):
 
     # What arrives
 
-    def _on_loaded(self, read: tuple[OpenCase, Presentation | None]) -> None:
-        work, presentation = read
-        if self.project is None or work.job.case != self.wanted or self._next is not None:
+    def _on_loaded(self, read: tuple[OpenCaseRequest, OpenCase, Presentation | None]) -> None:
+        request, work, presentation = read
+        if self.project is None or work.id != self.wanted or self._next is not None:
             self._go_on()
             return
         if work.corrections is None and work.unfinished is not None:
-            self.go(work.job.case, "recover" if self._ask(work.unfinished) else "set_aside")
+            self.go(work.id, "recover" if self._ask(work.unfinished) else "set_aside")
             return
-        self.work = work
-        self.conflicts.pop(work.job.folder, None)  # what is on the disk was taken; the other mask lies beside it
-        self.layers = CaseLayers(self._viewer, work, self.session.labels, self._may_write, self)
-        self.session.forbidden = BLIND if work.job.blind else ""
-        if self.corrected is not None and work.corrections is not None:
+        work.home = ProjectHome(self.project, request.folder)
+        work.labels = work.labels or self.session.labels
+        self.layers = CaseLayers(self._viewer, work, self)
+        self.keeper.hold(work, self.layers.corrected)
+        self.session.forbidden = BLIND if work.blind else ""
+        if self.corrected is not None:
             self.corrected.acted.connect(self._on_act)
             self.corrected.unwritten.changed.connect(self.changed)
-            self.corrected.unwritten.due.connect(self.save)
-            for sentence in work.corrections.notices:
-                show_warning(sentence)
         self._clock = WorkClock()
         self._clock.touch()
         self.try_to(self._note_opened)
         if presentation is not None:
             self.presenting.emit(presentation, self.layers.scan)
-
-    def _may_write(self) -> bool:
-        return self.project is not None and self.project.writable
 
     def _on_look(self, _event: Any = None) -> None:
         if self.work is not None:
@@ -409,9 +356,9 @@ class ProjectHost(QObject):
         work = self.work
         if project.read_only or work is None:
             return
-        project.current = work.job.case
+        project.current = work.id
         if work.record is not None:
-            project.record_prediction(work.job.case, work.record)
+            project.record_prediction(work.id, work.record)
         for status in rules.after_opening(project.case(project.current)).statuses:
             project.set_status([project.current], status)
 
@@ -429,7 +376,7 @@ class ProjectHost(QObject):
         seconds, work = self._clock.take(), self.work
         if self.project is None or work is None or self.project.read_only or seconds < 1:
             return
-        self.try_to(lambda project: project.add_time(work.job.case, seconds), "time")
+        self.try_to(lambda project: project.add_time(work.id, seconds), "time")
 
     def close_down(self) -> None:
         """Save, and let everything go."""
@@ -444,12 +391,12 @@ class ProjectHost(QObject):
         )
 
 
-def _reading(job: CaseJob) -> Any:
+def _reading(request: OpenCaseRequest) -> Any:
     """Reads a case, and makes ready what a model said of it; the thread holds no widget."""
 
-    def read(_tell: Any, _cancelled: Any) -> tuple[OpenCase, Presentation | None]:
-        work = job.run()
-        return work, None if work.said is None else prepare(work.said, work.scan)
+    def read(_tell: Any, _cancelled: Any) -> tuple[OpenCaseRequest, OpenCase, Presentation | None]:
+        work = request.run()
+        return request, work, None if work.prediction is None else prepare(work.prediction, work.scan)
 
     return read
 

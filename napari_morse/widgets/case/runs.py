@@ -31,7 +31,7 @@ class CaseRuns:
     def __init__(self, host: ProjectHost) -> None:
         self._host, self._session = host, host.session
         self._session.status_changed.connect(self._on_run)
-        host.saver.failed.connect(self._on_not_kept)
+        host.keeper.writes.failed.connect(self._on_not_kept)
 
     def close_down(self) -> None:
         """Let go of the session."""
@@ -43,12 +43,12 @@ class CaseRuns:
         work, project = host.work, host.project
         if status != "done" or prediction is None or scan is None or work is None or project is None:
             return
-        if scan is not work.scan or work.job.blind or not project.writable:
+        if scan is not work.scan or work.blind or not project.writable:
             return
         case = host.case
         if case is not None:
             host.follow(case, after_look(case))
-        host.saver.add(work.job.folder, lambda: _keeping(host, work, prediction))
+        host.keeper.writes.add(work.folder, lambda: _keeping(host, work, prediction))
 
     def _on_not_kept(self, _error: Exception) -> None:
         corrected = self._host.corrected
@@ -59,7 +59,7 @@ class CaseRuns:
 def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
     """The corrections, where they begin as the rendered mask: nobody has touched or decided on them."""
     corrected, case = host.corrected, host.case
-    if corrected is None or host.work is not work or work.job.mask is not None or work.job.blank:
+    if corrected is None or host.work is not work or work.given or work.blank:
         return None
     if case is None or not begins_anew_with_run(case):
         return None
@@ -72,18 +72,18 @@ def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction) -> Write
     corrected = _to_begin(host, work)
     if corrected is not None:
         corrected.layer.editable = False  # until it has begun anew
-    job, scan, digest = work.job, work.scan, work.digest
+    folder, scan, digest = work.folder, work.scan, work.digest
 
     def write() -> Callable[[], None]:
-        keep_prediction(prediction, digest, job.folder)
+        keep_prediction(prediction, digest, folder)
         record, begun = record_of(prediction, scan), None
         if corrected is not None:
-            begun = begin_afresh(job.folder, np.asarray(prediction.rendered.data), digest)
+            begun = begin_afresh(folder, np.asarray(prediction.rendered.data), digest)
 
         def done() -> None:
-            host.try_to(lambda project: project.record_prediction(job.case, record))
+            host.try_to(lambda project: project.record_prediction(work.id, record))
             if corrected is not None and begun is not None and host.corrected is corrected:
-                corrected.replace(begun)
+                work.replace(begun)
 
         return done
 

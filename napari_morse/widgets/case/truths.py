@@ -37,7 +37,7 @@ class CaseTruths:
         if source == "blank_start":
             host.leave_case()
             host.wanted = case.id
-            host.saver.add(work.job.folder, lambda: partial(self._put_aside, case.id, work.job.folder))
+            host.keeper.writes.add(work.folder, lambda: partial(self._put_aside, case.id, work.folder))
         elif host.try_to(lambda project: project.set_truth_from(case.id, source)):
             host.go(case.id)
 

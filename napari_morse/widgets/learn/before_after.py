@@ -77,7 +77,7 @@ class BeforeAfter(QObject):
     def show(self, folder: Path, case: str) -> None:
         """Show a case of the round in a folder."""
         work = self._host.work
-        if work is None or work.job.case != case:
+        if work is None or work.id != case:
             self._host.go(case)
         self._wanted = folder, case
         self._on_host()
@@ -87,7 +87,7 @@ class BeforeAfter(QObject):
         if wanted is None or work is None or self._host.layers is None or self.runner.busy:
             return
         folder, case = wanted
-        if work.job.case != case:
+        if work.id != case:
             if self._host.wanted != case:
                 self._wanted = None  # another one was asked for meanwhile
             return

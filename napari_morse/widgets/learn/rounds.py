@@ -75,7 +75,7 @@ class Learner(QObject):
         self.runner.succeeded.connect(self._on_done)
         self.runner.failed.connect(self._on_failed)
         host.changed.connect(self._on_host)
-        host.saver.changed.connect(self._when_saved)
+        host.keeper.writes.changed.connect(self._when_saved)
 
     @property
     def runners(self) -> tuple[JobRunner, ...]:
@@ -118,7 +118,7 @@ class Learner(QObject):
         project = self.host.project
         if self.host.corrected is not None:
             self.host.corrected.compare()
-        self.host.save()
+        self.host.keeper.save()
         self.doing = "preparing"
         self._waiting = partial(self._run, beginning(project.places.folder, project.reader, choice))
         self.changed.emit()
@@ -126,7 +126,7 @@ class Learner(QObject):
 
     def _when_saved(self) -> None:
         waiting = self._waiting
-        if waiting is None or self.host.saver.busy:
+        if waiting is None or self.host.keeper.writes.busy:
             return
         self._waiting = None
         if why := self.host.unwritten:
@@ -336,7 +336,7 @@ class Learner(QObject):
         """Stop, and let go of the project."""
         self.stop_work()
         self.host.changed.disconnect(self._on_host)
-        self.host.saver.changed.disconnect(self._when_saved)
+        self.host.keeper.writes.changed.disconnect(self._when_saved)
         self.before_after.close_down()
         self.structures.close_down()
         self._leave()

@@ -75,7 +75,7 @@ class StructuresLook(QObject):
         work, corrected = self._host.work, self._host.corrected
         if work is None or corrected is None:
             return None
-        return UnderWork(work.job.case, corrected.corrections.mask, corrected.corrections.state)
+        return UnderWork(work.id, corrected.corrections.mask, corrected.corrections.state)
 
     def _on_found(self, told: tuple[Path, str, Held]) -> None:
         place, case, found = told

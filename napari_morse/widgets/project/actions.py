@@ -51,7 +51,7 @@ class ProjectActs(QObject):
         self.runner.progressed.connect(self.told.emit)
         self.runner.succeeded.connect(self._on_done)
         self.runner.failed.connect(self._on_failed)
-        host.saver.changed.connect(self._when_saved)
+        host.keeper.writes.changed.connect(self._when_saved)
 
     def report(self) -> None:
         """Write the report into the project's folder and show it in the browser."""
@@ -146,7 +146,7 @@ class ProjectActs(QObject):
             return
         if self._host.corrected is not None:
             self._host.corrected.compare()
-        self._host.save()
+        self._host.keeper.save()
         self._what = what
         self._waiting = lambda: self.runner.start(work())
         self.told.emit(f"making the {what}")
@@ -154,7 +154,7 @@ class ProjectActs(QObject):
 
     def _when_saved(self) -> None:
         waiting = self._waiting
-        if waiting is None or self._host.saver.busy:
+        if waiting is None or self._host.keeper.writes.busy:
             return
         self._waiting = None
         if why := self._host.unwritten:

@@ -129,7 +129,7 @@ class Adjudicate(QDialog):
 
     def _on_masks(self, masks: dict[str, Any]) -> None:
         work = self._host.work
-        if self._over or work is None or work.job.case != self._case:
+        if self._over or work is None or work.id != self._case:
             return
         self._masks = masks
         for place, (reader, data) in enumerate(masks.items()):

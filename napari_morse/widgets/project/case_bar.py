@@ -135,8 +135,8 @@ class CaseBar(QWidget):
             "Export masks…": acts.export,
             "Add cases…": self.add,
             "Find scans…": acts.find_scans,
-            "Save corrections": host.save,
-            "Save anyway": host.save_anyway,
+            "Save corrections": host.keeper.save,
+            "Save anyway": host.keeper.save_anyway,
             "Close": self.close_project,
         }
 
@@ -211,7 +211,7 @@ class CaseBar(QWidget):
         project, case = self._host.project, self._host.case
         for widget in (self.back, self.on, self.list, self.accept, self.reject, self.state):
             widget.setVisible(project is not None)
-        self.menu.follow(project, case, bool(self._host.conflicts), self._ahead.enabled, self._ahead.all)
+        self.menu.follow(project, case, bool(self._host.keeper.conflicts), self._ahead.enabled, self._ahead.all)
         self.truth.setVisible(self._asks_for_truth(case))
         if project is None:
             self.case.say("No project is open", "Project ▸ New… or Open…")

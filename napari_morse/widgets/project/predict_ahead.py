@@ -147,15 +147,15 @@ class Ahead(QObject):
     def _next(self, project: Project) -> Case | None:
         shown, open_case = self._host.arrangement, self._host.work
         cases = project.cases(shown.order, shown.descending, shown.statuses, shown.text)
-        here = [case.id for case in cases].index(open_case.job.case) if self._stands_in(cases) and open_case else -1
+        here = [case.id for case in cases].index(open_case.id) if self._stands_in(cases) and open_case else -1
         coming = cases[here + 1 :]
         wanted = coming + cases[: max(here, 0)] + project.cases() if self.all else coming[:CASES]
-        busy = open_case.job.case if open_case is not None else ""
+        busy = open_case.id if open_case is not None else ""
         return next((case for case in wanted if case.id != busy and self._wanted(case)), None)
 
     def _stands_in(self, cases: list[Case]) -> bool:
         work = self._host.work
-        return work is not None and any(case.id == work.job.case for case in cases)
+        return work is not None and any(case.id == work.id for case in cases)
 
     def _wanted(self, case: Case) -> bool:
         return predicted_ahead(case) and (case.id, self._session.model) not in self._failed

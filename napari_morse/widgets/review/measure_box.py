@@ -219,7 +219,7 @@ class MeasureBox(QWidget):
         """Where the measures lie, also where they may only be read."""
         host = self._desk.host
         work = host.work if host is not None and host.in_view else None  # not of a case beside the scan in view
-        return work.job.folder if work is not None else self._desk.folder
+        return work.folder if work is not None else self._desk.folder
 
     def _why(self) -> str:
         if self._desk.scan is None or self._desk.scan_layer is None:

@@ -207,8 +207,8 @@ class Walker(QObject):
 
     def _decide(self, rank: int, decision: Decision | None, before: int | None = None) -> None:
         corrected = self._desk.corrected
-        if corrected is not None and isinstance(corrected.timeline, Timeline):
-            corrected.timeline.decide(rank, decision, before)
+        if corrected is not None and isinstance(corrected.case.steps, Timeline):
+            corrected.case.steps.decide(rank, decision, before)
 
     def _on_decided(self, rank: int) -> None:
         """A decision was made, taken back or made again."""
@@ -226,9 +226,9 @@ class Walker(QObject):
         if walk is None or corrected is None:
             return
         if walk.decisions.get(rank) in ("accepted", "coarse"):
-            corrected.protection.keep(rank, walk.patches.of(rank))
+            corrected.case.protection.keep(rank, walk.patches.of(rank))
         else:
-            corrected.protection.let_go(rank)
+            corrected.case.protection.let_go(rank)
 
     # What happens
 
@@ -240,8 +240,8 @@ class Walker(QObject):
 
     def _on_moved(self, moved: Moved) -> None:
         corrected = self._desk.corrected
-        if corrected is not None and isinstance(corrected.timeline, Timeline):
-            corrected.timeline.renumber(moved)
+        if corrected is not None and isinstance(corrected.case.steps, Timeline):
+            corrected.case.steps.renumber(moved)
 
     def _on_replaced(self) -> None:
         """Undo goes over the corrections that are now."""
@@ -273,13 +273,13 @@ class Walker(QObject):
         corrected = self._desk.corrected
         self.walk, self.rank = walk, rank
         if corrected is not None:
-            corrected.protection.let_go_all()
-            corrected.timeline = corrected.corrections
+            corrected.case.protection.let_go_all()
+            corrected.case.steps = corrected.corrections
         if walk is None:
             self.framed.emit(None)
         elif corrected is not None:
             walk.look(corrected.corrections.mask)
-            corrected.timeline = Timeline(corrected.corrections, walk, self._on_decided)
+            corrected.case.steps = Timeline(corrected.corrections, walk, self._on_decided)
             for each in walk.decisions:
                 self._protect(each)
             self._warn(walk.trouble)

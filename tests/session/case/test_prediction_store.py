@@ -10,7 +10,7 @@ import pytest
 
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
-from napari_morse.session.case.open_case import CaseJob
+from napari_morse.session.case.open_case import OpenCaseRequest
 from napari_morse.session.case.prediction_store import (
     keep_prediction,
     kept_prediction,
@@ -47,7 +47,7 @@ def case(tmp_path, scan):
     folder.mkdir()
     opened = open_scan(path)
     keep_prediction(make_prediction(opened), pixel_digest(opened.data), folder)
-    return CaseJob("case", path, None, folder)
+    return OpenCaseRequest("case", path, None, folder)
 
 
 def test_a_prediction_comes_back_whole(scan, said, digest, tmp_path):
@@ -96,16 +96,16 @@ def test_no_name_is_in_what_is_kept(scan, said, digest, tmp_path):
 
 def test_a_case_opens_with_what_was_kept_and_begins_from_the_rendered_mask(case):
     work = case.run()
-    assert work.said is not None and work.record == record_of(work.said, work.scan)
-    np.testing.assert_array_equal(work.corrections.mask, work.said.rendered.data)
-    assert work.labels == work.said.rendered.labels and work.corrections.undoable == 0
-    known = replace(case, model_digest=work.said.digest).run()
+    assert work.prediction is not None and work.record == record_of(work.prediction, work.scan)
+    np.testing.assert_array_equal(work.corrections.mask, work.prediction.rendered.data)
+    assert work.labels == work.prediction.rendered.labels and work.corrections.undoable == 0
+    known = replace(case, model_digest=work.prediction.digest).run()
     assert known.record is None
 
 
 def test_a_truth_that_is_made_from_nothing_shows_nothing(case):
     work = replace(case, blank=True).run()
-    assert work.said is None and not work.corrections.mask.any()
+    assert work.prediction is None and not work.corrections.mask.any()
     assert not replace(case, blank=True).run().corrections.mask.any()
 
 
@@ -116,7 +116,7 @@ def test_a_mask_that_was_opened_empty_begins_from_what_was_predicted_since(case,
     opened = open_scan(case.scan)
     keep_prediction(make_prediction(opened), pixel_digest(opened.data), folder)
     work = replace(case, folder=folder).run()
-    np.testing.assert_array_equal(work.corrections.mask, work.said.rendered.data)
+    np.testing.assert_array_equal(work.corrections.mask, work.prediction.rendered.data)
     assert work.corrections.untouched
     assert not list(folder.glob("*aside*"))
 
@@ -144,7 +144,7 @@ def test_a_blank_start_keeps_what_was_there_aside_and_out_of_undo(case):
 
 def test_who_reads_blind_is_shown_and_given_nothing(case):
     work = replace(case, blind=True).run()
-    assert work.said is None and not work.corrections.mask.any()
+    assert work.prediction is None and not work.corrections.mask.any()
 
 
 def test_what_a_person_did_is_never_replaced(case):
@@ -166,6 +166,6 @@ def test_the_chosen_readers_mask_is_shown_and_not_corrected(case, tmp_path):
     mask[3:6, 3:6, 3:6] = 2
     corrections = Corrections.open(folder, mask, "0")
     corrections.checkpoint()
-    work = replace(case, final=folder / "corrected.zarr.zip").run()
+    work = replace(case, chosen_mask=folder / "corrected.zarr.zip").run()
     assert work.corrections is None
-    np.testing.assert_array_equal(work.seen.data, load_store(folder / "corrected.zarr.zip").data)
+    np.testing.assert_array_equal(work.view_only_mask.data, load_store(folder / "corrected.zarr.zip").data)

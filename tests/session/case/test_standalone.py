@@ -10,7 +10,7 @@ import pytest
 
 from napari_morse.errors import InputError
 from napari_morse.session.case.protection import Protection
-from napari_morse.session.case.standalone import VARIABLE, corrections_folder, open_loose
+from napari_morse.session.case.standalone import VARIABLE, corrections_folder, open_standalone
 from napari_morse.types import Roi
 from tests.fakes import make_scan
 
@@ -25,35 +25,35 @@ def folder(tmp_path, monkeypatch):
 
 def test_strokes_are_there_again_and_can_be_undone(folder):
     scan = make_scan(stem="Miller_Anna")
-    case = open_loose(scan, None)
-    assert not case.found and not case.corrections.mask.any()
+    case = open_standalone(scan, None)
+    assert not case.resumed and not case.corrections.mask.any()
     case.corrections.apply(BOX, 2, "stroke")
     case.close()
-    again = open_loose(make_scan(stem="another_name"), np.ones(scan.grid.shape, np.uint8))
-    assert again.found and (again.corrections.mask[BOX.slices] == 2).all()
+    again = open_standalone(make_scan(stem="another_name"), np.ones(scan.grid.shape, np.uint8))
+    assert again.resumed and (again.corrections.mask[BOX.slices] == 2).all()
     again.corrections.undo()
     assert not again.corrections.mask.any()
     again.close()
     assert corrections_folder() == folder
     assert not [path for path in folder.rglob("*") if "miller" in path.name.lower()]
-    assert not open_loose(make_scan(seed=1), None).found
+    assert not open_standalone(make_scan(seed=1), None).resumed
 
 
 def test_corrections_that_nobody_made_begin_with_the_mask_of_now():
     scan = make_scan()
-    open_loose(scan, None).close()
+    open_standalone(scan, None).close()
     mask = np.ones(scan.grid.shape, np.uint8)
-    case = open_loose(scan, mask)
+    case = open_standalone(scan, mask)
     np.testing.assert_array_equal(case.corrections.mask, mask)
 
 
 def test_another_window_is_refused_while_one_corrects_and_welcome_after_a_crash():
     code = f"""
 import sys
-from napari_morse.session.case.standalone import open_loose
+from napari_morse.session.case.standalone import open_standalone
 from napari_morse.types import Roi
 from tests.fakes import make_scan
-case = open_loose(make_scan(), None)
+case = open_standalone(make_scan(), None)
 case.corrections.apply(Roi({BOX.start}, {BOX.stop}), 3, "stroke")
 print("open", flush=True)
 sys.stdin.read()
@@ -61,18 +61,18 @@ sys.stdin.read()
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "open\n"
     with pytest.raises(InputError, match="another window"):
-        open_loose(make_scan(), None)
+        open_standalone(make_scan(), None)
     other.kill()
     other.communicate()
-    case = open_loose(make_scan(), None)
-    assert case.found and (case.corrections.mask[BOX.slices] == 3).all()
+    case = open_standalone(make_scan(), None)
+    assert case.resumed and (case.corrections.mask[BOX.slices] == 3).all()
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(folder):
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file")
     with pytest.raises(InputError, match="cannot be written to"):
-        open_loose(make_scan(), None)
+        open_standalone(make_scan(), None)
 
 
 def test_locked_labels_are_neither_painted_nor_painted_over_and_patches_stay():

@@ -47,7 +47,7 @@ def trail(dock):
 
 
 def files(dock):
-    folder = dock.host.work.job.folder
+    folder = dock.host.work.folder
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -95,7 +95,7 @@ def test_a_structure_that_the_model_found_and_the_mask_lacks_is_asked_about(view
     dock = opened(viewer, qtbot, study(tmp_path))
     press(qtbot, dock.segment.run_bar.run)
     settled(qtbot, dock)
-    qtbot.waitUntil(lambda: bool(dock.host.case.model) and not dock.host.saver.busy, timeout=10000)
+    qtbot.waitUntil(lambda: bool(dock.host.case.model) and not dock.host.keeper.writes.busy, timeout=10000)
     layer = dock.host.corrected.layer
     layer.data[np.asarray(layer.data) == 2] = 0
     dock.host.corrected.compare()
@@ -114,7 +114,7 @@ def test_an_empty_second_reading_is_not_submitted_and_unblinds_nobody_before_the
     dock = opened(viewer, qtbot, study(tmp_path))
     press(qtbot, dock.segment.run_bar.run)
     settled(qtbot, dock)
-    qtbot.waitUntil(lambda: bool(dock.host.case.model) and not dock.host.saver.busy, timeout=10000)
+    qtbot.waitUntil(lambda: bool(dock.host.case.model) and not dock.host.keeper.writes.busy, timeout=10000)
     dock.host.project.ask_second_reader("P00_t1", "CD")
     dock.host.close_project()
     dock.host.take(Project.open(tmp_path / "study", reader="CD"))
@@ -172,11 +172,11 @@ def test_what_was_not_saved_of_another_case_is_named_in_the_worklists_question(v
     from napari_morse.session.edits import Corrections
 
     dock = opened(viewer, qtbot, study(tmp_path, 2))
-    folder, digest = dock.host.work.job.folder, dock.host.corrected.corrections._scan
+    folder, digest = dock.host.work.folder, dock.host.corrected.corrections._scan
     paint(dock, BOX)
     dock.host.step(1)
     at(qtbot, dock, 2)
-    qtbot.waitUntil(lambda: not dock.host.saver.busy)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy)
     crashed = Corrections.open(folder, None, digest)
     crashed.apply(np.array([3]), 1, "stroke")
     press(qtbot, dock.case_bar.list)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_morse.errors import InputError
 from napari_morse.io import open_mask
-from napari_morse.session.case.standalone import open_loose
+from napari_morse.session.case.standalone import open_standalone
 from napari_morse.session.edits import Corrections, files
 from napari_morse.widgets.case.unwritten import OVER
 from tests.edit_cases import Disk
@@ -65,7 +65,7 @@ def warnings_of(memory=MEMORY):
 
 
 def rested(qtbot, dock):
-    qtbot.waitUntil(lambda: not dock.host.saver.busy and not dock.desk._loose.saver.busy, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy and not dock.desk._loose.keeper.writes.busy, timeout=10000)
     qtbot.wait(50)
 
 
@@ -105,7 +105,7 @@ def test_the_truth_is_told_once_and_again_when_it_is_over(viewer, qtbot, scene, 
         if dock.host.project is not None:
             assert said in dock.case_bar.state.whole
     assert dock.unwritten.isVisible()
-    (dock.host if dock.host.project is not None else dock.desk._loose).save()  # as every two minutes
+    (dock.host if dock.host.project is not None else dock.desk._loose).keeper.save()  # as every two minutes
     press(qtbot, dock.unwritten.again)
     rested(qtbot, dock)
     (told,) = warnings_of()
@@ -178,16 +178,16 @@ def test_a_dock_that_is_closed_asks_until_the_strokes_are_somewhere(viewer, qtbo
     scan, folder = corrected.scan, dock.desk.folder
     asked = answers("Try again", "Try again")
     tries = iter((True, True, False))
-    save = dock.host.save_now if dock.host.project is not None else dock.desk._loose.save_now
+    save = dock.host.keeper.save_now if dock.host.project is not None else dock.desk._loose.keeper.save_now
 
     def then():
         disk.full = next(tries)
         save()
 
     if dock.host.project is not None:
-        dock.host.save_now = then
+        dock.host.keeper.save_now = then
     else:
-        dock.desk._loose.save_now = then
+        dock.desk._loose.keeper.save_now = then
     viewer.window.remove_dock_widget(dock)
     QApplication.processEvents()
     assert len(asked.asked) == 2
@@ -246,7 +246,7 @@ def test_another_scan_is_begun_only_when_the_strokes_are_settled(viewer, qtbot, 
     dock.desk.begin()
     qtbot.waitUntil(lambda: dock.desk.corrected is not None)
     assert len(asked.asked) == 1  # what the journal lacked went into it at once
-    back = open_loose(scan, None)
+    back = open_standalone(scan, None)
     np.testing.assert_array_equal(back.corrections.mask, mask)
     back.close()
 

@@ -39,7 +39,7 @@ def both(viewer, dock, first, qtbot, project):  # noqa: F811
 
 def test_measures_of_a_scan_beside_the_case_are_not_kept_with_the_case(both, qtbot):
     box, work = both.measures, both.host.work
-    assert box._folder != work.job.folder, "the case's measures are listed and drawn over another patient"
+    assert box._folder != work.folder, "the case's measures are listed and drawn over another patient"
     begin(qtbot, both)
     both.desk.label = 1
     rendered = both.comparison.shown.rendered

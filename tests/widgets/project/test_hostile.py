@@ -37,7 +37,7 @@ def run(qtbot, dock):
 
 
 def rested(qtbot, dock):
-    qtbot.waitUntil(lambda: not dock.host.saver.busy and not dock.host.busy, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy and not dock.host.busy, timeout=10000)
 
 
 def accept_as_empty(qtbot, dock):
@@ -83,7 +83,7 @@ def say(qtbot, dock, held, button, what):
 
 def test_a_run_on_another_scan_of_that_name_is_not_kept_as_the_cases(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    folder = dock.host.work.job.folder
+    folder = dock.host.work.folder
     image = nib.load(tmp_path / "scans" / "P00_t1.nii.gz")
     (tmp_path / "other").mkdir()
     other = np.random.default_rng(9).normal(500, 3, image.shape).astype("f4")
@@ -117,17 +117,17 @@ def test_a_submitted_reading_is_closed_and_a_second_press_accepts_nothing(viewer
     dock.host.project.ask_second_reader("P00_t1", "CD")
     as_reader(qtbot, dock, tmp_path, "CD")
     paint(dock, np.s_[2:6, 3:9, 4:6], 2)
-    own = dock.host.work.job.folder / "corrected.zarr.zip"
+    own = dock.host.work.folder / "corrected.zarr.zip"
     press(qtbot, dock.case_bar.accept)
     press(qtbot, dock.case_bar.accept)
     qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
     at(qtbot, dock, 1)
     before = own.read_bytes()
-    assert dock.host.work.job.folder != own.parent and dock.host.corrected.corrections.mask.max() == 1
+    assert dock.host.work.folder != own.parent and dock.host.corrected.corrections.mask.max() == 1
     press(qtbot, dock.case_bar.accept)
     assert dock.host.case.status == "second_reader" and dock.case_bar.acts.adjudicating.isVisible()
     paint(dock, np.s_[0:1, 0:1, 0:1])
-    dock.host.save()
+    dock.host.keeper.save()
     rested(qtbot, dock)
     assert own.read_bytes() == before and len(dock.host.project.readings("P00_t1")) == 1
 
@@ -244,13 +244,13 @@ def test_painting_on_an_accepted_case_takes_the_acceptance_back(viewer, qtbot, t
 
 def test_a_conflict_met_when_leaving_keeps_both_masks(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    path = dock.host.work.job.folder / "corrected.zarr.zip"
+    path = dock.host.work.folder / "corrected.zarr.zip"
     stored = load_store(path)
     paint(dock, np.s_[2:4, 2:4, 2:4])
     save_store(replace(stored, data=np.full_like(stored.data, 3)), path)
     dock.host.step(1)
     at(qtbot, dock, 2)
-    qtbot.waitUntil(lambda: bool(dock.host.conflicts), timeout=5000)
+    qtbot.waitUntil(lambda: bool(dock.host.keeper.conflicts), timeout=5000)
     dock.case_bar.refresh()
     (mine,) = path.parent.glob("mine-1-*")
     assert load_store(mine).data.sum() == 8 and (load_store(path).data == 3).all()
@@ -265,14 +265,14 @@ def test_a_conflict_met_when_leaving_keeps_both_masks(viewer, qtbot, tmp_path):
 
 def test_a_window_that_was_taken_over_writes_no_stroke(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    folder = dock.host.work.job.folder
+    folder = dock.host.work.folder
     with Project.open(tmp_path / "study", reader="ZZ", take_over=True):
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         paint(dock, np.s_[2:4, 2:4, 2:4])
         assert any("took this project over" in text for text in messages())
         assert not np.asarray(dock.host.corrected.layer.data).any() and not dock.host.corrected.layer.editable
         run(qtbot, dock)
-        dock.host.save()
+        dock.host.keeper.save()
         rested(qtbot, dock)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -301,8 +301,8 @@ def test_a_prediction_of_another_project_is_not_recorded(viewer, qtbot, tmp_path
     at(qtbot, dock, 1)
     qtbot.waitUntil(lambda: dock.ahead.case == "P01_t1", timeout=10000)
     dock.session.engine.pace.set()
-    finish = dock.host.saver.finish
-    monkeypatch.setattr(dock.host.saver, "finish", lambda: (dock.ahead.runner.join(10), finish()))
+    finish = dock.host.keeper.writes.finish
+    monkeypatch.setattr(dock.host.keeper.writes, "finish", lambda: (dock.ahead.runner.join(10), finish()))
     dock.ahead.enabled = False
     dock.host.take(second)
     at(qtbot, dock, 1)
@@ -366,23 +366,23 @@ def test_who_asks_the_own_name_reads_blind_from_then_on(viewer, qtbot, tmp_path,
     as_reader(qtbot, dock, tmp_path, "CD")
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("CD", True))
     dock.case_bar.acts.second_reader()
-    qtbot.waitUntil(lambda: dock.host.work is not None and dock.host.work.job.blind, timeout=10000)
-    assert not dock.host.corrected.corrections.mask.any() and "reader-" in str(dock.host.work.job.folder)
+    qtbot.waitUntil(lambda: dock.host.work is not None and dock.host.work.blind, timeout=10000)
+    assert not dock.host.corrected.corrections.mask.any() and "reader-" in str(dock.host.work.folder)
 
 
 def test_a_conflict_is_over_when_the_case_is_opened_again_or_the_project_closed(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    path = dock.host.work.job.folder / "corrected.zarr.zip"
+    path = dock.host.work.folder / "corrected.zarr.zip"
     stored = load_store(path)
     paint(dock, np.s_[2:4, 2:4, 2:4])
     save_store(replace(stored, data=np.full_like(stored.data, 3)), path)
     dock.host.step(1)
     at(qtbot, dock, 2)
-    qtbot.waitUntil(lambda: bool(dock.host.conflicts), timeout=5000)
+    qtbot.waitUntil(lambda: bool(dock.host.keeper.conflicts), timeout=5000)
     dock.host.go("P00_t1")
     at(qtbot, dock, 1)
-    assert not dock.host.conflicts
+    assert not dock.host.keeper.conflicts
     paint(dock, np.s_[10:14, 10:14, 10:14], 5)
-    dock.host.save()
+    dock.host.keeper.save()
     rested(qtbot, dock)
     assert (load_store(path).data == 5).sum() == 64 and not dock.host.corrected.corrections.dirty

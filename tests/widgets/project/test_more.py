@@ -66,8 +66,8 @@ def test_the_next_two_cases_are_predicted_ahead_and_shown_at_once_when_opened(vi
     settled(qtbot, dock)
     shown, work = dock.comparison.shown, dock.host.work
     assert dock.session.engine.runs == runs
-    np.testing.assert_array_equal(work.corrections.mask, work.said.rendered.data)
-    assert len(shown.points.data) == len(work.said.points) and dock.segment.results.isVisible()
+    np.testing.assert_array_equal(work.corrections.mask, work.prediction.rendered.data)
+    assert len(shown.points.data) == len(work.prediction.points) and dock.segment.results.isVisible()
     assert dock.host.layers.mask.contour == 1 and not shown.rendered.editable and not shown.coarse.editable
     assert viewer.layers.selection.active is dock.host.corrected.layer
     assert sum(entry.act == "prediction" for entry in dock.host.project.audit()) == 2
@@ -161,7 +161,7 @@ def test_a_blank_start_keeps_what_was_there_on_the_disk_and_out_of_undo(viewer, 
     assert not dock.host.corrected.corrections.mask.any()
     dock.host.corrected.undo()
     assert not dock.host.corrected.corrections.mask.any()
-    (aside,) = dock.host.work.job.folder.glob("corrected*aside*")
+    (aside,) = dock.host.work.folder.glob("corrected*aside*")
     assert load_store(aside).data.sum() == 27
 
 
@@ -250,18 +250,18 @@ def test_scans_that_were_moved_are_found_and_cases_added_in_the_window(viewer, q
 
 def test_a_mask_that_something_else_changed_is_replaced_only_when_asked(viewer, qtbot, tmp_path):
     dock = opened(viewer, qtbot, study(tmp_path))
-    path = dock.host.work.job.folder / "corrected.zarr.zip"
+    path = dock.host.work.folder / "corrected.zarr.zip"
     stored = load_store(path)
     save_store(replace(stored, data=np.full_like(stored.data, 3)), path)
     paint(dock, np.s_[2:4, 2:4, 2:4])
-    dock.host.save()
-    qtbot.waitUntil(lambda: bool(dock.host.conflicts), timeout=10000)
+    dock.host.keeper.save()
+    qtbot.waitUntil(lambda: bool(dock.host.keeper.conflicts), timeout=10000)
     dock.case_bar.refresh()
     act = dock.case_bar.menu.acts["Save anyway"]
     assert act.isVisible() and (load_store(path).data == 3).all()
     act.trigger()
     qtbot.waitUntil(lambda: load_store(path).data.sum() == 8, timeout=10000)
-    qtbot.waitUntil(lambda: not dock.host.saver.busy and "saved" in dock.case_bar.state.whole, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy and "saved" in dock.case_bar.state.whole, timeout=10000)
 
 
 def test_strokes_just_before_the_next_case_are_saved_and_not_offered_as_lost(viewer, qtbot, tmp_path):
@@ -272,7 +272,7 @@ def test_strokes_just_before_the_next_case_are_saved_and_not_offered_as_lost(vie
         at(qtbot, dock, number)
         before = int((dock.host.corrected.corrections.mask > 0).sum())
         paint(dock, (before, 0, 0))
-        dock.host.save()
+        dock.host.keeper.save()
         paint(dock, (before, 1, 0))
     dock.host.go("P02_t1")
     at(qtbot, dock, 3)

@@ -56,7 +56,7 @@ def at(qtbot, dock, number):
 def on_disk(dock):
     """The open case's mask as a new process would find it after a crash."""
     work = dock.host.work
-    return np.array(Corrections.recover(work.job.folder, None, dock.host.corrected.corrections._scan).mask)
+    return np.array(Corrections.recover(work.folder, None, dock.host.corrected.corrections._scan).mask)
 
 
 def stroke(qtbot, viewer, layer, dock):
@@ -118,7 +118,7 @@ def test_next_accept_and_the_same_place_after_reopening(viewer, qtbot, opened, t
     assert [x.name for x in viewer.layers] == ["P01_t1", "P01_t1_corrected"]
     press(qtbot, dock.case_bar.reject)
     assert dock.host.case.status == "rejected"
-    qtbot.waitUntil(lambda: not dock.host.saver.busy, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy, timeout=10000)
     dock.host.close_project()
     assert not viewer.layers and "No project" in dock.case_bar.case.whole
     dock.host.take(Project.open(tmp_path / "study", reader="CD"))
@@ -164,7 +164,7 @@ def test_what_a_model_finds_on_the_case_is_kept_with_it(viewer, qtbot, opened):
     dock = opened
     press(qtbot, dock.segment.run_bar.run)
     qtbot.waitUntil(lambda: dock.session.result is not None, timeout=20000)
-    rendered = dock.host.work.job.folder / "rendered.zarr.zip"
+    rendered = dock.host.work.folder / "rendered.zarr.zip"
     qtbot.waitUntil(lambda: rendered.exists() and dock.host.case.model == "fake-3d", timeout=10000)
     case = dock.host.case
     assert case.model == "fake-3d" and case.doubt_mm > 0 and case.disagreement_mm3 > 0 and set(case.sizes)
@@ -178,7 +178,7 @@ def test_strokes_of_a_crash_are_offered(viewer, qtbot, project, tmp_path, monkey
     dock.host._ask = lambda found: asked.append(found.steps) is None
     dock.host.take(project)
     at(qtbot, dock, 1)
-    folder, digest = dock.host.work.job.folder, dock.host.corrected.corrections._scan
+    folder, digest = dock.host.work.folder, dock.host.corrected.corrections._scan
     dock.host.close_project()
     crashed = Corrections.open(folder, None, digest)
     crashed.apply((np.array([1]), np.array([2]), np.array([3])), 1, "stroke")
@@ -208,8 +208,8 @@ def test_a_second_reader_reads_blind_and_is_compared(viewer, qtbot, opened, tmp_
     dock = opened
     dock.host.corrected.layer.data[2:6, 3:9, 4:8] = 1
     dock.host.corrected.compare()
-    dock.host.save()
-    qtbot.waitUntil(lambda: not dock.host.saver.busy, timeout=10000)
+    dock.host.keeper.save()
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy, timeout=10000)
     first = dock.host.case.id
     dock.host.project.ask_second_reader(first, "CD")
     dock.host.close_project()

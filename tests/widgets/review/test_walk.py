@@ -117,7 +117,7 @@ def test_decisions_are_found_again(dock, walker, qtbot, viewer):
     assert walker.walk.decisions == {}
     begun(qtbot, dock)
     assert walker.walk.decisions == decided
-    assert len(dock.desk.corrected.protection.patches) == 2
+    assert len(dock.desk.corrected.case.protection.patches) == 2
 
 
 def test_what_is_drawn_over_counts_as_edited(dock, walker, qtbot):
