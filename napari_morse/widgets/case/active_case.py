@@ -55,7 +55,9 @@ class Desk(QObject):
     changed = Signal()
     """Another scan, case, corrected mask, prediction, label under work, or lock."""
     acted = Signal(object)
-    """The corrected mask changed inside a `Roi` (storage order): a stroke, a tool, undo or redo."""
+    """As `CorrectedLayer.acted`: the corrected mask changed inside a `Roi` (storage order); for those who draw it."""
+    rested = Signal(object)
+    """As `CorrectedLayer.rested`."""
     redrawn = Signal()
     """As `CorrectedLayer.redrawn`."""
     moved = Signal(object)
@@ -302,6 +304,7 @@ class Desk(QObject):
             return NO_MASK
         try:
             done, refused = corrected.act(box, values, kind, state)
+            corrected.rest()
         except MorseError as error:
             return str(error)
         if refused:
@@ -363,10 +366,10 @@ class Desk(QObject):
 
     def _signals(self, corrected: CorrectedLayer) -> tuple[tuple[Any, Any], ...]:
         return (
-            (corrected.acted, self.acted), (corrected.moved, self.moved), (corrected.redrawn, self.redrawn),
-            (corrected.refused, self._on_refused), (corrected.replaced, self._on_all),
-            (corrected.drawn_on, self.drawn_on),
-            (corrected.outside, self._on_outside), (corrected.unwritten.changed, self.kept),
+            (corrected.acted, self.acted), (corrected.rested, self.rested), (corrected.moved, self.moved),
+            (corrected.redrawn, self.redrawn), (corrected.replaced, self.replaced), (corrected.drawn_on, self.drawn_on),
+            (corrected.refused, self._on_refused), (corrected.outside, self._on_outside),
+            (corrected.unwritten.changed, self.kept),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -381,12 +384,6 @@ class Desk(QObject):
     def _on_outside(self) -> None:
         self.said.emit(OUTSIDE)
         show_info(OUTSIDE)
-
-    def _on_all(self) -> None:
-        corrected = self.corrected
-        if corrected is not None:
-            self.replaced.emit()
-            self.acted.emit(Roi((0, 0, 0), corrected.corrections.mask.shape))
 
     @property
     def unwritten(self) -> CorrectedLayer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,26 @@ TAKEN = (
 )
 
 
+REST = 50
+"""Milliseconds without an edit after which those who only say or count something look again."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What was edited since the last rest.
+
+    Parameters
+    ----------
+    box
+        Around all of it, storage order.
+    strokes
+        The box of each stroke.
+    """
+
+    box: Roi
+    strokes: tuple[Roi, ...] = ()
+
+
 class CorrectedLayer(QObject):
     """Keeps a labels layer and an open case's `Corrections` the same.
 
@@ -51,7 +72,9 @@ class CorrectedLayer(QObject):
     """
 
     acted = Signal(object)
-    """As `OpenCase.edited`, once the layer shows it."""
+    """As `OpenCase.edited`, once the layer shows it: for those who draw it."""
+    rested = Signal(object)
+    """A moment after the last edit, or when somebody asks (`rest`): a `Rest`, for those who say or count something."""
     stroked = Signal(object)
     """The `Act` of a stroke, after ``acted``."""
     moved = Signal(object)
@@ -80,6 +103,11 @@ class CorrectedLayer(QObject):
         scan, corrections = case.scan, self.corrections
         self._viewer, self._axes = viewer, display_axes(scan)
         self._painted = False
+        self._edits: list[Roi] = []
+        self._strokes: list[Roi] = []
+        self._resting = QTimer(self)
+        self._resting.setSingleShot(True)
+        self._resting.timeout.connect(self.rest)
         self.unwritten = Unwritten(corrections, self)
         self.drawing = False
         """Whether a mouse button is down on the layer."""
@@ -155,6 +183,15 @@ class CorrectedLayer(QObject):
         self._soon.stop()
         self._waiting = []
         self._take(None, "edit")
+        self.rest()
+
+    def rest(self) -> None:
+        """Tell now of what was edited since it was told last."""
+        self._resting.stop()
+        edits, strokes = self._edits, self._strokes
+        self._edits, self._strokes = [], []
+        if edits:
+            self.rested.emit(Rest(_around(edits), tuple(strokes)))
 
     def colour(self, labels: tuple[Label, ...]) -> None:
         """Show structures that the model does not know in their own colours, too."""
@@ -176,10 +213,14 @@ class CorrectedLayer(QObject):
         self.redraw()
         self.layer.editable = True
         self.replaced.emit()
+        self._on_edited(Roi((0, 0, 0), corrections.mask.shape))
+        self.rest()
 
     def _on_edited(self, box: Roi) -> None:
         if not self._painted:  # else the layer is where it comes from
             self._draw(box)
+        self._edits.append(box)
+        self._resting.start(REST)
         self.acted.emit(box)
 
     def _on_moved(self, moved: Moved) -> None:
@@ -227,6 +268,7 @@ class CorrectedLayer(QObject):
             return
         self.stepped.emit()
         step()
+        self.rest()
 
     def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
         self.drawing, self._told_outside = True, False
@@ -268,6 +310,7 @@ class CorrectedLayer(QObject):
         act, refused = self._taken(shown, where, kind) if differs else (None, 0)
         self.layer._reset_history()  # noqa: SLF001 (napari keeps strokes that would undo the wrong pixels)
         if act is not None and kind == "stroke":
+            self._strokes.append(act.box)
             self.stroked.emit(act)
         if refused:
             self.layer.refresh()

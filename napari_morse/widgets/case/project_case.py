@@ -92,6 +92,8 @@ class ProjectHost(QObject):
         self.submitting = False
         """Whether a second reading is being ended."""
         self._grumbled: dict[str, str] = {}
+        self._journal = (False, 0)
+        """Whether there was anything to save, and how much was in memory only, when it was told last."""
         self._runs, self.truths, self.decisions = CaseRuns(self), CaseTruths(self), Decisions(self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
@@ -147,6 +149,8 @@ class ProjectHost(QObject):
         """The open case as the worklist has it."""
         if self.project is None or self.work is None:
             return None
+        if self.corrected is not None:
+            self.corrected.rest()  # where it stands goes by what was just painted
         return self.project.case(self.work.id)
 
     @property
@@ -299,6 +303,7 @@ class ProjectHost(QObject):
         return "" if self.corrected is None else self.corrected.unwritten.why
 
     def _on_saved(self) -> None:
+        self._journal = (False, 0)
         self._go_on()
         self.changed.emit()
 
@@ -307,12 +312,16 @@ class ProjectHost(QObject):
             self.submitting, self.corrected.layer.editable = False, True
         self.keeper.complaints.say(error)
 
-    def _on_act(self) -> None:
+    def _on_rest(self) -> None:
         self._clock.touch()
-        case = self.case
-        if case is not None:
-            self.follow(case, rules.after_edit(case, self.blind), of_itself=True)
-        self.changed.emit()
+        case, work = self.case, self.work
+        if case is None or work is None or work.corrections is None:
+            return
+        self.follow(case, rules.after_edit(case, self.blind), of_itself=True)
+        journal = (work.corrections.dirty, work.corrections.unwritten)
+        if journal != self._journal:
+            self._journal = journal
+            self.changed.emit()
 
     def follow(self, case: Case, consequence: rules.Consequence, *, of_itself: bool = False) -> None:
         """Note in the project what an act leads to; with ``of_itself``, nobody asked for it: a failure is said once."""
@@ -340,7 +349,7 @@ class ProjectHost(QObject):
         self.keeper.hold(work, self.layers.corrected)
         self.session.forbidden = BLIND if work.blind else ""
         if self.corrected is not None:
-            self.corrected.acted.connect(self._on_act)
+            self.corrected.rested.connect(self._on_rest)
             self.corrected.unwritten.changed.connect(self.changed)
         self._clock = WorkClock()
         self._clock.touch()

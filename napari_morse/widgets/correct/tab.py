@@ -154,8 +154,8 @@ class CorrectTab(QWidget):
             signal.connect(self.note.say)
         sharpener.changed.connect(self.refresh)
         desk.changed.connect(self.refresh)
-        desk.acted.connect(self._on_act)
-        desk.kept.connect(self._on_act)
+        desk.rested.connect(self._on_rest)
+        desk.kept.connect(self._on_rest)
 
     # What the person does
 
@@ -219,7 +219,7 @@ class CorrectTab(QWidget):
         corrected = self._desk.corrected
         if corrected is not None:
             getattr(corrected, which)()
-            self._on_act()
+            self._on_rest()
 
     # What is shown
 
@@ -250,7 +250,7 @@ class CorrectTab(QWidget):
             self._say(widget, why, tip)
         self._sharp(why)
         self._looks()
-        self._on_act()
+        self._on_rest()
 
     def _sharp(self, why: str) -> None:
         sharpener = self._sharpener
@@ -282,7 +282,7 @@ class CorrectTab(QWidget):
             self.all_slices.setChecked(layer.n_edit_dimensions == 3)
         self.size_text.setText(f"{layer.brush_size:g} vx")
 
-    def _on_act(self, _box: Any = None) -> None:
+    def _on_rest(self, _box: Any = None) -> None:
         corrected = self._desk.corrected
         if corrected is None:
             self.kept.say("")
@@ -310,8 +310,8 @@ class CorrectTab(QWidget):
         """Let go."""
         self._follow(None)
         self._desk.changed.disconnect(self.refresh)
-        self._desk.acted.disconnect(self._on_act)
-        self._desk.kept.disconnect(self._on_act)
+        self._desk.rested.disconnect(self._on_rest)
+        self._desk.kept.disconnect(self._on_rest)
         self._sharpener.changed.disconnect(self.refresh)
         for signal in (self._desk.said, self._sharpener.said):
             signal.disconnect(self.note.say)

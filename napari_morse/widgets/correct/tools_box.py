@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.edits import Act
 from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
 from napari_morse.widgets.base import shortcuts
@@ -25,7 +24,7 @@ from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.jobs import Work
 from napari_morse.widgets.base.text import Elided, Note
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView
-from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -70,6 +69,7 @@ class ToolsBox(QWidget):
         self.note = Note(parent=self)
         self._lay_out()
         desk.changed.connect(self.refresh)
+        desk.rested.connect(self._on_rest)
         desk.runner.succeeded.connect(self._on_done)
         desk.runner.failed.connect(self._on_failed)
         desk.viewer.dims.events.order.connect(self._on_dims)
@@ -231,20 +231,18 @@ class ToolsBox(QWidget):
         return "This structure is locked." if desk.label in desk.locked else ""
 
     def _follow(self, corrected: CorrectedLayer | None) -> None:
-        before, self._corrected = self._corrected, corrected
+        self._corrected = corrected
         self.drawn.clear()
-        if before is not None:
-            before.stroked.disconnect(self._on_stroke)
-        if corrected is not None:
-            corrected.stroked.connect(self._on_stroke)
 
-    def _on_stroke(self, act: Act) -> None:
+    def _on_rest(self, rest: Rest) -> None:
         plane = self._desk.plane
-        if plane is not None:
-            axis = plane.storage[0]
-            if act.box.shape[axis] == 1:
-                self.drawn.setdefault((self._desk.label, axis), set()).add(act.box.start[axis])
-                self._say_slices()
+        if plane is None or not rest.strokes:
+            return
+        axis = plane.storage[0]
+        for box in rest.strokes:
+            if box.shape[axis] == 1:
+                self.drawn.setdefault((self._desk.label, axis), set()).add(box.start[axis])
+        self._say_slices()
 
     def _on_dims(self, _event: Any = None) -> None:
         self._say_slices()
@@ -253,6 +251,7 @@ class ToolsBox(QWidget):
         """Let go."""
         self._follow(None)
         self._desk.changed.disconnect(self.refresh)
+        self._desk.rested.disconnect(self._on_rest)
         self._desk.runner.succeeded.disconnect(self._on_done)
         self._desk.runner.failed.disconnect(self._on_failed)
         self._desk.viewer.dims.events.order.disconnect(self._on_dims)

@@ -19,6 +19,7 @@ from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.text import Note
 from napari_morse.widgets.bridge import display_axes
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView, go_to, turn_to
+from napari_morse.widgets.case.corrected_layer import Rest
 from napari_morse.widgets.review.measure_layer import Line, MeasureLayer, lines_of
 from napari_morse.widgets.review.measure_table import OLD, MeasureTable
 from napari_morse.widgets.review.ruler import Drawn, Ruler
@@ -103,7 +104,7 @@ class MeasureBox(QWidget):
         self.table.unwanted.connect(self.remove)
         self.table.itemSelectionChanged.connect(self._enable)
         self._desk.changed.connect(self.refresh)
-        self._desk.acted.connect(self._on_act)
+        self._desk.rested.connect(self._on_rest)
         for event in (self._desk.viewer.dims.events.order, self._desk.viewer.dims.events.ndisplay):
             event.connect(self._on_plane)
 
@@ -322,8 +323,8 @@ class MeasureBox(QWidget):
 
     # Whether the mask was changed since
 
-    def _on_act(self, box: Roi) -> None:
-        self._ask(box)
+    def _on_rest(self, rest: Rest) -> None:
+        self._ask(rest.box)
 
     def _ask(self, box: Roi | None = None) -> None:
         """Look soon whether the structures in a box are as they were measured; None: all of them."""
@@ -356,6 +357,6 @@ class MeasureBox(QWidget):
         self._redraw.stop()
         self.shown.close()
         self._desk.changed.disconnect(self.refresh)
-        self._desk.acted.disconnect(self._on_act)
+        self._desk.rested.disconnect(self._on_rest)
         for event in (self._desk.viewer.dims.events.order, self._desk.viewer.dims.events.ndisplay):
             event.disconnect(self._on_plane)

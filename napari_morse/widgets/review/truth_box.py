@@ -69,7 +69,7 @@ class TruthBox(QWidget):
         self.runner.succeeded.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
         desk.changed.connect(self.refresh)
-        desk.acted.connect(self._later)
+        desk.rested.connect(self._later)
         self._layers = desk.viewer.layers.events
         for event in (self._layers.inserted, self._layers.removed):
             event.connect(self._on_layers)
@@ -162,7 +162,7 @@ class TruthBox(QWidget):
         for event in (self._layers.inserted, self._layers.removed):
             event.disconnect(self._on_layers)
         self._desk.changed.disconnect(self.refresh)
-        self._desk.acted.disconnect(self._later)
+        self._desk.rested.disconnect(self._later)
 
 
 def _scoring(

@@ -14,8 +14,9 @@ from napari_morse.errors import CancelledError
 from napari_morse.session.case.timeline import Timeline
 from napari_morse.session.case.walk import Decision, Walk, patches_of
 from napari_morse.session.edits import Moved
-from napari_morse.types import Array, Patches, Prediction, Roi, Scan
+from napari_morse.types import Array, Patches, Prediction, Scan
 from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.case.corrected_layer import Rest
 from napari_morse.widgets.correct.sharpener import Sharpener
 from napari_morse.widgets.segment.patch_view import PatchView
 
@@ -66,7 +67,7 @@ class Walker(QObject):
         self.runner.succeeded.connect(self._on_list)
         self.runner.failed.connect(self._on_no_list)
         desk.changed.connect(self._on_desk)
-        desk.acted.connect(self._on_act)
+        desk.rested.connect(self._on_rest)
         desk.moved.connect(self._on_moved)
         desk.replaced.connect(self._on_replaced)
         self._on_desk()
@@ -144,12 +145,14 @@ class Walker(QObject):
 
     def _with_mask(self, act: Callable[[Walk, int], None]) -> None:
         """Do something with the patch in view, where need be after correcting has begun."""
-        walk = self._there()
+        corrected, walk = self._desk.corrected, self._there()
         if walk is None:
             return
+        if corrected is not None:
+            corrected.compare()  # what was just painted decides on patches, too
         if self.rank < 0:
             self.next()
-        elif self._desk.corrected is None:
+        elif corrected is None:
             if self._desk.blocked:
                 self.said.emit(self._desk.blocked)
             else:
@@ -232,10 +235,10 @@ class Walker(QObject):
 
     # What happens
 
-    def _on_act(self, box: Roi) -> None:
+    def _on_rest(self, rest: Rest) -> None:
         corrected = self._desk.corrected
         if self.walk is not None and corrected is not None:
-            self.walk.look(corrected.corrections.mask, box)
+            self.walk.look(corrected.corrections.mask, rest.box)
             self.changed.emit()
 
     def _on_moved(self, moved: Moved) -> None:
@@ -326,7 +329,7 @@ class Walker(QObject):
         """Let go of everything."""
         self.stop_work()
         self._desk.changed.disconnect(self._on_desk)
-        self._desk.acted.disconnect(self._on_act)
+        self._desk.rested.disconnect(self._on_rest)
         self._desk.moved.disconnect(self._on_moved)
         self._desk.replaced.disconnect(self._on_replaced)
         self._view.clear()
