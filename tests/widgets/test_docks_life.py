@@ -295,7 +295,7 @@ def test_what_is_read_when_the_dock_is_closed_is_let_go(window, qtbot, tmp_path,
 def test_what_has_been_read_when_the_program_ends_is_let_go(window, qtbot, tmp_path):
     dock = morse(window, qtbot)
     dock.desk.begin()
-    assert dock.desk._loose._loader.join(10) and len(locks(tmp_path)) == 1
+    assert dock.desk._standalone._loader.join(10) and len(locks(tmp_path)) == 1
     dock.stop_work()  # what the end of the program calls: nothing arrives any more
     assert not locks(tmp_path)
     qtbot.wait(50)

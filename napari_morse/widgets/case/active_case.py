@@ -15,13 +15,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session import SegmentSession
+from napari_morse.session.case.open_cases import OpenCases
 from napari_morse.session.case.structures import Structures
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.base.closing import each_of
 from napari_morse.widgets.base.jobs import JobRunner
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView, plane_in_view
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
-from napari_morse.widgets.case.standalone import LooseCorrections
+from napari_morse.widgets.case.standalone import StandaloneCases
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -84,7 +85,8 @@ class Desk(QObject):
         self._scan_layer = scan_layer
         self.runner = JobRunner("morse-tools", self)
         """For slow work of the tools."""
-        self._loose = LooseCorrections(viewer, self)
+        self.cases = host.cases if host is not None else OpenCases(session)
+        self._standalone = StandaloneCases(viewer, self.cases, self)
         self._corrected: CorrectedLayer | None = None
         self._warned: CorrectedLayer | None = None
         self._told: tuple[Any, ...] = ()
@@ -94,13 +96,12 @@ class Desk(QObject):
         self.holds: Callable[[Layer], bool] = lambda _layer: True
         """Whether a layer lies on the scan in view, and not on another one of the same size and place."""
         self._then: list[Callable[[], None]] = []
-        self._loose.changed.connect(self.refresh)
-        self._loose.failed.connect(self._on_not_begun)
+        self._standalone.changed.connect(self.refresh)
+        self._standalone.failed.connect(self._on_not_begun)
         session.setup_changed.connect(self.refresh)
         session.status_changed.connect(self._on_status)
         if host is not None:
             host.changed.connect(self.refresh)
-            host.opening.connect(self._on_opening)
         self.refresh()
 
     # What is under work
@@ -119,15 +120,19 @@ class Desk(QObject):
     @property
     def corrected(self) -> CorrectedLayer | None:
         """The mask that is corrected; None before correcting was begun, and where nothing may be corrected."""
-        if self._in_case:
-            return self.host.corrected if self.host is not None else None
-        return self._loose.of(self.scan)
+        case = self.cases.current
+        return None if case is None else next((layer for layer in self._layers if layer.case is case), None)
+
+    @property
+    def _layers(self) -> tuple[CorrectedLayer, ...]:
+        """Of all masks that are corrected, whichever scan is on the stage."""
+        own = self.host.corrected if self.host is not None else None
+        return (*(() if own is None else (own,)), *self._standalone.layers)
 
     @property
     def prediction(self) -> Prediction | None:
         """What a model said of `scan`; None where none ran, and where it may not be seen."""
-        scan = self.scan
-        return self.session.result if scan is not None and self.session.result_scan is scan else None
+        return self.cases.prediction
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -147,7 +152,9 @@ class Desk(QObject):
     @property
     def _structures(self) -> Structures | None:
         project = self.host.project if self.host is not None else None
-        place = project.places.folder if self._in_case and project is not None else self._loose.folder_of(self.scan)
+        place = self._standalone.folder_of(self.scan)
+        if project is not None and self._in_case:
+            place = project.places.folder
         if place is None:
             return None
         if self._named is None or self._named.path.parent != place:
@@ -245,7 +252,7 @@ class Desk(QObject):
         host = self.host
         if self._in_case and host is not None and host.work is not None:
             return host.work.folder if host.project is not None and host.project.writable else None
-        return self._loose.folder_of(self.scan)
+        return self._standalone.folder_of(self.scan)
 
     @property
     def _in_case(self) -> bool:
@@ -257,7 +264,7 @@ class Desk(QObject):
     @property
     def coming(self) -> bool:
         """Whether what was corrected of `scan` is being read."""
-        return not self._in_case and self._loose.coming(self.scan)
+        return not self._in_case and self._standalone.coming(self.scan)
 
     @property
     def blocked(self) -> str:
@@ -280,12 +287,10 @@ class Desk(QObject):
         if why or scan is None:
             self.said.emit(why)
             return
-        if not self._loose.may_leave():
-            return
         if then is not None:
             self._then.append(then)
         mask = None if self.prediction is None else self.prediction.rendered.data
-        self._loose.begin(scan, mask, self.labels)
+        self._standalone.begin(scan, self.scan_layer, mask, self.labels)
 
     def _on_not_begun(self, error: Exception) -> None:
         self._then.clear()
@@ -316,9 +321,6 @@ class Desk(QObject):
     def _on_status(self, _status: str) -> None:
         self.refresh()
 
-    def _on_opening(self, _case: str) -> None:
-        self._loose.put_away()
-
     def refresh(self) -> None:
         """Look again, and tell when anything is another than before."""
         corrected = self._again()
@@ -343,10 +345,14 @@ class Desk(QObject):
                 each()
 
     def _again(self) -> CorrectedLayer | None:
-        """The mask that is corrected; one that was put away for another scan's is begun again with its scan."""
+        """The mask that is corrected; what was corrected on another day is there without being asked for."""
         corrected, scan = self.corrected, self.scan
-        if corrected is None and self._loose.was_begun(scan) and not self.blocked:
+        if corrected is not None or scan is None or self.blocked:
+            return corrected
+        if self._standalone.waits(scan):
             self.begin()
+        else:
+            self._standalone.look(scan)
         return corrected
 
     def _follow(self, corrected: CorrectedLayer | None) -> None:
@@ -388,22 +394,21 @@ class Desk(QObject):
     @property
     def unwritten(self) -> CorrectedLayer | None:
         """A corrected mask of which something is in memory only, whichever scan is chosen; None: all is on the disk."""
-        held = (self.host.corrected if self.host is not None else None, self._loose.layer)
-        return next((each for each in held if each is not None and each.unwritten.count), None)
+        return next((each for each in self._layers if each.unwritten.count), None)
 
     def may_leave(self) -> bool:
         """Whether nothing goes unsaid when the window is closed; see `settled`."""
-        return (self.host is None or self.host.may_leave()) and self._loose.may_leave()
+        return (self.host is None or self.host.may_leave()) and self._standalone.may_leave()
 
     @property
     def stop_events(self) -> tuple[Event, ...]:
         """What to set to cancel whatever runs, even when this is gone."""
-        return self.runner.stop_event, self._loose.stop_event
+        return self.runner.stop_event, *self._standalone.stop_events
 
     def stop_work(self) -> None:
         """Cancel whatever runs, and save what belongs to no project."""
         self.runner.cancel()
-        self._loose.stop_work()
+        self._standalone.stop_work()
 
     def close_down(self) -> None:
         """Save what is loose, and let go of everything."""
@@ -413,7 +418,7 @@ class Desk(QObject):
                 partial(self._follow, None),
                 partial(self.session.setup_changed.disconnect, self.refresh),
                 partial(self.session.status_changed.disconnect, self._on_status),
-                self._loose.close_down,
+                self._standalone.close_down,
             )
         )
 

@@ -9,6 +9,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.session.case.open_case import OpenCase
+from napari_morse.session.case.open_cases import OpenCases
 from napari_morse.session.edits import Corrections
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.settling import settled
@@ -25,6 +26,8 @@ class CaseKeeper(QObject):
     ----------
     safe
         A sentence on where corrections are that could not be saved, while every stroke is in the journal.
+    cases
+        All that are open: it is one of them while it is kept.
     replaces_changed
         Whether a saved mask that something else has changed is replaced; else ours is kept beside it, and that is said.
     parent
@@ -34,7 +37,7 @@ class CaseKeeper(QObject):
     rested = Signal()
     """A write has ended, well or not."""
 
-    def __init__(self, safe: str, *, replaces_changed: bool, parent: QObject | None = None) -> None:
+    def __init__(self, safe: str, cases: OpenCases, *, replaces_changed: bool, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.writes = CaseSaver(self)
         self.complaints = Complaints(self.writes, safe)
@@ -43,7 +46,7 @@ class CaseKeeper(QObject):
         """The layer of its corrected mask; None where the case is only looked at."""
         self.conflicts: dict[Path, Corrections] = {}
         """What could not be saved because something else had changed the saved mask, by folder."""
-        self._replaces_changed = replaces_changed
+        self._cases, self._replaces_changed = cases, replaces_changed
         # Where Qt deletes the window without a word, a plain list is all that is left to let a case go by.
         self._held: list[OpenCase] = []
         self.destroyed.connect(partial(let_go, self._held))
@@ -56,6 +59,7 @@ class CaseKeeper(QObject):
         """Keep a case from now on; say what was unusual when it was read."""
         self.case, self.layer = case, layer
         self._held[:] = [case]
+        self._cases.open(case)
         self.conflicts.pop(case.folder, None)  # what is on the disk was taken; the other mask lies beside it
         if layer is None or case.corrections is None:
             return
@@ -92,9 +96,11 @@ class CaseKeeper(QObject):
 
     def drop(self) -> None:
         """Keep it no more, and let other windows have it; nothing is saved here."""
-        self.case = self.layer = None
+        case, self.case, self.layer = self.case, None, None
         self._autosave.stop()
-        let_go(self._held)
+        self._held.clear()
+        if case is not None:
+            self._cases.close(case)
 
     def _on_conflict(self, folder: Path, corrections: Corrections, aside: Path) -> None:
         self.conflicts[folder] = corrections

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
 from napari_morse.session.case.open_case import OpenCase, OpenCaseRequest, ProjectHome
+from napari_morse.session.case.open_cases import OpenCases
 from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import Agreement, Case, Project, Status, rules
@@ -77,6 +78,8 @@ class ProjectHost(QObject):
         super().__init__(parent)
         self._viewer, self.session, self._ask = viewer, session, ask
         self.project: Project | None = None
+        self.cases = OpenCases(session)
+        """All cases that are open in this window, of the project and others."""
         # Where Qt deletes the window without a word, a plain list is all that is left to close the project by.
         self._open: list[Project] = []
         self.destroyed.connect(partial(_close_all, self._open))
@@ -84,7 +87,7 @@ class ProjectHost(QObject):
         self.arrangement = Arrangement()
         self.loader = JobRunner("morse-case", self)
         safe = "Every stroke is in the journal, and offered when the case is opened."
-        self.keeper = CaseKeeper(safe, replaces_changed=False, parent=self)
+        self.keeper = CaseKeeper(safe, self.cases, replaces_changed=False, parent=self)
         self._clock = WorkClock()
         self.wanted = ""
         """Id of the case that is open or on its way; empty when none is."""
@@ -166,7 +169,7 @@ class ProjectHost(QObject):
     @property
     def in_view(self) -> bool:
         """Whether the open case's scan is the one in view: another scan may be open beside the project."""
-        return self.work is not None and self.work.scan is self.session.scan
+        return self.work is not None and self.cases.current is self.work
 
     @property
     def decided(self) -> Labels | None:

@@ -1,19 +1,24 @@
-"""The corrected layer of a scan that belongs to no project."""
+"""The corrected layers of scans that belong to no project: read, kept and put away, each with its scan."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from napari.layers import Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.case.standalone import open_standalone
+from napari_morse.session.case.open_cases import OpenCases
+from napari_morse.session.case.standalone import HeldHereError, any_kept, open_standalone, was_corrected
 from napari_morse.types import Array, Label, Scan
 from napari_morse.widgets.base.closing import each_of
 from napari_morse.widgets.base.jobs import JobRunner, Work
@@ -23,89 +28,168 @@ from napari_morse.widgets.case.keeper import CaseKeeper, let_go
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+SAFE = "Every stroke is in the journal."
+RESUMED = "Your earlier corrections of this scan are shown. Ctrl+Z takes them back one by one."
 
-class LooseCorrections(QObject):
-    """One scan's corrections at a time, journaled in the user's own folder.
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A scan whose corrections are to be opened: its layer, what to begin from, and names."""
+
+    scan: Scan
+    layer: Layer | None
+    mask: Array | None
+    labels: tuple[Label, ...]
+
+
+class StandaloneCases(QObject):
+    """Corrections in the user's own folder, of as many scans as are open: whose scan is not on the stage is hidden.
 
     Parameters
     ----------
     viewer
-        Gets the layer.
+        Gets the layers.
+    cases
+        All that are open.
     parent
         Owner.
     """
 
     changed = Signal()
-    """Corrections were begun, or put away."""
+    """Corrections were begun, or put away, or it is known that there are some."""
     failed = Signal(object)
     """Why they could not be begun."""
 
-    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, cases: OpenCases, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._cases = viewer, cases
+        self._keepers: dict[Scan, CaseKeeper] = {}
+        self._scan_layers: dict[Scan, Layer | None] = {}
+        self._queue: deque[_Asked] = deque()
+        self._now: _Asked | None = None
         self._loader = JobRunner("morse-standalone", self)
-        self.keeper = CaseKeeper("Every stroke is in the journal.", replaces_changed=True, parent=self)
-        self._wanted: tuple[Scan, tuple[Label, ...]] | None = None
-        self._begun: WeakSet[Scan] = WeakSet()
         self._loader.succeeded.connect(self._on_read)
         self._loader.failed.connect(self._on_failed)
-        self.keeper.writes.failed.connect(self.keeper.complaints.say)
+        self._finder = JobRunner("morse-kept", self)
+        self._finder.succeeded.connect(self._on_found)
+        self._finder.failed.connect(lambda _error: self._on_found(None))
+        self._looked_at: WeakSet[Scan] = WeakSet()
+        self._sought: Scan | None = None
+        self._waiting: WeakSet[Scan] = WeakSet()
+        """Scans that a person corrected on another day, and whose corrections are not open yet."""
         viewer.layers.events.removed.connect(self._on_removed)
         # Where Qt deletes the window without a word, a plain list is all that is left of what is on its way.
         self._coming: list[OpenCase] = []
         self.destroyed.connect(partial(let_go, self._coming))
 
     @property
-    def stop_event(self) -> Event:
+    def stop_events(self) -> tuple[Event, ...]:
         """Set to cancel what is read."""
-        return self._loader.stop_event
+        return self._loader.stop_event, self._finder.stop_event
 
     @property
-    def layer(self) -> CorrectedLayer | None:
-        """The layer that is corrected, whatever scan is chosen."""
-        return self.keeper.layer
+    def layers(self) -> tuple[CorrectedLayer, ...]:
+        """All that are open, whichever scan is on the stage."""
+        return tuple(keeper.layer for keeper in self._keepers.values() if keeper.layer is not None)
 
     def of(self, scan: Scan | None) -> CorrectedLayer | None:
         """The layer that corrects a scan."""
-        return self.layer if self.layer is not None and self.layer.scan is scan else None
+        keeper = None if scan is None else self._keepers.get(scan)
+        return None if keeper is None else keeper.layer
 
-    def was_begun(self, scan: Scan | None) -> bool:
-        """Whether a scan's corrections were open, and were put away for those of another scan."""
-        return scan is not None and scan in self._begun and not self._loader.busy
+    def keeper_of(self, scan: Scan | None) -> CaseKeeper | None:
+        """What keeps a scan's corrections."""
+        return None if scan is None else self._keepers.get(scan)
 
     def coming(self, scan: Scan | None) -> bool:
-        """Whether a scan's corrections are being read, or wait to be."""
-        wanted = self._wanted is not None and self._wanted[0] is scan
-        return scan is not None and self._loader.busy and (wanted or scan in self._begun)
+        """Whether a scan's corrections are being read, wait to be, or are just being looked for."""
+        asked = (*self._queue, *(() if self._now is None else (self._now,)))
+        found = any(each.scan is scan for each in asked) or (self._sought is scan and self._finder.busy)
+        return scan is not None and (found or scan in self._waiting)
 
     def folder_of(self, scan: Scan | None) -> Path | None:
         """Where its corrections lie."""
-        return self.keeper.case.folder if self.keeper.case is not None and self.of(scan) is not None else None
+        keeper = self.keeper_of(scan)
+        return None if keeper is None or keeper.case is None else keeper.case.folder
 
-    def begin(self, scan: Scan, mask: Array | None, labels: tuple[Label, ...]) -> None:
-        """Read what was corrected before, or begin with ``mask`` (storage order); an open one is put away."""
-        if not self._loader.busy:
-            self.put_away()
-        if self._loader.busy:  # also where who heard of the putting away began at once
-            if self._wanted is not None and self._wanted[0] is not scan:
-                self._begun.add(scan)  # its turn comes when the other one's has
+    # Corrections of another day
+
+    def look(self, scan: Scan) -> None:
+        """Look, once and beside the window, whether a scan was corrected on another day; `waits` says so then."""
+        if scan in self._looked_at or scan in self._keepers or self._finder.busy or not any_kept():
             return
-        self._wanted = scan, labels
-        self._begun.discard(scan)
-        self._loader.start(_opening(scan, mask, self._coming))
+        self._looked_at.add(scan)
+        self._sought = scan
+        self._finder.start(lambda _tell, _cancelled: was_corrected(scan))
+
+    def waits(self, scan: Scan | None) -> bool:
+        """Whether a scan was corrected on another day, and its corrections are not open."""
+        return scan is not None and scan in self._waiting
+
+    def _on_found(self, found: bool | None) -> None:
+        scan, self._sought = self._sought, None
+        if found and scan is not None and scan not in self._keepers:
+            self._waiting.add(scan)
+        self.changed.emit()  # also for the next scan, which had to wait
+
+    # Opening and putting away
+
+    def begin(self, scan: Scan, layer: Layer | None, mask: Array | None, labels: tuple[Label, ...]) -> None:
+        """Open what was corrected before, or begin with ``mask`` (storage order); ``layer`` holds the scan."""
+        self._waiting.discard(scan)
+        self._looked_at.add(scan)
+        if scan in self._keepers or self.coming(scan):
+            return
+        self._queue.append(_Asked(scan, layer, mask, labels))
+        self._next()
+
+    def _next(self) -> None:
+        if self._queue and self._now is None:
+            self._now = self._queue.popleft()
+            held = {keeper.case.digest: scan for scan, keeper in self._keepers.items() if keeper.case is not None}
+            self._loader.start(_opening(self._now, held, self._coming))
+
+    def _on_read(self, case: OpenCase) -> None:
+        asked, self._now = self._now, None
+        if asked is None or case.scan is not asked.scan:
+            case.close()
+            return
+        case.labels = asked.labels
+        self._coming.clear()
+        keeper = CaseKeeper(SAFE, self._cases, replaces_changed=True, parent=self)
+        keeper.writes.failed.connect(keeper.complaints.say)
+        self._keepers[case.scan], self._scan_layers[case.scan] = keeper, asked.layer
+        keeper.hold(case, CorrectedLayer(self._viewer, case, keeper))
+        if case.resumed:
+            show_info(RESUMED)
+        self._next()
+        self.changed.emit()
+
+    def _on_failed(self, error: Exception) -> None:
+        let_go(self._coming)
+        asked, self._now = self._now, None
+        if isinstance(error, HeldHereError) and asked is not None:
+            self.put_away(error.scan)  # the same scan, opened a second time
+            self._queue.appendleft(asked)
+        elif not isinstance(error, CancelledError):
+            known = isinstance(error, MorseError | MemoryError)
+            self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
+        self._next()
+        self.changed.emit()
 
     def may_leave(self) -> bool:
-        """As `CaseKeeper.may_leave`."""
-        return self.keeper.may_leave()
+        """Whether nothing goes unsaid when all are put away; see `settled`."""
+        return all(keeper.may_leave() for keeper in tuple(self._keepers.values()))
 
-    def put_away(self) -> None:
+    def put_away(self, scan: Scan) -> None:
         """Save, and take the layer out of the viewer; beginning again brings it back."""
-        keeper = self.keeper
+        keeper = self._keepers.get(scan)
+        if keeper is None or keeper.layer is None:
+            return
         keeper.may_leave(may_stay=False)
         layer = keeper.layer
-        if layer is None:
-            keeper.drop()
-            return
+        del self._keepers[scan]
+        self._scan_layers.pop(scan, None)
         each_of(
             (
                 layer.close_down,
@@ -113,45 +197,34 @@ class LooseCorrections(QObject):
                 keeper.drop,
                 partial(self._take_out, layer),
                 layer.let_go,
+                keeper.deleteLater,
                 self.changed.emit,
             )
         )
+
+    def put_all_away(self) -> None:
+        """As `put_away`, all."""
+        each_of(tuple(partial(self.put_away, scan) for scan in tuple(self._keepers)))
 
     def _take_out(self, layer: CorrectedLayer) -> None:
         if layer.layer in self._viewer.layers:
             self._viewer.layers.remove(layer.layer)
 
-    def _on_read(self, case: OpenCase) -> None:
-        if self._wanted is None:
-            case.close()
-            return
-        scan, case.labels = self._wanted
-        self._coming.clear()
-        self.keeper.hold(case, CorrectedLayer(self._viewer, case, self))
-        self._begun.add(scan)  # not before there is the layer: whoever hears of that one would begin again
-        if case.resumed:
-            show_info("Your earlier corrections of this scan are shown. Ctrl+Z takes them back one by one.")
-        self.changed.emit()
-
-    def _on_failed(self, error: Exception) -> None:
-        let_go(self._coming)
-        if not isinstance(error, CancelledError):
-            known = isinstance(error, MorseError | MemoryError)
-            self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
-            self.changed.emit()
-
     def _on_removed(self, event: Any) -> None:
-        layer = self.layer
-        if layer is not None and event.value is layer.layer:
-            self._begun.discard(layer.scan)  # the person took it away
-            QTimer.singleShot(0, self.put_away)
+        for scan, keeper in self._keepers.items():
+            own = keeper.layer is not None and event.value is keeper.layer.layer
+            if own or event.value is self._scan_layers.get(scan):
+                QTimer.singleShot(0, partial(self.put_away, scan))  # not while napari tells of it
+
+    # Leaving
 
     def stop_work(self) -> None:
-        """Read nothing any more, save, and let other windows have the scan."""
-        self._wanted = None
-        self._begun.clear()
+        """Read nothing any more, save, and let other windows have the scans."""
+        self._queue.clear()
+        self._now = None
         self._loader.cancel()
-        each_of((partial(let_go, self._coming), self.put_away))
+        self._finder.cancel()
+        each_of((partial(let_go, self._coming), self.put_all_away))
 
     def close_down(self) -> None:
         """Save, and let go of the viewer."""
@@ -159,15 +232,15 @@ class LooseCorrections(QObject):
             (
                 self.stop_work,
                 partial(self._loader.join, 10),
-                self.keeper.writes.finish,
+                partial(self._finder.join, 10),
                 partial(self._viewer.layers.events.removed.disconnect, self._on_removed),
             )
         )
 
 
-def _opening(scan: Scan, mask: Array | None, coming: list[OpenCase]) -> Work:
+def _opening(asked: _Asked, held: Mapping[str, Scan], coming: list[OpenCase]) -> Work:
     def work(_tell: Any, cancelled: Any) -> OpenCase:
-        case = open_standalone(scan, mask)
+        case = open_standalone(asked.scan, asked.mask, held)
         coming.append(case)  # before the question: it may be told to stop once the window has looked into the list
         if cancelled():
             case.close()

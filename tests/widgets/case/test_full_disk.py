@@ -64,8 +64,15 @@ def warnings_of(memory=MEMORY):
     return [text for text in messages() if memory in text]
 
 
+def keeper(dock):
+    """What keeps the corrections of the scan in view."""
+    if dock.host.project is not None:
+        return dock.host.keeper
+    return dock.desk._standalone.keeper_of(dock.desk.scan)
+
+
 def rested(qtbot, dock):
-    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy and not dock.desk._loose.keeper.writes.busy, timeout=10000)
+    qtbot.waitUntil(lambda: not keeper(dock).writes.busy, timeout=10000)
     qtbot.wait(50)
 
 
@@ -105,7 +112,7 @@ def test_the_truth_is_told_once_and_again_when_it_is_over(viewer, qtbot, scene, 
         if dock.host.project is not None:
             assert said in dock.case_bar.state.whole
     assert dock.unwritten.isVisible()
-    (dock.host if dock.host.project is not None else dock.desk._loose).keeper.save()  # as every two minutes
+    keeper(dock).save()  # as every two minutes
     press(qtbot, dock.unwritten.again)
     rested(qtbot, dock)
     (told,) = warnings_of()
@@ -123,7 +130,7 @@ def test_the_truth_is_told_once_and_again_when_it_is_over(viewer, qtbot, scene, 
 
 def test_what_is_in_the_journal_though_it_cannot_be_saved_is_said_so_and_once(viewer, qtbot, scene, monkeypatch):
     dock, corrected = scene
-    owner = dock.host if dock.host.project is not None else dock.desk._loose
+    owner = keeper(dock)
     with monkeypatch.context() as patch:
         patch.setattr(files, "save_store", lambda *_: (_ for _ in ()).throw(InputError("No room for a whole mask.")))
         for index in (2, 3):
@@ -178,16 +185,14 @@ def test_a_dock_that_is_closed_asks_until_the_strokes_are_somewhere(viewer, qtbo
     scan, folder = corrected.scan, dock.desk.folder
     asked = answers("Try again", "Try again")
     tries = iter((True, True, False))
-    save = dock.host.keeper.save_now if dock.host.project is not None else dock.desk._loose.keeper.save_now
+    owner = keeper(dock)
+    save = owner.save_now
 
     def then():
         disk.full = next(tries)
         save()
 
-    if dock.host.project is not None:
-        dock.host.keeper.save_now = then
-    else:
-        dock.desk._loose.keeper.save_now = then
+    owner.save_now = then
     viewer.window.remove_dock_widget(dock)
     QApplication.processEvents()
     assert len(asked.asked) == 2
@@ -226,7 +231,9 @@ def test_the_next_case_waits_until_the_strokes_are_settled(viewer, qtbot, tmp_pa
     assert np.count_nonzero(dock.host.corrected.corrections.mask) < np.count_nonzero(mask)  # what was on the disk
 
 
-def test_another_scan_is_begun_only_when_the_strokes_are_settled(viewer, qtbot, dock, disk, answers):
+def test_strokes_in_memory_stay_while_another_scan_is_corrected_and_are_asked_about_at_the_end(
+    viewer, qtbot, dock, disk, answers
+):
     scan = make_scan()
     corrected = begin(viewer, dock, scan, qtbot)
     turn(viewer, 0)
@@ -239,13 +246,17 @@ def test_another_scan_is_begun_only_when_the_strokes_are_settled(viewer, qtbot, 
     mask = np.array(corrected.corrections.mask)
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(other))
     assert dock.desk.corrected is None and dock.unwritten.isVisible()
-    asked = answers("Stay here", "Try again")
-    dock.desk.begin()
-    assert len(asked.asked) == 1 and dock.desk.corrected is None and corrected.layer in viewer.layers
     disk.full = False
     dock.desk.begin()
     qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    assert len(asked.asked) == 1  # what the journal lacked went into it at once
+    assert dock.desk.corrected is not corrected and corrected.layer in viewer.layers and not corrected.layer.visible
+    disk.full = True
+    stroke(viewer, dock.desk.corrected, 3, qtbot)
+    asked = answers("Try again", "Try again")
+    disk.full = False
+    assert dock.desk.may_leave() and len(asked.asked) == 0, "what can be written is, without a question"
+    viewer.layers.remove(first)
+    qtbot.waitUntil(lambda: corrected.layer not in viewer.layers)
     back = open_standalone(scan, None)
     np.testing.assert_array_equal(back.corrections.mask, mask)
     back.close()

@@ -232,5 +232,5 @@ def test_other_labels_layers_draw_as_napari_has_it(viewer, dock, scene, qtbot):
     assert (other.data[-2] == 3).any()
     assert "paint" not in vars(other) and Labels.paint is type(corrected.layer).paint
     layer = corrected.layer
-    dock.desk._loose.put_away()
+    dock.desk._standalone.put_all_away()
     assert not {"paint", "fill", "paint_polygon"} & set(vars(layer))
