@@ -185,6 +185,7 @@ class MorseDock(EndingWidget):
         self.wire.toggled.connect(lambda on: self.measures.ruler.leave() if on else None)
         self.measures.ruler.toggled.connect(lambda on: self.wire.leave() if on else None)
         self.desk.changed.connect(self._outline)
+        self.desk.changed.connect(self._on_desk)
         self.desk.redrawn.connect(self._on_redrawn)
         self.desk.changed.connect(self._on_difference)
         self.desk.acted.connect(self._on_act)
@@ -219,6 +220,10 @@ class MorseDock(EndingWidget):
     def _on_editing(self) -> None:
         self.tabs.setCurrentIndex(2)
         self.correct.take("paint")
+
+    def _on_desk(self) -> None:
+        for box in (self.segment.results.save, self.correct.save):
+            box.follow(self.desk.scan, self.desk.corrected, self.desk.prediction)
 
     def _on_redrawn(self) -> None:
         if self.desk.corrected is not None:

@@ -60,9 +60,17 @@ class SaveBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.button)
         layout.addWidget(self.saved)
+        self._shown: tuple[object, ...] = ()
         self.button.clicked.connect(self._on_save)
         self.runner.succeeded.connect(self._on_saved)
         self.runner.failed.connect(self._on_failed)
+
+    def follow(self, *shown: object) -> None:
+        """What is said of the last saving is of another scan, or of less than there is now: say it no more."""
+        same = len(shown) == len(self._shown) and all(a is b for a, b in zip(shown, self._shown, strict=True))
+        self._shown = shown
+        if not same and not self.runner.busy:
+            self.saved.say("")
 
     def _on_save(self) -> None:
         if self.runner.busy:

@@ -66,6 +66,8 @@ class StandaloneCases(QObject):
         self._keepers: dict[Scan, CaseKeeper] = {}
         self._scan_layers: dict[Scan, Layer | None] = {}
         self._queue: deque[_Asked] = deque()
+        self._gone: list[Scan] = []
+        """Scans whose layer, or corrected layer, the person has removed."""
         self._now: _Asked | None = None
         self._loader = JobRunner("morse-standalone", self)
         self._loader.succeeded.connect(self._on_read)
@@ -103,9 +105,12 @@ class StandaloneCases(QObject):
 
     def coming(self, scan: Scan | None) -> bool:
         """Whether a scan's corrections are being read, wait to be, or are just being looked for."""
-        asked = (*self._queue, *(() if self._now is None else (self._now,)))
-        found = any(each.scan is scan for each in asked) or (self._sought is scan and self._finder.busy)
-        return scan is not None and (found or scan in self._waiting)
+        sought = self._sought is scan and self._finder.busy
+        return scan is not None and (self._is_asked(scan) or sought or scan in self._waiting)
+
+    def _is_asked(self, scan: Scan) -> bool:
+        now = () if self._now is None else (self._now,)
+        return any(each.scan is scan for each in (*self._queue, *now))
 
     def folder_of(self, scan: Scan | None) -> Path | None:
         """Where its corrections lie."""
@@ -128,7 +133,7 @@ class StandaloneCases(QObject):
 
     def _on_found(self, found: bool | None) -> None:
         scan, self._sought = self._sought, None
-        if found and scan is not None and scan not in self._keepers:
+        if found and scan is not None and scan not in self._keepers and not self._is_asked(scan):
             self._waiting.add(scan)
         self.changed.emit()  # also for the next scan, which had to wait
 
@@ -138,7 +143,7 @@ class StandaloneCases(QObject):
         """Open what was corrected before, or begin with ``mask`` (storage order); ``layer`` holds the scan."""
         self._waiting.discard(scan)
         self._looked_at.add(scan)
-        if scan in self._keepers or self.coming(scan):
+        if scan in self._keepers or self._is_asked(scan):
             return
         self._queue.append(_Asked(scan, layer, mask, labels))
         self._next()
@@ -214,7 +219,13 @@ class StandaloneCases(QObject):
         for scan, keeper in self._keepers.items():
             own = keeper.layer is not None and event.value is keeper.layer.layer
             if own or event.value is self._scan_layers.get(scan):
-                QTimer.singleShot(0, partial(self.put_away, scan))  # not while napari tells of it
+                self._gone.append(scan)
+                # not while napari tells of it; a method of ours, which Qt calls no more once we are deleted
+                QTimer.singleShot(0, self._put_gone_away)
+
+    def _put_gone_away(self) -> None:
+        while self._gone:
+            self.put_away(self._gone.pop())
 
     # Leaving
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
+Made = dict[Image, tuple[ResultLayers, list[Array]]]
+
+
 class Presenter(QObject):
     """Adds the layers of a presentation, and takes those of the last run on the same scan away.
 
@@ -36,14 +39,19 @@ class Presenter(QObject):
         self._done: Callable[[ResultLayers], None] | None = None
         self._stopped: Callable[[], None] | None = None
         self._waiting: list[Callable[[], None]] = []
-        self._last: dict[Image, tuple[ResultLayers, list[Array]]] = {}
+        self.made: Made = {}
+        """The layers of the last run on each scan, and both masks as they were made."""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
 
+    def take_up(self, made: Made) -> None:
+        """Go on with what another one has added."""
+        self.made |= made
+
     def result_of(self, scan_layer: Image | None) -> ResultLayers | None:
         """The layers of the last run on a scan, where all of them are still in the viewer."""
-        result = self._last[scan_layer][0] if scan_layer in self._last else None
+        result = self.made[scan_layer][0] if scan_layer in self.made else None
         if result is None or any(layer not in self._viewer.layers for layer in (result.scan, *result.made)):
             return None
         return result
@@ -118,7 +126,7 @@ class Presenter(QObject):
             return
         uncertainty, coarse, rendered, points = self._made
         result = ResultLayers(scan_layer, uncertainty, coarse, rendered, points)
-        self._last[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
+        self.made[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
         self._done, self._stopped, self._made = None, None, []
         done(result)
         self._start_next()
@@ -131,11 +139,11 @@ class Presenter(QObject):
 
     def forget_closed(self) -> None:
         """Let go of results whose scan is no longer in the viewer."""
-        for layer in [x for x in self._last if x not in self._viewer.layers]:
-            del self._last[layer]
+        for layer in [x for x in self.made if x not in self._viewer.layers]:
+            del self.made[layer]
 
     def _take_away(self, scan_layer: Image) -> None:
-        result, as_made = self._last.pop(scan_layer, (None, []))
+        result, as_made = self.made.pop(scan_layer, (None, []))
         if result is None:
             return
         masks: list[Labels] = [result.coarse, result.rendered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -18,7 +19,7 @@ from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.bridge import carrier_of, mask_as_it_is
 from napari_morse.widgets.bridge.presentation import Presentation
 from napari_morse.widgets.segment.patch_view import PatchView
-from napari_morse.widgets.segment.presenter import Presenter
+from napari_morse.widgets.segment.presenter import Made, Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
 from napari_morse.widgets.view.comparison import Comparison, ResultLayers
 from napari_morse.widgets.view.twins import is_twin
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from napari_morse.widgets.view.stage import Stage
 
+_left: list[tuple[ref[ViewerModel], dict[Image, Presentation], Made]] = []
+"""What was found in viewers whose dock was closed."""
 WAITS = "The masks of “{}” are ready: choose that scan in the Segment tab to see them."
 
 
@@ -62,10 +65,26 @@ class ShownResult:
         self.box = ResultBox(self.to_save, parent)
         self.box.patches.chosen.connect(self._on_patch)
         self._kept: dict[Image, Presentation] = {}
+        self._take_up()
         self.coming: Callable[[], bool] = lambda: False
         """Whether the corrected mask of the scan in view is being read."""
         self.decided: Callable[[], Labels | None] = lambda: None
         """The mask of the scan in view that a person has decided on, and that is only looked at."""
+
+    def _take_up(self) -> None:
+        """What the dock before found on the scans that are still open."""
+        for place in [n for n, (viewer, *_) in enumerate(_left) if viewer() in (None, self._viewer)][::-1]:
+            viewer, kept, results = _left.pop(place)
+            if viewer() is not None:
+                there = self._viewer.layers
+                self._kept |= {layer: ready for layer, ready in kept.items() if layer in there}
+                self.presenter.take_up({layer: made for layer, made in results.items() if layer in there})
+
+    def leave_behind(self) -> None:
+        """Let the next dock over this viewer take up what was found."""
+        self.put_away()
+        self._forget_closed()
+        _left.append((ref(self._viewer), self._kept, self.presenter.made))
 
     def show(
         self,

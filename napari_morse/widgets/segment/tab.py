@@ -382,7 +382,7 @@ class SegmentTab(EndingWidget):
     def close_down(self) -> None:
         """Cancel, and let go of the viewer."""
         self.stop_work()
-        self._shown.put_away()
+        self._shown.leave_behind()
         self._comparison.name_scan("")
         self.stage.close_down()
         self.scans.close_down()
