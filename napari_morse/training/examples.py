@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
-from napari_morse.geometry.orientation import RAS, axes_to
+from napari_morse.geometry.orientation import AXES, RAS, axes_to
 from napari_morse.io import open_mask
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.finetuning.source import CORRECTED, PLAIN, UNREVIEWED, Source
-from napari_morse.training.sampling import AXES
+from napari_morse.training.source import CORRECTED, PLAIN, UNREVIEWED, Source
 
 AROUND = 0.5
 """Training windows around what was looked at that are read too."""

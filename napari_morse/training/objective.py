@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_morse.training.finetuning.source import CORRECTED, UNREVIEWED
+from napari_morse.training.source import CORRECTED, UNREVIEWED
 
 
 def weights_of(codes: Tensor, corrected: float) -> Tensor:

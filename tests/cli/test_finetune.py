@@ -10,7 +10,7 @@ import pytest
 from napari_morse import zoo
 from napari_morse.cli.main import main
 from napari_morse.training.finetuning.plan import Plan
-from napari_morse.training.finetuning.source import digests
+from napari_morse.training.source import digests
 from tests.tuning_cases import save_case, save_small_model
 
 

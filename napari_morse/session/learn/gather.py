@@ -16,9 +16,9 @@ from napari_morse.session.learn.round import Round, rounds
 from napari_morse.session.learn.snapshot import Copied, UnknownLabelError, copied
 from napari_morse.session.project import Case, Project
 from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
-from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source, digests
 
 HEAD_LEARNS_NONE = "Train head and decoder, or everything."
 LEARNED_FROM = ("accepted", "corrected")

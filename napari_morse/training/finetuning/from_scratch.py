@@ -20,14 +20,14 @@ from napari_morse.training.card import Purpose, card_fields, temperature
 from napari_morse.training.cases import Case, files_digest, load_case
 from napari_morse.training.checkpoint import PoisonedError, clear_checkpoint, has_checkpoint
 from napari_morse.training.examples import codes_of
-from napari_morse.training.finetuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.finetuning.judging import judged
 from napari_morse.training.finetuning.learning import LEAST
 from napari_morse.training.finetuning.plan import Anew, Fit, check_apart, file_settings
-from napari_morse.training.finetuning.source import UNREVIEWED, Source
+from napari_morse.training.finetuning.round import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.finetuning.verdict import Verdict, sentence_alone
 from napari_morse.training.loop import Report, Trainer
 from napari_morse.training.sound import DivergedError
+from napari_morse.training.source import UNREVIEWED, Source
 from napari_morse.training.validation import Verdict as Looked
 from napari_morse.training.validation import at_spacing, judge
 from napari_morse.types import Grid

@@ -16,9 +16,9 @@ from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
 from napari_morse.training.examples import Example, marked
 from napari_morse.training.finetuning.selection import SHARES, Best
-from napari_morse.training.finetuning.source import UNREVIEWED
 from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import UNREVIEWED
 from napari_morse.training.validation import from_stack, run_case, upright
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel

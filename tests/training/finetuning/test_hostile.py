@@ -21,10 +21,10 @@ from napari_morse.training.finetuning.plan import check_apart
 from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.samples import Drawer
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.source import UNREVIEWED, Source, digests
 from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import UNREVIEWED, Source, digests
 from napari_morse.types import Grid, Mask
 from tests.nets import awake, small_net
 from tests.training.finetuning.test_round import make, run

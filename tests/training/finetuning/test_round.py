@@ -27,10 +27,10 @@ from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Plan, check_apart
 from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.source import CORRECTED, UNREVIEWED, digests
 from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import Verdict
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import CORRECTED, UNREVIEWED, digests
 from napari_morse.training.validation import dice
 from tests.nets import awake, small_net
 from tests.tuning_cases import example, plan_of
