@@ -1,4 +1,4 @@
-"""Cases to tune on: what a person reviewed of them, and what they changed."""
+"""Cases as they are trained on: what a person reviewed of them, and what they changed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from napari_morse.training.source import CORRECTED, PLAIN, UNREVIEWED, Source
 
 AROUND = 0.5
 """Training windows around what was looked at that are read too."""
-CODE = 256
-"""A sample's labels carry ``class + CODE · code``, so that what moves a label moves its code."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +38,10 @@ class Example:
     codes: NDArray[np.uint8]
     replay: bool = False
 
-    @property
-    def packed(self) -> NDArray[np.uint16]:
-        """(X, Y, Z) class + `CODE` · code."""
-        return self.case.labels.astype(np.uint16) + np.uint16(CODE) * self.codes.astype(np.uint16)
+
+def whole(case: Case) -> Example:
+    """A case of which every voxel is as good as any: what a model is trained on from labels alone."""
+    return Example(case, np.broadcast_to(np.uint8(PLAIN), case.labels.shape))  # one byte, however large the scan
 
 
 def load_example(source: Source, card: ModelCard, replay: bool = False) -> Example:

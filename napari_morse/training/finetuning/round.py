@@ -22,13 +22,13 @@ from napari_morse.io.subjects import patient_key
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
+from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.examples import Example, load_example
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
 from napari_morse.training.finetuning.judging import judged, predict_all, sample_changes
 from napari_morse.training.finetuning.learning import Learning, as_read
 from napari_morse.training.finetuning.plan import Plan, check_apart, file_settings
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.state import State
 from napari_morse.training.finetuning.verdict import (
     FIGURES,
     MASKS,
@@ -99,7 +99,7 @@ class BaseRun(ABC):
             self.check()
             self.train(resume)
             verdict = self.judge()
-        self.clear()
+        clear_checkpoint(self.folder)
         self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
         return verdict
 
@@ -114,10 +114,6 @@ class BaseRun(ABC):
     @abstractmethod
     def judge(self) -> Verdict:
         """Judge the model that was written, and write the verdict."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Remove checkpoints: the run has come to its end."""
 
     def log(self, text: str) -> None:
         """Say a sentence."""
@@ -207,10 +203,11 @@ class TuningRun(BaseRun):
                 "leave_one_out": False, "name": card.name,
             }  # fmt: skip
             sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
-            if State(place, {}).kept or not (place / MODEL).is_dir():  # else it was done before the run was stopped
-                sub.train(resume=State(place, {}).kept)
+            begun = has_checkpoint(place)
+            if begun or not (place / MODEL).is_dir():  # else it was done before the run was stopped
+                sub.train(resume=begun)
             self.predicted(zoo.load(place / MODEL), "after", (source,))
-            State(place, {}).clear()
+            clear_checkpoint(place)
 
     def _read(self, sources: Sequence[Source], replay: bool) -> list[Example]:
         found = []
@@ -284,10 +281,6 @@ class TuningRun(BaseRun):
         )  # fmt: skip
         verdict.write(self.folder)
         return verdict
-
-    def clear(self) -> None:
-        """Remove checkpoints."""
-        State(self.folder, {}).clear()
 
     def _judged_new(self) -> tuple[str, ...]:
         """Names of the new structures that the truths hold."""
