@@ -192,12 +192,8 @@ class Engine:
 
     def _until_over(self, watch: Watcher | None, stop: Callable[[], bool]) -> None:
         begun = self.clock() - self.progress.seconds
-        limit = self.schedule.steps if self.schedule.minutes is None else ENDLESS
-        # Whether truths are damaged is asked when a batch is begun, up to `AHEAD` steps early: by steps that is exact.
-        batches = self.source.stream(
-            self.progress.iteration, limit, lambda step: self.objective.renders(self.share(step))
-        )
-        for step, samples in batches:
+        # Nothing but the loop holds the generator: whatever ends the loop ends the generator's thread as well.
+        for step, samples in self._batches():
             if self.share(step) >= 1:
                 break
             if stop():
@@ -212,6 +208,15 @@ class Engine:
                 self.save()
             if watch is not None:
                 watch(self._report(loss, verdict, best))
+
+    def _batches(self) -> Iterator[tuple[int, Samples]]:
+        """(step, samples) from where the run stands; truths are damaged once the renderer is trained.
+
+        That is asked when a batch is begun, up to `sampling.AHEAD` steps early: exact where steps end the run; where
+        minutes do, the second stage begins with a few samples that are not damaged.
+        """
+        limit = self.schedule.steps if self.schedule.minutes is None else ENDLESS
+        return self.source.stream(self.progress.iteration, limit, lambda step: self.objective.renders(self.share(step)))
 
     def _back(self) -> None:
         """To the last checkpoint, at half the rate; what was spent of the budget stays spent."""

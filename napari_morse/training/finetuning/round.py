@@ -299,11 +299,18 @@ def _apart(one: Source, other: Source, channels: int) -> bool:
 
 
 def _quiet(tell: Teller, name: str) -> Teller:
-    """Of a run that leaves a case out, only how far it is."""
+    """Of a run that leaves a case out, that it begins, and what its training had to say."""
+    steps = 0
 
     def told(event: dict[str, Any]) -> None:
+        nonlocal steps
         if event["event"] == "prepared":
+            steps = event["steps"]
             tell({"event": "log", "text": f"Tuning without {name}."})
+        elif event["event"] == "step" and event["step"] == steps:
+            steps = 0
+        elif event["event"] == "log" and steps:
+            tell({"event": "log", "text": f"Without {name}: {event['text']}"})
 
     return told
 
