@@ -30,13 +30,13 @@ from scipy import ndimage, optimize
 from torch import Tensor
 
 from napari_morse import zoo
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.rendering import Rendering, render, render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches
 from napari_morse.metrics.doubt import fit_temperature, softmax
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.sampling import AXES
 from napari_morse.training.validation import from_stack
 from napari_morse.types import Array, Grid
 from napari_morse.zoo import LoadedModel

@@ -28,14 +28,13 @@ from napari_morse.config import LabelEntry
 from napari_morse.geometry.orientation import RAS, axes_to
 from napari_morse.io import open_mask, save_mask
 from napari_morse.metrics import score
-from napari_morse.training.finetuning.base import MODEL, BaseRun
 from napari_morse.training.finetuning.from_scratch import NewRun
 from napari_morse.training.finetuning.judging import predict_all
 from napari_morse.training.finetuning.plan import Anew, Plan
-from napari_morse.training.finetuning.round import TuningRun
-from napari_morse.training.finetuning.source import Source
+from napari_morse.training.finetuning.round import MODEL, BaseRun, TuningRun
 from napari_morse.training.finetuning.verdict import When, mask_file
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source
 from napari_morse.types import Array
 
 BASE = "hippocampus-3d"

@@ -10,8 +10,9 @@ import torch
 from napari_morse.config import Recipe
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
-from napari_morse.training.loop import Trainer
+from napari_morse.training.engine import Engine
 from napari_morse.training.recipes import recipe_named
+from napari_morse.training.ways import from_labels
 from tests.nets import awake, blob
 
 SMALL = (
@@ -52,8 +53,13 @@ def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> Case:
     return Case(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
 
 
-def trainer(recipe: Recipe, folder: Path, seed: int = 0) -> Trainer:
+def rate_of(run: Engine, step: int, share: float, part: int = 0) -> float:
+    """Learning rate of the backbone (part 0) or the renderer (1)."""
+    return run.schedule.rates(step, share * run.schedule.length)[part]
+
+
+def trainer(recipe: Recipe, folder: Path, seed: int = 0) -> Engine:
     """Two cases to train on, one to judge by."""
     dims = recipe.backbone.spatial_dims
     cases = [case(n) for n in range(3)]
-    return Trainer(recipe, cases[:2], cases[2:], (1.0,) * dims, "A" if dims == 2 else None, seed, folder, None, {})
+    return from_labels(recipe, cases[:2], cases[2:], (1.0,) * dims, "A" if dims == 2 else None, seed, folder, None, {})

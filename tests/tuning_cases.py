@@ -12,8 +12,8 @@ from napari_morse.io.weights import save_model
 from napari_morse.training.cases import Case
 from napari_morse.training.examples import Example
 from napari_morse.training.finetuning.plan import Plan
-from napari_morse.training.finetuning.source import Source
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source
 from napari_morse.types import Grid, Mask
 from tests.nets import awake, blob, small_net
 

@@ -24,8 +24,8 @@ from napari_morse.inference import Predictor
 from napari_morse.io.atomic import write_text
 from napari_morse.training.card import Purpose
 from napari_morse.training.checkpoint import has_checkpoint
+from napari_morse.training.engine import Report
 from napari_morse.training.from_folders import TrainingRun
-from napari_morse.training.loop import Report
 
 
 def run_one(folder: Path, data: Path) -> None:
@@ -64,18 +64,18 @@ def _train(spec: Spec, folder: Path, data: Path) -> None:
     """Train to the end of the budget, or from where it stopped to that end."""
     run = training_run(spec, folder, data)
     again = has_checkpoint(folder / STATE)
-    trainer = run.trainer(again)
+    engine = run.engine(again)
     if spec.clock == "processor":
-        trainer.clock = time.process_time
+        engine.clock = time.process_time
     begun = time.process_time()
-    net = trainer.run(_told)
+    net = engine.run(_told)
     training = {
-        "iterations": trainer.progress.iteration,
-        "seconds": round(trainer.progress.seconds, 1),
+        "iterations": engine.progress.iteration,
+        "seconds": round(engine.progress.seconds, 1),
         "cpu_seconds": round(time.process_time() - begun, 1),
         "resumed": again,
-        "best_iteration": trainer.progress.best_iteration,
-        "best_val_dice": round(trainer.progress.best_dice, 4),
+        "best_iteration": engine.progress.best_iteration,
+        "best_val_dice": round(engine.progress.best_dice, 4),
         "train_cases": len(run.train),
         "val_cases": len(run.val),
         "peak_rss_mb": _peak(),

@@ -12,8 +12,8 @@ from napari_morse.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from napari_morse.training.finetuning.plan import Plan
-    from napari_morse.training.finetuning.source import Source
     from napari_morse.training.finetuning.verdict import Verdict
+    from napari_morse.training.source import Source
 
 
 def finetune(
@@ -63,8 +63,8 @@ def _plan(
 ) -> Plan:  # fmt: skip
     from napari_morse import zoo
     from napari_morse.training.finetuning.plan import Plan
-    from napari_morse.training.finetuning.source import Source
     from napari_morse.training.settings import TuneSettings
+    from napari_morse.training.source import Source
 
     info = zoo.find(model)
     sources = _sources(images, labels, len(info.card.channels), Source)
@@ -131,7 +131,7 @@ def _groups(sources: list[Source], channels: int) -> list[str]:
     """What each case belongs to: the name of the first patient, or case, of all that belong together."""
     from napari_morse.io.subjects import patient_key, together
     from napari_morse.io.voxels import same_scans
-    from napari_morse.training.finetuning.source import digests
+    from napari_morse.training.source import digests
 
     known = digests(sources, channels)
     for sentence in same_scans([source.scan for source in sources], known):

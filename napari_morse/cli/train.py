@@ -15,8 +15,8 @@ from napari_morse.errors import InputError, WeightsError
 if TYPE_CHECKING:
     from napari_morse.config import Recipe
     from napari_morse.training.auto_recipe import Fitted
+    from napari_morse.training.engine import Engine, Report
     from napari_morse.training.from_folders import TrainingRun
-    from napari_morse.training.loop import Report, Trainer
     from napari_morse.zoo import LoadedModel
 
 
@@ -77,8 +77,8 @@ def train(
         start=None if backbone_of is None else _start(backbone_of, chosen),
         say=typer.echo,
     )
-    trainer = run.trainer(resume)
-    _watched(trainer, run, out)
+    engine = run.engine(resume)
+    _watched(engine, run, out)
 
 
 def _start(name: str, recipe: Recipe) -> LoadedModel:
@@ -171,7 +171,7 @@ def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:
     return found
 
 
-def _watched(trainer: Trainer, run: TrainingRun, out: Path) -> None:
+def _watched(engine: Engine, run: TrainingRun, out: Path) -> None:
     """Train under a progress bar and write the model."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -190,8 +190,8 @@ def _watched(trainer: Trainer, run: TrainingRun, out: Path) -> None:
                     f"iteration {report.iteration}: rendered Dice {report.verdict.dice:.4f} on validation{mark}"
                 )
 
-        trainer.steps.say = console.print
-        net = trainer.run(watch)
+        engine.steps.say = console.print
+        net = engine.run(watch)
     card = run.finish(net, out)
     console.print(f"{out}: {card.name}, rendered Dice on validation "
                   + ", ".join(f"{card.metrics[f'val_rendered_dice_{n}']:.4f} {label.name}"

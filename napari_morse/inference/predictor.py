@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
-from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
+from napari_morse.geometry.orientation import AXES, RAS, Axes, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.contrast import key_of, read_surer, turns
 from napari_morse.inference.devices import point_precision, resolve_device
@@ -29,7 +29,6 @@ from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
-AXES = {"R": 0, "A": 1, "S": 2}
 TURNED = "The grey levels were read inverted: the model is surer of what it finds so."
 
 

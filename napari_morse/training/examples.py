@@ -1,4 +1,4 @@
-"""Cases to tune on: what a person reviewed of them, and what they changed."""
+"""Cases as they are trained on: what a person reviewed of them, and what they changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from numpy.typing import NDArray
 
 from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
-from napari_morse.geometry.orientation import RAS, axes_to
+from napari_morse.geometry.orientation import AXES, RAS, axes_to
 from napari_morse.io import open_mask
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.finetuning.source import CORRECTED, PLAIN, UNREVIEWED, Source
-from napari_morse.training.sampling import AXES
+from napari_morse.training.source import CORRECTED, PLAIN, UNREVIEWED, Source
 
 AROUND = 0.5
 """Training windows around what was looked at that are read too."""
-CODE = 256
-"""A sample's labels carry ``class + CODE · code``, so that what moves a label moves its code."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +38,10 @@ class Example:
     codes: NDArray[np.uint8]
     replay: bool = False
 
-    @property
-    def packed(self) -> NDArray[np.uint16]:
-        """(X, Y, Z) class + `CODE` · code."""
-        return self.case.labels.astype(np.uint16) + np.uint16(CODE) * self.codes.astype(np.uint16)
+
+def whole(case: Case) -> Example:
+    """A case of which every voxel is as good as any: what a model is trained on from labels alone."""
+    return Example(case, np.broadcast_to(np.uint8(PLAIN), case.labels.shape))  # one byte, however large the scan
 
 
 def load_example(source: Source, card: ModelCard, replay: bool = False) -> Example:

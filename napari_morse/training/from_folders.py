@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_morse.config import Intensity, ModelCard, Recipe
 from napari_morse.errors import InputError, WeightsError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.card import Purpose, card_fields, parse_labels
@@ -22,30 +23,12 @@ from napari_morse.training.cases import (
     split_cases,
 )
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
-from napari_morse.training.loop import Trainer
+from napari_morse.training.engine import Engine
 from napari_morse.training.recipes import on_backbone
-from napari_morse.training.sampling import AXES, mirrored
+from napari_morse.training.sampling import mirrored
 from napari_morse.training.validation import at_spacing
+from napari_morse.training.ways import from_labels
 from napari_morse.zoo import LoadedModel
-
-
-def begin_with(trainer: Trainer, start: LoadedModel) -> None:
-    """Give a trainer that has not begun the backbone of a model.
-
-    Raises
-    ------
-    InputError
-        When the model has other classes.
-    """
-    backbone = start.net.backbone.state_dict()
-    for net in (trainer.net, trainer.average):
-        try:
-            net.backbone.load_state_dict(backbone)
-        except RuntimeError as error:
-            raise InputError(
-                f"The backbone of {start.card.name!r} tells other structures apart than these labels.",
-                "Start from a model that has as many labels.",
-            ) from error
 
 
 @dataclass
@@ -59,7 +42,7 @@ class TrainingRun:
     splits
         JSON with ``train`` and ``val``, or None.
     recipe, seed, minutes, slice_axis
-        As `Trainer` takes them.
+        As `from_labels` takes them.
     spacing
         mm of the model's axes, or None for the median of the training cases.
     names
@@ -89,8 +72,8 @@ class TrainingRun:
     train: list[Case] = field(default_factory=list, init=False)
     val: list[Case] = field(default_factory=list, init=False)
 
-    def trainer(self, resume: bool) -> Trainer:
-        """Read the cases and make the trainer, at its beginning or where it stood.
+    def engine(self, resume: bool) -> Engine:
+        """Read the cases and make the engine, at its beginning or where it stood.
 
         Raises
         ------
@@ -126,15 +109,13 @@ class TrainingRun:
             "slice_axis": self.slice_axis,
             "start": None if self.start is None else self.start.digest,
         }
-        trainer = Trainer(
+        engine = from_labels(
             self.recipe, self._at_spacing(self.train), self.val, self.spacing, self.slice_axis,
-            self.seed, self.state, self.minutes, settings,
+            self.seed, self.state, self.minutes, settings, self.start,
         )  # fmt: skip
-        if self.start is not None:
-            begin_with(trainer, self.start)
         if resume:
-            trainer.resume()
-        return trainer
+            engine.resume()
+        return engine
 
     def _keep_to_start(self, ids: tuple[int, ...]) -> None:
         """A frozen backbone goes on reading what it was trained on: its spacing, its slices, its labels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.morse import Morse
-from napari_morse.training.finetuning.samples import Drawer, Samples
+from napari_morse.training.sampling import CACHED, Sampler, Samples
 
 VARIANTS = 64
 """Samples that are made; steps draw from them."""
@@ -30,8 +30,8 @@ class Seen(Samples):
 class MapsCache:
     """Maps of a fixed set of samples, the ones used last kept."""
 
-    def __init__(self, base: Morse, drawer: Drawer) -> None:
-        self._base, self._drawer = base, drawer
+    def __init__(self, base: Morse, sampler: Sampler) -> None:
+        self._base, self._sampler = base, sampler
         self._kept: OrderedDict[int, Seen] = OrderedDict()
         self._bytes = 0
         self.seconds = 0.0
@@ -39,21 +39,24 @@ class MapsCache:
 
     def batch(self, step: int) -> Seen:
         """The samples of a step: drawn from the set by number."""
-        settings = self._drawer.settings
-        rng = np.random.default_rng((settings.seed, 16, step))
-        return joined([self._one(int(n)) for n in rng.choice(VARIANTS, settings.batch, replace=False)])
+        rng = np.random.default_rng((self._sampler.seed, CACHED, step))
+        return joined([self._one(int(n)) for n in rng.choice(VARIANTS, self._sampler.size, replace=False)])
 
-    def stream(self, start: int, stop: int) -> Iterator[tuple[int, Seen]]:
-        """(step, samples) from ``start`` up to ``stop``."""
+    def stream(self, start: int, stop: int, _: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, Seen]]:
+        """(step, samples) from ``start`` up to ``stop``; samples that are kept hold their damaged truths."""
         for step in range(start, stop):
             yield step, self.batch(step)
+
+    def one_batch(self) -> OneBatch:
+        """A source that gives the same samples again and again: what steps cost once the maps are made."""
+        return OneBatch(self)
 
     def _one(self, number: int) -> Seen:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
         begun = time.monotonic()
-        samples = self._drawer.numbered(range(number, number + 1))
+        samples = self._sampler.numbered(range(number, number + 1))
         here = samples.to(next(self._base.parameters()).device)
         with torch.no_grad():
             maps = self._base.coarse(here.images)
@@ -64,6 +67,17 @@ class MapsCache:
         while len(self._kept) > 1 and self._bytes > BYTES:
             self._bytes -= size_of(self._kept.popitem(last=False)[1])
         return seen
+
+
+class OneBatch:
+    """The first batch of a cache, again and again."""
+
+    def __init__(self, cache: MapsCache) -> None:
+        self._kept = cache.batch(0)
+
+    def stream(self, start: int, stop: int, _: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, Seen]]:
+        """(step, samples) from ``start`` up to ``stop``."""
+        return ((step, self._kept) for step in range(start, stop))
 
 
 def size_of(seen: Seen) -> int:

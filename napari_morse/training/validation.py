@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.contrast import read_surer
 from napari_morse.inference.engine import frame_of
 from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
-from napari_morse.training.sampling import AXES
 from napari_morse.types import Array
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Validation:
     """Means over validation cases.
 
     Parameters
@@ -38,7 +38,7 @@ class Verdict:
 
 def judge(
     net: Morse, cases: list[Case], spacing: tuple[float, ...], slice_axis: str | None, full: bool = False
-) -> Verdict:
+) -> Validation:
     """Score a network; ``full`` adds surface distances and NSD at 1 mm of the merged structure."""
     net.eval()
     classes = tuple(range(1, net.recipe.backbone.classes))
@@ -53,7 +53,7 @@ def judge(
                 rows.setdefault(f"{kind}_{name}", []).append(value)
     means = {name: float(np.mean(values)) for name, values in rows.items()}
     dice = float(np.mean([means[f"rendered_dice_{c}"] for c in classes])) if finite else 0.0
-    return Verdict(dice, means, finite)
+    return Validation(dice, means, finite)
 
 
 def _figures(volume: Array, case: Case, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:

@@ -10,7 +10,7 @@ import pytest
 from napari_morse import zoo
 from napari_morse.cli.main import main
 from napari_morse.training.finetuning.plan import Plan
-from napari_morse.training.finetuning.source import digests
+from napari_morse.training.source import digests
 from tests.tuning_cases import save_case, save_small_model
 
 
@@ -105,19 +105,19 @@ def test_a_list_that_names_nobody_or_everybody_is_refused(given, monkeypatch, ca
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_steps_that_it_had(given, monkeypatch, capsys):
-    from napari_morse.training.finetuning.tuner import Tuner
+    from napari_morse.training.engine import Engine
 
-    real = Tuner.step
+    real = Engine.step
 
-    def step(self, number, samples):
-        if self.settings.steps < 10**6 and number == 6:  # the trial steps have a million
+    def step(self, number, *rest):
+        if self.schedule.steps < 10**6 and number == 6:  # the trial steps have a million
             raise KeyboardInterrupt
-        return real(self, number, samples)
+        return real(self, number, *rest)
 
-    monkeypatch.setattr(Tuner, "step", step)
+    monkeypatch.setattr(Engine, "step", step)
     timed = words(given, **{"--steps": None, "--minutes": 0.02})
     assert call(monkeypatch, capsys, *timed)[0] == 130 and not (given / "new").exists()
-    monkeypatch.setattr(Tuner, "step", real)
+    monkeypatch.setattr(Engine, "step", real)
     steps = Plan.read(given / "new.run").settings.steps
     assert steps >= 10
     code, _ = call(monkeypatch, capsys, *timed, "--resume")

@@ -22,8 +22,9 @@ from napari_morse.io.channels import case_files, open_case
 from napari_morse.model.morse import Morse
 from napari_morse.training.card import Purpose
 from napari_morse.training.cases import load_case, pair_files
+from napari_morse.training.examples import whole
 from napari_morse.training.from_folders import TrainingRun
-from napari_morse.training.sampling import Batches
+from napari_morse.training.sampling import Sampler
 from tests.nets import awake, blob, small_recipe
 
 SHAPE = (14, 20, 15)
@@ -101,8 +102,8 @@ def test_channels_are_normalised_apart_and_moved_together(folder: Path, axis: st
     assert len(case.resampled((2.0, 2.0, 2.0)).others) == 1
     twin = type(case)("twin", case.image, case.labels, case.spacing, 0.0, (case.image,))
     recipe = two_channels(small_recipe(3 if axis is None else 2))
-    images, labels = Batches([twin], recipe, 0, axis).at(0)
-    alone, same = Batches([single], recipe, 0, axis).at(0)
+    both, one = (Sampler([whole(c)], recipe, axis, 0, recipe.train.batch).batch(0) for c in (twin, single))
+    images, labels, alone, same = both.images, both.labels, one.images, one.labels
     assert images.shape == (2, 2, *recipe.train.window) and torch.equal(labels, same)
     assert alone.shape[1] == 1 and images.abs().sum() > 0
     for sample in images:  # a place is moved alike in both channels; noise is drawn for each
@@ -144,7 +145,7 @@ def run_of(folder: Path, dims: int, channels: tuple[str, ...] = ()) -> TrainingR
 @pytest.mark.parametrize("dims", [2, 3], ids=lambda d: f"{d}d")
 def test_from_folders_to_masks(folder: Path, dims: int, monkeypatch, capsys) -> None:
     run = run_of(folder, dims, ("T1", "FLAIR"))
-    card = run.finish(run.trainer(resume=False).run(), folder / "two")
+    card = run.finish(run.engine(resume=False).run(), folder / "two")
     assert card.channels == ("T1", "FLAIR") and card.recipe.backbone.in_channels == 2
 
     def predict(*inputs: Path) -> int:
@@ -171,7 +172,7 @@ def test_from_folders_to_masks(folder: Path, dims: int, monkeypatch, capsys) -> 
 
 def test_a_model_of_two_channels_refuses_one(folder: Path) -> None:
     run = run_of(folder, 3)
-    run.finish(run.trainer(resume=False).run(), folder / "two")
+    run.finish(run.engine(resume=False).run(), folder / "two")
     predictor = Predictor(zoo.load(folder / "two"), "cpu")
     with pytest.raises(InputError, match=r"reads 2 images \(image 0, image 1\) per case, and 'p0_0000' has 1"):
         predictor.set_scan(open_scan(folder / "images" / "p0_0000.nii.gz"))
@@ -182,7 +183,7 @@ def test_a_model_of_two_channels_refuses_one(folder: Path) -> None:
 
 def test_names_must_be_as_many_as_channels(folder: Path) -> None:
     with pytest.raises(InputError, match="does not name 2 channels"):
-        run_of(folder, 3, ("T1",)).trainer(resume=False)
+        run_of(folder, 3, ("T1",)).engine(resume=False)
     assert not (folder / "two.run").exists()
 
 

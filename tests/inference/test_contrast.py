@@ -22,8 +22,8 @@ from napari_morse.training.cases import Case, load_case
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.round import OTHER_CONTRAST, TuningRun
-from napari_morse.training.finetuning.source import Source
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source
 from napari_morse.training.validation import dice, inverted
 from napari_morse.types import Roi, Scan
 from napari_morse.zoo import LoadedModel

@@ -136,9 +136,9 @@ def test_train_refuses_a_scan_that_its_lists_put_on_both_sides(tmp_path: Path, w
     images, labels = folders(tmp_path, 3, way)
     run = training(tmp_path, images, labels, {"train": ["c0", "c1"], "val": ["c2", "zz"]})
     with pytest.raises(InputError, match=r"“c0\.nii\.gz” .* “zz\.nii.* same scan under two names"):
-        run.trainer(resume=False)
+        run.engine(resume=False)
     assert not (tmp_path / "tiny.run").exists()
-    training(tmp_path, images, labels, {"train": ["c0", "zz"], "val": ["c2"]}).trainer(resume=False)
+    training(tmp_path, images, labels, {"train": ["c0", "zz"], "val": ["c2"]}).engine(resume=False)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -147,7 +147,7 @@ def test_train_keeps_both_names_on_one_side_and_says_so(tmp_path: Path, seed: in
     said: list[str] = []
     run = training(tmp_path, images, labels, None, seed)
     run.say = said.append
-    run.trainer(resume=False)
+    run.engine(resume=False)
     trained, judges = ({case.stem for case in part} for part in (run.train, run.val))
     assert not trained & judges and len(trained | judges) == 5 and len(trained) >= 3
     assert ({"c0", "zz"} <= trained) or ({"c0", "zz"} <= judges)
@@ -487,7 +487,7 @@ def test_a_round_that_an_older_version_began_goes_on(tmp_path: Path) -> None:
 
     with pytest.raises(CancelledError):
         TuningRun(plan, tmp_path / "run", seen.append, stop).run()
-    kept = json.loads((tmp_path / "run" / "tuning.json").read_text())["settings"]
+    kept = json.loads((tmp_path / "run" / "training.json").read_text())["settings"]
     files = [hashlib.sha256(source.scan.read_bytes()).hexdigest() for source in (*plan.train, *plan.held_out)]
     assert kept["trained"] == files[:3] and kept["held_out"] == files[3:]
     TuningRun(plan, tmp_path / "run", seen.append).run(resume=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +17,22 @@ from torch import Tensor, nn
 from napari_morse import zoo
 from napari_morse.errors import CancelledError, InputError, MorseError, WeightsError
 from napari_morse.io import open_scan, save_image
-from napari_morse.training import loop
+from napari_morse.training import objective
+from napari_morse.training.engine import Engine, Report
 from napari_morse.training.finetuning import from_scratch as anew
 from napari_morse.training.finetuning.from_scratch import NewRun
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.selection import Best
-from napari_morse.training.loop import Report, Trainer
+from napari_morse.training.validation import judge
 from napari_morse.types import Grid
 from tests import recipe_cases
 from tests.nets import awake, small_net
 from tests.training.finetuning.test_from_scratch import plan_of
+from tests.training.finetuning.test_round import make
 from tests.training.test_training import StopHereError, begun, case, same, trainer, write_pair
 from tests.tuning_cases import save_small_model
 
-Wrong = Callable[[Trainer, int], bool]
+Wrong = Callable[[Engine, int], bool]
 
 
 class NoGradient(torch.autograd.Function):
@@ -50,10 +53,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wrong], list[int]]:
 
     def begin(wrong: Wrong) -> list[int]:
         steps: list[int] = []
-        now: list[Trainer] = []
-        real_step, real_loss = Trainer.step, loop.supervised_loss
+        now: list[Engine] = []
+        real_step, real_loss = Engine.step, objective.supervised_loss
 
-        def step(self: Trainer, iteration: int, *rest: object) -> float:
+        def step(self: Engine, iteration: int, *rest: object) -> float:
             steps.append(iteration)
             now[:] = [self]
             return real_step(self, iteration, *rest)
@@ -62,8 +65,8 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wrong], list[int]]:
             found = real_loss(*given)
             return NoGradient.apply(found) if wrong(now[0], steps[-1]) else found
 
-        monkeypatch.setattr(Trainer, "step", step)
-        monkeypatch.setattr(loop, "supervised_loss", loss)
+        monkeypatch.setattr(Engine, "step", step)
+        monkeypatch.setattr(objective, "supervised_loss", loss)
         return steps
 
     return begin
@@ -86,14 +89,14 @@ def first_time(*steps: int) -> Wrong:
 def test_a_gradient_that_is_no_number_moves_nothing(tmp_path: Path, poison: Callable[[Wrong], list[int]]) -> None:
     poison(lambda _, step: step == 1)
     run = trainer(tmp_path)
-    run.step(0, 0.0, *run.batches.at(0))
+    run.step(0, run.source.batch(0), 0.0)
     kept = [{k: v.clone() for k, v in net.state_dict().items()} for net in (run.net, run.average)]
     moments = [v.clone() for state in run.optimizer.state.values() for v in state.values()]
-    assert np.isfinite(run.step(1, 0.1, *run.batches.at(1)))
+    assert np.isfinite(run.step(1, run.source.batch(1), 0.1))
     for net, before in zip((run.net, run.average), kept, strict=True):
         assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert all(map(torch.equal, [v for state in run.optimizer.state.values() for v in state.values()], moments))
-    run.step(2, 0.2, *run.batches.at(2))
+    run.step(2, run.source.batch(2), 0.2)
     assert finite(run.net) and not same(run.net, run.average)
 
 
@@ -115,8 +118,8 @@ def test_the_third_in_a_row_goes_back_to_the_last_checkpoint(
     assert finite(net) and finite(run.net) and checkpoint(tmp_path)[0]["backs"] == 1
     assert len(said) == 2 and "left out" in said[0] and f"step {back}, at half the rate" in said[1]
     usual = trainer(tmp_path / "usual")
-    run.step(4, 0.5, *run.batches.at(4))
-    usual.step(4, 0.5, *usual.batches.at(4))
+    run.step(4, run.source.batch(4), 0.5)
+    usual.step(4, usual.source.batch(4), 0.5)
     assert run.optimizer.param_groups[0]["lr"] == usual.optimizer.param_groups[0]["lr"] / 2
 
 
@@ -171,10 +174,10 @@ def test_running_statistics_are_not_poisoned_either(
     poison(lambda _, step: how == "gradient" and step == 1)
     run = recipe_cases.trainer(recipe_cases.tiny("reference-2d", "train.stage_one=0.0"), tmp_path)
     assert any(name.endswith("running_mean") for name, _ in run.net.named_buffers())
-    run.step(0, 0.5, *run.batches.at(0))
+    run.step(0, run.source.batch(0), 0.5)
     before = {k: v.clone() for k, v in run.net.state_dict().items()}
-    images, labels = run.batches.at(1)
-    run.step(1, 0.6, images * float("nan") if how == "image" else images, labels)
+    samples = run.source.batch(1)
+    run.step(1, replace(samples, images=samples.images * float("nan")) if how == "image" else samples, 0.6)
     assert all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
 
 
@@ -237,10 +240,10 @@ def test_a_checkpoint_that_an_older_version_poisoned_is_refused_with_a_way_out(t
     for n in range(4):
         write_pair(tmp_path, f"p{n}", n)
     splits = {"train": ["p0", "p1"], "val": ["p2"]}
-    begun(tmp_path, splits).trainer(resume=False).run()
+    begun(tmp_path, splits).engine(resume=False).run()
     older(tmp_path / "tiny.run", poisoned=True)
     with pytest.raises(WeightsError, match=r"no numbers.*Delete the folder"):
-        begun(tmp_path, splits).trainer(resume=True)
+        begun(tmp_path, splits).engine(resume=True)
 
 
 # A new model from the labels alone
@@ -295,10 +298,11 @@ def overflowing(net: nn.Module) -> nn.Module:
 
 def test_a_network_whose_masks_are_of_no_numbers_is_never_the_best(tmp_path: Path) -> None:
     run = trainer(tmp_path)
-    run.val = [case(9)]
-    run.val[0].labels[:] = 0  # a mask that finds nothing would be all right
+    empty = case(9)
+    empty.labels[:] = 0  # a mask that finds nothing would be all right
+    run.judge = lambda _, average: judge(average, [empty], (1.0, 1.0, 1.0), None)
     overflowing(run.average)
-    verdict, best = run._judge()
+    verdict, best = run._looked()
     assert verdict.dice == 0.0 and not best and not run.best
 
 
@@ -307,9 +311,12 @@ def test_such_a_network_is_not_what_a_tuned_model_becomes(tmp_path: Path) -> Non
     empty.labels[:] = 0
     best = Best([empty], zoo.load(save_small_model(tmp_path / "base")).card, told.append)
     best.look(0, base)
-    best.look(1, overflowing(small_net()))
+    assert not best.look(1, overflowing(small_net())).finite
     assert [e["dice"] for e in told if e["event"] == "check"][1] == 0.0
-    assert same(best.of(small_net(), base), base)
+    run = make(tmp_path / "run", steps=2, looks=best.look)
+    overflowing(run.net), overflowing(run.average)
+    with pytest.raises(MorseError, match="diverged"):
+        run.run()
 
 
 # Cases
@@ -324,7 +331,7 @@ def test_a_case_without_anything_to_see_is_named_before_training(tmp_path: Path,
     path.unlink()
     save_image(np.full(grid.shape, fill, np.float32), Grid(grid.shape, grid.affine), path)
     with pytest.raises(InputError, match=why):
-        begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False)
+        begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).engine(resume=False)
     assert not (tmp_path / "tiny.run").exists()
 
 
@@ -337,5 +344,5 @@ def test_voxels_that_are_no_numbers_give_a_sound_model(tmp_path: Path) -> None:
     pixels[3:6], pixels[8, 8, 8] = np.nan, np.inf
     path.unlink()
     save_image(pixels, scan.grid, path)
-    run = begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False)
+    run = begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).engine(resume=False)
     assert finite(run.run()) and run.progress.backs == 0

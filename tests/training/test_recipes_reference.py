@@ -19,7 +19,7 @@ from napari_morse.model.losses import point_weight
 from napari_morse.model.points import uncertainty
 from napari_morse.training.recipes import RECIPES, load_recipe, recipe_named, save_recipe
 from tests.nets import blob
-from tests.recipe_cases import tiny, tiny_net, trainer
+from tests.recipe_cases import rate_of, tiny, tiny_net, trainer
 
 SHAPES = {2: (3, 13, 21), 3: (1, 13, 21, 7)}
 NAMES = sorted(RECIPES)
@@ -62,12 +62,12 @@ def test_lambda_is_nothing_for_half_of_the_time_then_rises_to_a_half_in_2d_and_i
 def test_the_learning_rate_falls_from_a_hundredth_to_a_thousandth_as_a_power(tmp_path: Path) -> None:
     run = trainer(tiny("reference-2d"), tmp_path)
     assert [group["momentum"] for group in run.optimizer.param_groups] == [0.9, 0.9]
-    assert run.renderer_rate(4, 0.5) == run.learning_rate(4, 0.5), "one schedule for all, as published"
-    assert run.learning_rate(0, 0.0) == pytest.approx(0.01) and run.learning_rate(9, 1.0) == pytest.approx(0.001)
-    assert run.learning_rate(4, 0.5) == pytest.approx(0.001 + 0.009 * 0.5**0.9)
+    assert rate_of(run, 4, 0.5, 1) == rate_of(run, 4, 0.5), "one schedule for all, as published"
+    assert rate_of(run, 0, 0.0) == pytest.approx(0.01) and rate_of(run, 9, 1.0) == pytest.approx(0.001)
+    assert rate_of(run, 4, 0.5) == pytest.approx(0.001 + 0.009 * 0.5**0.9)
     ours = trainer(tiny("default-2d"), tmp_path)
-    assert ours.learning_rate(999, 1.0) == pytest.approx(2e-5)
-    assert ours.learning_rate(999, 0.5) == pytest.approx(2e-3 * 0.505)
+    assert rate_of(ours, 999, 1.0) == pytest.approx(2e-5)
+    assert rate_of(ours, 999, 0.5) == pytest.approx(2e-3 * 0.505)
 
 
 def test_pointrend_shares_backbone_and_schedule_with_ours() -> None:
@@ -87,8 +87,7 @@ def test_every_batch_trains_on_n_points_an_image_between_the_voxels_too(tmp_path
         run = trainer(tiny(name), tmp_path)
         seen: list[torch.Tensor] = []
         run.net.renderer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[1]))
-        images, labels = run.batches.at(0)
-        run.step(0, 0.75, images, labels)
+        run.step(0, run.source.batch(0), 0.75)
         assert [len(v) for v in seen] == [2 * 64]
         assert (seen[0] != seen[0].round()).any()
         assert all(p.grad is not None for p in run.net.renderer.parameters())
@@ -97,7 +96,7 @@ def test_every_batch_trains_on_n_points_an_image_between_the_voxels_too(tmp_path
 def test_without_averaging_the_judged_weights_are_the_networks_own(tmp_path: Path) -> None:
     run = trainer(tiny("reference-2d"), tmp_path)
     for iteration in range(2):
-        run.step(iteration, 0.75, *run.batches.at(iteration))
+        run.step(iteration, run.source.batch(iteration), 0.75)
     kept, own = run.average.state_dict(), run.net.state_dict()
     assert all(torch.equal(kept[key], own[key]) for key in own)
     assert int(own["renderer.mixture.gate.1.num_batches_tracked"]) == 2
@@ -152,7 +151,7 @@ def test_every_knob_of_the_ablation_works_from_the_command_line(change: str, tmp
     recipe = tiny("reference-2d", change)
     assert recipe != tiny("reference-2d")
     run = trainer(recipe, tmp_path)
-    assert np.isfinite(run.step(0, 0.75, *run.batches.at(0)))
+    assert np.isfinite(run.step(0, run.source.batch(0), 0.75))
     net = run.net.eval()
     result = render(net, passed(net))
     assert np.isfinite(result.logits).all() and result.weights.shape[1] == len(net.experts)

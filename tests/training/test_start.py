@@ -12,8 +12,9 @@ from napari_morse.errors import InputError
 from napari_morse.io import save_image, save_mask
 from napari_morse.io.weights import save_model
 from napari_morse.training.card import Purpose
-from napari_morse.training.from_folders import TrainingRun, begin_with
-from napari_morse.training.loop import Trainer
+from napari_morse.training.engine import Engine
+from napari_morse.training.from_folders import TrainingRun
+from napari_morse.training.ways import from_labels
 from napari_morse.types import Grid, Mask
 from napari_morse.zoo import LoadedModel, load
 from tests.inference.test_inference import model
@@ -28,7 +29,10 @@ def start(tmp_path: Path) -> LoadedModel:
     return load(tmp_path / "small")
 
 
-def trainer(folder: Path, render: dict[str, object] | None = None, classes: int = 3, **train: object) -> Trainer:
+def trainer(
+    folder: Path, render: dict[str, object] | None = None, classes: int = 3, start: LoadedModel | None = None,
+    **train: object,
+) -> Engine:  # fmt: skip
     recipe = small_recipe(3, **(render or {}))
     recipe = recipe.model_copy(
         update={
@@ -37,12 +41,11 @@ def trainer(folder: Path, render: dict[str, object] | None = None, classes: int 
         }
     )
     cases = [case(n) for n in range(3)]
-    return Trainer(recipe, cases[:2], cases[2:], (1.0, 1.0, 1.0), None, 0, folder, None, {})
+    return from_labels(recipe, cases[:2], cases[2:], (1.0, 1.0, 1.0), None, 0, folder, None, {}, start)
 
 
 def test_a_frozen_backbone_stays_and_its_head_moves(tmp_path: Path, start: LoadedModel) -> None:
-    run = trainer(tmp_path / "run", frozen=True)
-    begin_with(run, start)
+    run = trainer(tmp_path / "run", frozen=True, start=start)
     before = {k: v.clone() for k, v in run.net.state_dict().items()}
     net = run.run()
     after = net.state_dict()
@@ -52,7 +55,7 @@ def test_a_frozen_backbone_stays_and_its_head_moves(tmp_path: Path, start: Loade
 
 def test_a_backbone_of_other_classes_is_refused(tmp_path: Path, start: LoadedModel) -> None:
     with pytest.raises(InputError, match="other structures"):
-        begin_with(trainer(tmp_path / "run", classes=2), start)
+        trainer(tmp_path / "run", classes=2, start=start)
 
 
 @pytest.mark.parametrize("render", [{}, {"stem": 4, "stem_window": 12}])
@@ -61,7 +64,7 @@ def test_a_damaged_truth_is_seen_by_the_head_alone(tmp_path: Path, render: dict[
     gradients = []
     for rough in (0.0, 1.0):
         run = trainer(tmp_path / "run", render, rough=rough)
-        run.step(0, 0.5, *run.batches.at(0))
+        run.step(0, run.source.batch(0), 0.5)
         gradients.append({k: p.grad.clone() for k, p in run.net.named_parameters() if p.grad is not None})
     plain, rough = gradients
     # Gradients are clipped by their common norm: their direction is what must be the same.
@@ -75,7 +78,7 @@ def test_the_stem_learns(tmp_path: Path) -> None:
     run = trainer(tmp_path / "run", {"stem": 4, "stem_window": 12}, learning_rate=0.05, warmup=0)
     before = {k: v.clone() for k, v in run.net.stem.state_dict().items()}
     for iteration in range(3):
-        assert np.isfinite(run.step(iteration, 0.1, *run.batches.at(iteration)))
+        assert np.isfinite(run.step(iteration, run.source.batch(iteration), 0.1))
     assert all(not torch.equal(v, before[k]) for k, v in run.net.stem.state_dict().items())
 
 
@@ -101,7 +104,7 @@ def folders(tmp_path: Path, ids: tuple[int, int] = (1, 300)) -> TrainingRun:
 
 def test_a_frozen_backbone_keeps_its_spacing_slices_and_labels(tmp_path: Path) -> None:
     run = folders(tmp_path)
-    card = run.finish(run.trainer(resume=False).run(), tmp_path / "head")
+    card = run.finish(run.engine(resume=False).run(), tmp_path / "head")
     assert card.spacing == (1.0, 1.0, 1.0) and card.slice_axis is None
     assert card.lineage == (load(tmp_path / "small").digest,)
     assert card.recipe.backbone.filters == load(tmp_path / "small").card.recipe.backbone.filters
@@ -109,17 +112,17 @@ def test_a_frozen_backbone_keeps_its_spacing_slices_and_labels(tmp_path: Path) -
 
 def test_other_labels_than_the_frozen_backbones_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="The labels are 1, 2"):
-        folders(tmp_path, (1, 2)).trainer(resume=False)
+        folders(tmp_path, (1, 2)).engine(resume=False)
 
 
 def test_a_window_that_does_not_fit_the_other_backbone_is_refused(tmp_path: Path) -> None:
     run = folders(tmp_path)
     run.recipe = run.recipe.model_copy(update={"train": run.recipe.train.model_copy(update={"window": (12, 24, 16)})})
     with pytest.raises(InputError, match="does not fit the network"):
-        run.trainer(resume=False)
+        run.engine(resume=False)
 
 
 def test_a_frozen_backbone_stays_in_evaluation(tmp_path: Path) -> None:
     run = trainer(tmp_path / "run", frozen=True)
-    run.step(0, 0.5, *run.batches.at(0))
+    run.step(0, run.source.batch(0), 0.5)
     assert not run.net.backbone.training and run.net.renderer.training

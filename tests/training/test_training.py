@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from napari_morse.config import Intensity
+from napari_morse.config import Intensity, Recipe
 from napari_morse.errors import GeometryError, InputError, WeightsError
 from napari_morse.inference import Predictor
 from napari_morse.io import open_scan, save_image, save_mask
@@ -17,14 +18,17 @@ from napari_morse.model.losses import point_weight
 from napari_morse.training.augmentation import Augmenter
 from napari_morse.training.card import Purpose, parse_labels
 from napari_morse.training.cases import Case, load_case, pair_files, split_cases
+from napari_morse.training.engine import Engine, Report
+from napari_morse.training.examples import whole
 from napari_morse.training.from_folders import TrainingRun
-from napari_morse.training.loop import Report, Trainer
 from napari_morse.training.recipes import recipe_named
-from napari_morse.training.sampling import Batches
+from napari_morse.training.sampling import Sampler, Samples
 from napari_morse.training.sound import DivergedError
+from napari_morse.training.ways import from_labels
 from napari_morse.types import Grid, Mask
 from napari_morse.zoo import load
 from tests.nets import blob, small_recipe
+from tests.recipe_cases import rate_of
 
 
 def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> Case:
@@ -34,12 +38,12 @@ def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> Case:
     return Case(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
 
 
-def trainer(folder: Path, dims: int = 3, seed: int = 0, **changes: object) -> Trainer:
+def trainer(folder: Path, dims: int = 3, seed: int = 0, **changes: object) -> Engine:
     recipe = small_recipe(dims)
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=changes)})
     axis = "A" if dims == 2 else None
     cases = [case(n) for n in range(4)]
-    return Trainer(recipe, cases[:3], cases[3:], (1.0,) * dims, axis, seed, folder, None, {})
+    return from_labels(recipe, cases[:3], cases[3:], (1.0,) * dims, axis, seed, folder, None, {})
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -94,22 +98,22 @@ def test_stage_one_leaves_the_head_at_zero_and_stage_two_moves_it(tmp_path: Path
 
 def test_a_renderer_that_begins_anew_has_a_schedule_of_its_own(tmp_path: Path) -> None:
     run = trainer(tmp_path / "own", stage_one=0.6, warmup=0, restart=True, renderer_rate=3.0, learning_rate=1e-3)
-    assert run.renderer_rate(0, 0.6) == 0 and run.renderer_rate(0, 0.604) == pytest.approx(1.5e-3, rel=1e-3)
-    assert run.renderer_rate(0, 0.608) == pytest.approx(3e-3, rel=1e-2), "full when the second stage is 2 % old"
-    assert run.renderer_rate(0, 0.8) == pytest.approx(3 * run.learning_rate(0, 0.5)), "half way through that stage"
-    assert run.renderer_rate(0, 1.0) == pytest.approx(3 * run.learning_rate(0, 1.0))
+    assert rate_of(run, 0, 0.6, 1) == 0 and rate_of(run, 0, 0.604, 1) == pytest.approx(1.5e-3, rel=1e-3)
+    assert rate_of(run, 0, 0.608, 1) == pytest.approx(3e-3, rel=1e-2), "full when the second stage is 2 % old"
+    assert rate_of(run, 0, 0.8, 1) == pytest.approx(3 * rate_of(run, 0, 0.5)), "half way through that stage"
+    assert rate_of(run, 0, 1.0, 1) == pytest.approx(3 * rate_of(run, 0, 1.0))
     shared = trainer(tmp_path / "shared", stage_one=0.6, warmup=0, renderer_rate=2.0)
-    assert shared.renderer_rate(0, 0.8) == pytest.approx(2 * shared.learning_rate(0, 0.8))
+    assert rate_of(shared, 0, 0.8, 1) == pytest.approx(2 * rate_of(shared, 0, 0.8))
     backbone, renderer = run.optimizer.param_groups
     assert len(backbone["params"]) == len(list(run.net.backbone.parameters()))
     assert len(backbone["params"]) + len(renderer["params"]) == len(list(run.net.parameters()))
-    run.step(0, 0.7, *batch_of(run))
-    assert renderer["lr"] == run.renderer_rate(0, 0.7) and backbone["lr"] == run.learning_rate(0, 0.7)
+    run.step(0, batch_of(run), 0.7)
+    assert renderer["lr"] == rate_of(run, 0, 0.7, 1) and backbone["lr"] == rate_of(run, 0, 0.7)
 
 
-def batch_of(run: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
-    _, images, labels = next(iter(run.batches.stream(0, 1)))
-    return images, labels
+def batch_of(run: Engine) -> Samples:
+    _, samples = next(iter(run.source.stream(0, 1)))
+    return samples
 
 
 def test_the_best_weights_by_rendered_dice_are_kept(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_the_best_weights_by_rendered_dice_are_kept(tmp_path: Path) -> None:
 
 def test_minutes_bound_the_run(tmp_path: Path) -> None:
     run = trainer(tmp_path, iterations=10**6)
-    run.minutes = 0.05
+    run.schedule = replace(run.schedule, minutes=0.05)
     reports: list[Report] = []
     run.run(reports.append)
     assert 2.5 < run.progress.seconds < 10
@@ -165,11 +169,15 @@ def test_a_scan_larger_than_the_window_is_cropped_around_what_it_shows() -> None
     assert 4 <= sum(shown) < 12
 
 
+def sampler(recipe: Recipe, *cases: Case, axis: str | None = None) -> Sampler:
+    return Sampler([whole(one) for one in cases], recipe, axis, 0, recipe.train.batch)
+
+
 def test_batches_do_not_depend_on_when_they_are_asked_for() -> None:
-    batches = Batches([case(n) for n in range(3)], small_recipe(), 0, None)
-    streamed = {i: images for i, images, _ in batches.stream(0, 5)}
-    assert torch.equal(streamed[3], batches.at(3)[0])
-    epoch = [batches.at(i)[0] for i in range(3)]
+    batches = sampler(small_recipe(), *(case(n) for n in range(3)))
+    streamed = {i: samples.images for i, samples in batches.stream(0, 5)}
+    assert torch.equal(streamed[3], batches.batch(3).images)
+    epoch = [batches.batch(i).images for i in range(3)]
     assert not torch.equal(epoch[0], epoch[1])
 
 
@@ -249,12 +257,12 @@ def begun(folder: Path, splits: dict[str, list[str]]) -> TrainingRun:
 def test_a_run_is_not_resumed_with_other_cases(tmp_path: Path) -> None:
     for n in range(4):
         write_pair(tmp_path, f"p{n}", n)
-    begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False).run()
+    begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).engine(resume=False).run()
     for train, val in ((["p0", "p1"], ["p3"]), (["p0", "p3"], ["p2"])):
         with pytest.raises(WeightsError, match="another data"):
-            begun(tmp_path, {"train": train, "val": val}).trainer(resume=True)
+            begun(tmp_path, {"train": train, "val": val}).engine(resume=True)
     with pytest.raises(WeightsError, match="not finished"):
-        begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).trainer(resume=False)
+        begun(tmp_path, {"train": ["p0", "p1"], "val": ["p2"]}).engine(resume=False)
 
 
 @pytest.mark.parametrize(("axis", "mirrored"), [("R", False), ("A", True), ("S", True)])
@@ -262,9 +270,9 @@ def test_slices_are_mirrored_left_to_right_only(axis: str, mirrored: bool) -> No
     rising = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).astype(np.float32)
     image = np.moveaxis(rising, 0, 1 if axis == "R" else 0)
     one = Case("one", np.ascontiguousarray(image), np.ones(image.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
-    batches = Batches([one], small_recipe(2), 0, axis)
+    batches = sampler(small_recipe(2), one, axis=axis)
     # Turned by 23 degrees at most, the first axis of a slice still rises, or falls where it was mirrored.
-    falls = [float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(12) for s in batches.at(i)[0]]
+    falls = [float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(12) for s in batches.batch(i).images]
     assert any(falls) == mirrored and not all(falls)
 
 
@@ -275,7 +283,7 @@ def test_no_sample_is_mirrored_where_the_recipe_says_so() -> None:
     sided = recipe.model_copy(update={"train": recipe.train.model_copy(update={"mirror": False})})
     falls = {
         r.train.mirror: [
-            float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(6) for s in Batches([one], r, 0, None).at(i)[0]
+            float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(6) for s in sampler(r, one).batch(i).images
         ]
         for r in (recipe, sided)
     }
@@ -288,7 +296,7 @@ def test_a_label_that_no_training_case_has_is_refused(tmp_path: Path) -> None:
     only = Mask(np.full((14, 20, 15), 9, np.uint8), Grid((14, 20, 15), np.diag([-1.0, 1.0, 1.0, 1.0])))
     save_mask(only, tmp_path / "labels" / "p1.nii.gz")
     with pytest.raises(InputError, match="label 9, which no training case has"):
-        begun(tmp_path, {"train": ["p0"], "val": ["p1"]}).trainer(resume=False)
+        begun(tmp_path, {"train": ["p0"], "val": ["p1"]}).engine(resume=False)
 
 
 def test_from_folders_to_a_model_that_predicts(tmp_path: Path) -> None:
@@ -298,7 +306,7 @@ def test_from_folders_to_a_model_that_predicts(tmp_path: Path) -> None:
         (tmp_path / "images", tmp_path / "labels"), None, small_recipe(), 0, None, None, None, "7=front,14=back",
         Purpose("tiny", "A test.", "blobs", "CC0-1.0", "", (), True, 2.5), tmp_path / "tiny.run",
     )  # fmt: skip
-    card = run.finish(run.trainer(resume=False).run(), tmp_path / "tiny")
+    card = run.finish(run.engine(resume=False).run(), tmp_path / "tiny")
     assert [(e.id, e.name) for e in card.labels] == [(7, "front"), (14, "back")]
     assert card.largest_component and card.minimum_volume_mm3 == 2.5
     assert card.spacing == (1.0, 1.0, 1.0) and card.data.cases == 4 and len(card.data.digest) == 64
@@ -346,13 +354,14 @@ def test_recipes_change_by_knob() -> None:
 
 def test_a_step_without_a_number_is_skipped_and_the_third_goes_back(tmp_path: Path) -> None:
     run = trainer(tmp_path)
-    images, labels = run.batches.at(0)
-    run.step(0, 0.0, images, labels)
+    good = run.source.batch(0)
+    bad = replace(good, images=good.images * float("nan"))
+    run.step(0, good, 0.0)
     before = {k: v.clone() for k, v in run.net.state_dict().items()}
-    run.step(1, 0.1, images * float("nan"), labels)
+    run.step(1, bad, 0.1)
     assert all(torch.equal(v, before[k]) for k, v in run.net.state_dict().items())
-    run.step(2, 0.2, images, labels)
+    run.step(2, good, 0.2)
     for iteration in (3, 4):
-        run.step(iteration, 0.3, images * float("nan"), labels)
+        run.step(iteration, bad, 0.3)
     with pytest.raises(DivergedError):
-        run.step(5, 0.4, images * float("nan"), labels)
+        run.step(5, bad, 0.4)

@@ -17,9 +17,9 @@ from napari_morse.session.learn.snapshot import Copied, UnknownLabelError, copie
 from napari_morse.session.project import Case, Project
 from napari_morse.session.project.rules import FINAL
 from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
-from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source, digests
 
 HEAD_LEARNS_NONE = "Train head and decoder, or everything."
 """Statuses of cases whose whole mask a person stands for."""

@@ -15,7 +15,7 @@ from napari_morse.io.mask_store import pixel_digest
 from napari_morse.session.case.masks import load_masks
 from napari_morse.session.case.prediction_store import kept_prediction
 from napari_morse.session.project import Case, Project
-from napari_morse.training.finetuning.source import UNREVIEWED, Source
+from napari_morse.training.source import UNREVIEWED, Source
 from napari_morse.types import Array, Mask, Roi, Scan
 
 

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from napari_morse import zoo
 from napari_morse.config import Intensity, ModelCard, Recipe, Tuned
-from napari_morse.errors import CancelledError, InputError
+from napari_morse.errors import InputError
 from napari_morse.inference.devices import resolve_device
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.model.morse import Morse
 from napari_morse.training.auto_recipe import fitted
 from napari_morse.training.card import Purpose, card_fields, temperature
 from napari_morse.training.cases import Case, files_digest, load_case
-from napari_morse.training.checkpoint import PoisonedError, clear_checkpoint, has_checkpoint
+from napari_morse.training.checkpoint import has_checkpoint
+from napari_morse.training.engine import Engine, Judge, Report
 from napari_morse.training.examples import codes_of
-from napari_morse.training.finetuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.finetuning.judging import judged
 from napari_morse.training.finetuning.learning import LEAST
 from napari_morse.training.finetuning.plan import Anew, Fit, check_apart, file_settings
-from napari_morse.training.finetuning.source import UNREVIEWED, Source
+from napari_morse.training.finetuning.round import MODEL, BaseRun, evenly
 from napari_morse.training.finetuning.verdict import Verdict, sentence_alone
-from napari_morse.training.loop import Report, Trainer
-from napari_morse.training.sound import DivergedError
-from napari_morse.training.validation import Verdict as Looked
-from napari_morse.training.validation import at_spacing, judge
+from napari_morse.training.source import UNREVIEWED, Source
+from napari_morse.training.validation import Validation, at_spacing, judge
+from napari_morse.training.ways import from_labels
 from napari_morse.types import Grid
 
 SAVE = 20.0
 """s between two checkpoints, at least."""
-TRIED = 3
-"""Steps of each stage that are timed."""
+STAGES = (0.0, 1 - 1e-6)
+"""Shares of a run at which steps are timed: without the renderer, and with it."""
+WAY_OUT = "Check the cases for damaged scans, and begin another round."
 SIDED, STRAY = 0.9, 5.0
 """Share of the cases in which two structures lie apart, and percent of the voxels at either end that may lie astray."""
-BEGINS_AGAIN = "The last checkpoint holds weights that are no numbers: the training begins again."
 LOOKS = 0.1
 """Share of the time that looks at held-out cases may take, where a time was given."""
 
@@ -68,24 +67,14 @@ class NewRun(BaseRun):
         cases = [self._read(source) for source in self.plan.train]
         looked = self._looked()
         fit = self._fit(cases, looked, begun)
-        trainer, resume = self._begun(fit, cases, looked, resume and has_checkpoint(self.folder))
-        iterations = fit.recipe.train.iterations
-        left = _Left(fit, trainer.progress.iteration)
-        seconds = round(left.expected(trainer.progress.iteration), 1)
-        self.tell({"event": "prepared", "steps": iterations, "resumed": resume, "seconds": seconds})
-        self.go_on()
-        return self._write(trainer.run(_Watch(self, trainer, left)), fit, cases, looked)
-
-    def _begun(self, fit: Fit, cases: list[Case], looked: list[Case], resume: bool) -> tuple[_Trainer, bool]:
-        """The trainer, at its beginning or where it stood; and which of both."""
-        trainer = self._trainer(fit, cases, looked)
-        if resume:
-            try:
-                trainer.resume()
-            except PoisonedError:
-                self.log(BEGINS_AGAIN)
-                return self._trainer(fit, cases, looked), False
-        return trainer, resume
+        engine = self._engine(fit, cases, looked)
+        engine.steps.say = self.log
+        resume = resume and has_checkpoint(self.folder) and engine.resume_or_begin_again()
+        left = _Left(fit, engine.progress.iteration)
+        seconds = round(left.expected(engine.progress.iteration), 1)
+        self.tell({"event": "prepared", "steps": fit.recipe.train.iterations, "resumed": resume, "seconds": seconds})
+        net = engine.run(lambda report: self.tell(left.event(report)), self.stop)
+        return self._write(net, fit, cases, looked)
 
     def _read(self, source: Source) -> Case:
         """A training case: what somebody looked at of it."""
@@ -121,7 +110,7 @@ class NewRun(BaseRun):
     def _lasting(self, fit: Fit, cases: list[Case], looked: list[Case], begun: float) -> Fit:
         """The recipe with as many steps as were asked for, or as fit into the time."""
         settings, whole = self.plan.settings, self.plan.anew is None or self.plan.anew.whole
-        seconds = _timed(self._trainer(fit, cases, []), self.go_on)
+        seconds = self._seconds(fit, cases)
         usual, stage_one = fit.recipe.train.iterations, fit.recipe.train.stage_one
         steps = settings.steps or usual
         if not (settings.steps or whole):
@@ -138,17 +127,34 @@ class NewRun(BaseRun):
             }
         )
 
-    def _trainer(self, fit: Fit, cases: list[Case], looked: list[Case]) -> _Trainer:
+    def _seconds(self, fit: Fit, cases: list[Case]) -> tuple[float, float]:
+        """Of a step of the first and of the second stage, by engines that are thrown away, and say nothing."""
+        first, second = (self._engine(fit, cases, []).timed(0.0, self.stop, share) for share in STAGES)
+        return first, second
+
+    def _engine(self, fit: Fit, cases: list[Case], looked: list[Case]) -> Engine:
         about = {
             "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), **file_settings(self.plan, None),
             "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
         }  # fmt: skip
-        trainer = _Trainer(
+        engine = from_labels(
             fit.recipe, [at_spacing(case, fit.spacing, fit.slice_axis) for case in cases], looked, fit.spacing,
             fit.slice_axis, self.plan.settings.seed, self.folder, None, about,
         )  # fmt: skip
-        trainer.tell, trainer.steps.say = self.tell, self.log
-        return trainer
+        engine.schedule = replace(engine.schedule, save_seconds=SAVE, way_out=WAY_OUT)
+        engine.judge = self._look(fit, looked) if looked else None
+        return engine
+
+    def _look(self, fit: Fit, looked: list[Case]) -> Judge:
+        """Looks at held-out cases, and tells what was seen."""
+
+        def look(step: int, net: Morse) -> Validation:
+            found = judge(net, looked, fit.spacing, fit.slice_axis, full=True)
+            hd95 = found.figures["rendered_hd95_merged"]
+            self.tell({"event": "check", "step": step, "dice": found.dice, "hd95": hd95})
+            return found
+
+        return look
 
     # What came of it
 
@@ -181,45 +187,6 @@ class NewRun(BaseRun):
         verdict.write(self.folder)
         return verdict
 
-    def clear(self) -> None:
-        """Remove checkpoints."""
-        clear_checkpoint(self.folder)
-
-
-class _Trainer(Trainer):
-    """Tells what it sees of held-out cases; does without where there is none."""
-
-    tell: Teller = staticmethod(lambda _: None)
-
-    def look(self) -> Looked:
-        """The averaged network on the cases that are looked at; -1 without one, so that no moment is the best."""
-        if not self.val:
-            return Looked(-1.0, {})
-        found = judge(self.average, self.val, self.spacing, self.slice_axis, full=True)
-        told = {"dice": found.dice, "hd95": found.figures["rendered_hd95_merged"]}
-        self.tell({"event": "check", "step": self.progress.iteration, **told})
-        return found
-
-    def _way_out(self) -> str:
-        return "Check the cases for damaged scans, and begin another round."
-
-
-class _Watch:
-    """After every step: says so, keeps a checkpoint now and then, and waits or ends where that is wanted."""
-
-    def __init__(self, run: NewRun, trainer: _Trainer, left: _Left) -> None:
-        self._run, self._trainer, self._left = run, trainer, left
-        self._kept = time.monotonic()
-
-    def __call__(self, report: Report) -> None:
-        step = report.iteration
-        self._run.tell({"event": "step", "step": step, "loss": report.loss, "left": self._left.now(step)})
-        if time.monotonic() - self._kept >= SAVE:
-            self._trainer.save()
-            self._kept = time.monotonic()
-        if step < report.total and self._run.stop():
-            raise CancelledError
-
 
 class _Left:
     """Seconds left: what the steps took when they were timed, in proportion to how fast they went since."""
@@ -233,6 +200,11 @@ class _Left:
         border = round(train.iterations * train.stage_one)
         first, second = self._fit.seconds
         return max(0, border - step) * first + (train.iterations - max(border, step)) * second
+
+    def event(self, report: Report) -> dict[str, Any]:
+        """What is told of a step."""
+        step = report.iteration
+        return {"event": "step", "step": step, "loss": report.loss, "left": self.now(step)}
 
     def now(self, step: int) -> float:
         """S from a step that was just done to the end."""
@@ -281,22 +253,3 @@ def _spans(case: Case) -> dict[int, tuple[float, float]]:
             low, high = np.percentile(np.nonzero(case.labels == number)[0], [STRAY, 100 - STRAY])
             found[int(number)] = (float(low), float(high))
     return found
-
-
-def _timed(trainer: Trainer, between: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of a step of the first and of the second stage, by a trainer that is thrown away."""
-    found = []
-    trainer.steps.say = lambda _: None  # what it says belongs to no run
-    for share in (0.0, 1 - 1e-6):
-        taken = []
-        for step in range(TRIED + 1):
-            between()
-            begun = time.monotonic()
-            images, labels = trainer.batches.at(step)
-            made = time.monotonic()
-            with suppress(DivergedError):
-                trainer.step(step, share, images.to(trainer.device), labels.to(trainer.device))
-            # Samples are made beside the steps.
-            taken.append(max(made - begun, time.monotonic() - made))
-        found.append(sum(taken[1:]) / TRIED)  # some steps are slower by what is drawn for them
-    return found[0], found[1]

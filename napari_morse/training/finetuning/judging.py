@@ -14,7 +14,6 @@ from napari_morse.io import open_mask, open_scan, save_mask
 from napari_morse.io.channels import open_case
 from napari_morse.metrics import dice, score
 from napari_morse.training.finetuning.plan import Plan
-from napari_morse.training.finetuning.source import Source
 from napari_morse.training.finetuning.verdict import (
     MASKS,
     STAGES,
@@ -28,6 +27,7 @@ from napari_morse.training.finetuning.verdict import (
     sentence_alone,
     tested,
 )
+from napari_morse.training.source import Source
 from napari_morse.types import Array, Scan
 from napari_morse.zoo import LoadedModel
 

@@ -14,12 +14,15 @@ import torch
 from napari_morse.config import ModelCard, Recipe
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
+from napari_morse.training.checkpoint import has_checkpoint
+from napari_morse.training.engine import Report
 from napari_morse.training.examples import Example, marked
 from napari_morse.training.finetuning.selection import SHARES, Best
-from napari_morse.training.finetuning.source import UNREVIEWED
-from napari_morse.training.finetuning.tuner import Tuner
+from napari_morse.training.map_cache import VARIANTS, MapsCache
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import UNREVIEWED
 from napari_morse.training.validation import from_stack, run_case, upright
+from napari_morse.training.ways import from_corrections
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
@@ -121,23 +124,20 @@ class Learning:
         """
         card, net = self.base.card, self.base.net
         best = Best(checked, card, self.tell)
-        best.look(0, net)
+        if checked:
+            best.look(0, net)
         self._settle(train, best.seconds)
-        tuner = Tuner(net, train, card.slice_axis, self.settings, self.folder, self.about)
-        tuner.steps.say = lambda text: self.tell({"event": "log", "text": text})
-        resume = resume and tuner.state.kept
+        engine = from_corrections(
+            net, train, card.slice_axis, self.settings, self.folder, self.about, best.look if checked else None
+        )
+        engine.steps.say = lambda text: self.tell({"event": "log", "text": text})
+        resume = resume and has_checkpoint(self.folder) and engine.resume_or_begin_again()
         self.tell({"event": "prepared", "steps": self.settings.steps, "resumed": resume})
-        if resume:
-            tuner.resume()
-            best.restore(tuner.state.notes)
         if self.settings.what == "head":
-            tuner.average.recipe = widened(net.recipe, net, train, card)
-        clock = _Clock(self.settings.steps, tuner.state.step)
-        tuned = tuner.run(
-            lambda step, loss: self.tell({"event": "step", "step": step, "loss": loss, "left": clock.left(step)}),
-            self.stop, lambda step, now: tuner.state.note(best.look(step, now)),
-        )  # fmt: skip
-        return best.of(tuned, net, whole)
+            engine.average.recipe = widened(net.recipe, net, train, card)
+        clock = _Clock(self.settings.steps, engine.progress.iteration)
+        tuned = engine.run(lambda report: self.tell(clock.event(report)), self.stop)
+        return best.of(tuned, engine.progress.best_dice, net, whole)
 
     def _settle(self, train: list[Example], check: float) -> None:
         """As many steps as fit into the minutes; ``check`` seconds that a look at the held-out cases takes."""
@@ -145,8 +145,12 @@ class Learning:
         if settings.steps:
             return
         trial = settings.model_copy(update={"steps": 10**6})
-        tuner = Tuner(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
-        seconds, once = tuner.timed(TRYING * settings.minutes * 60, self.stop)
+        engine = from_corrections(self.base.net, train, self.base.card.slice_axis, trial, self.folder)
+        once = 0.0
+        if isinstance(engine.source, MapsCache):
+            cache, engine.source = engine.source, engine.source.one_batch()
+            once = VARIANTS * cache.seconds
+        seconds = engine.timed(TRYING * settings.minutes * 60, self.stop)
         looking = (settings.checks + len(SHARES)) * check
         left = settings.minutes * 60 - (time.monotonic() - self.begun) - looking - once
         self.settings = settings.model_copy(update={"steps": max(LEAST, int(left / (SLACK * seconds)))})
@@ -159,6 +163,8 @@ class _Clock:
     def __init__(self, steps: int, done: int) -> None:
         self._steps, self._done, self._begun = steps, done, time.monotonic()
 
-    def left(self, step: int) -> float:
+    def event(self, report: Report) -> dict[str, Any]:
+        """What is told of a step."""
+        step = report.iteration
         each = (time.monotonic() - self._begun) / max(1, step - self._done)
-        return round((self._steps - step) * each, 1)
+        return {"event": "step", "step": step, "loss": report.loss, "left": round((self._steps - step) * each, 1)}

@@ -14,8 +14,8 @@ from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.io.subjects import patient_key
 from napari_morse.io.voxels import PREFIX
-from napari_morse.training.finetuning.source import Source, digests, older_digests
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source, digests, older_digests
 
 PLAN = "plan.json"
 NEEDED = 1

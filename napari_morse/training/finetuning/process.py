@@ -108,14 +108,12 @@ def _run(folder: Path, resume: bool, report: Reporter) -> int:
     from napari_morse.training.checkpoint import clear_checkpoint
     from napari_morse.training.finetuning.from_scratch import NewRun
     from napari_morse.training.finetuning.round import TuningRun
-    from napari_morse.training.finetuning.state import State
 
     try:
         plan = Plan.read(folder)
         kind = TuningRun if plan.anew is None else NewRun
         kind(plan, folder, report.tell, report.stop).run(resume)
     except CancelledError:
-        State(folder, {}).clear()
         clear_checkpoint(folder)
         report.tell({"event": "cancelled"})
         return 130

@@ -3,38 +3,147 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
-from napari_morse.errors import InputError
+from napari_morse.errors import CancelledError, InputError, MorseError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.io import open_mask
+from napari_morse.io.cards import model_digest
 from napari_morse.io.subjects import patient_key
+from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, files_digest, load_case
+from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.examples import Example, load_example
-from napari_morse.training.finetuning.base import MODEL, BaseRun, Teller, evenly
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
-from napari_morse.training.finetuning.judging import judged, sample_changes
+from napari_morse.training.finetuning.judging import judged, predict_all, sample_changes
 from napari_morse.training.finetuning.learning import Learning, as_read
 from napari_morse.training.finetuning.plan import Plan, check_apart, file_settings
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.source import Source, digests
-from napari_morse.training.finetuning.state import State
-from napari_morse.training.finetuning.verdict import WHENS, Verdict, sentence, tested
-from napari_morse.training.sampling import AXES
+from napari_morse.training.finetuning.verdict import (
+    FIGURES,
+    MASKS,
+    STAGES,
+    WHENS,
+    CaseVerdict,
+    Verdict,
+    When,
+    passed,
+    sentence,
+    tested,
+)
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import Source, digests
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
+
+MODEL = "model"
+"""The new model, in the run's folder, until it is kept."""
 
 LEFT_OUT = "left-out"
 """Folder of the models that judge a round by leaving each of its cases out."""
 OTHER_CONTRAST = "The cases have inverted grey levels: the new model reads scans of either contrast."
+
+Item = TypeVar("Item")
+Teller = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class BaseRun(ABC):
+    """One round.
+
+    Parameters
+    ----------
+    plan
+        What is to be done.
+    folder
+        Where the run keeps itself; the model and the verdict are written there.
+    tell
+        Told what happens, as `process` writes it.
+    stop
+        Asked before every step and every case; True ends the run with CancelledError.
+    """
+
+    plan: Plan
+    folder: Path
+    tell: Teller = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+    known: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False)
+    """Digests of what is trained on and of what judges."""
+
+    def run(self, resume: bool = False) -> Verdict:
+        """Train, write the model, judge it.
+
+        Raises
+        ------
+        InputError
+            Cases cannot be used, or lie on both sides.
+        WeightsError
+            The base model cannot be used, or the run cannot be resumed as it was.
+        CancelledError
+            ``stop`` said so.
+        """
+        verdict = over(self.folder) if resume else None
+        if verdict is None:
+            if self.plan.passed_over:
+                self.log(passed(self.plan.passed_over))
+            self.check()
+            self.train(resume)
+            verdict = self.judge()
+        clear_checkpoint(self.folder)
+        self.tell({"event": "done", "sentence": verdict.sentence, "model": str(self.folder / MODEL)})
+        return verdict
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise before anything is trained where a case could not be judged after it."""
+
+    @abstractmethod
+    def train(self, resume: bool = False) -> ModelCard:
+        """Train and write the model, without judging it; errors as `run`."""
+
+    @abstractmethod
+    def judge(self) -> Verdict:
+        """Judge the model that was written, and write the verdict."""
+
+    def log(self, text: str) -> None:
+        """Say a sentence."""
+        self.tell({"event": "log", "text": text})
+
+    def go_on(self) -> None:
+        """Raise CancelledError where the run shall end."""
+        if self.stop():
+            raise CancelledError
+
+    def written(self, fields: dict[str, Any], net: Morse) -> ModelCard:
+        """Write the new model into the run's folder; it becomes the user's only when it is kept."""
+        for left in (self.folder / MASKS).glob("*_after_*"):
+            left.unlink()  # of another model
+        card = save_model(self.folder / MODEL, fields, net.tensors(), overwrite=True)
+        self.log("The new model is written; now it is judged.")
+        return card
+
+    def predicted(self, model: LoadedModel, when: When, sources: Sequence[Source]) -> None:
+        """Keep both masks of some cases."""
+        predict_all(model, sources, when, self.folder, self.stop, self.log)
+
+    def concluded(self, new: LoadedModel, said: str, cases: Sequence[CaseVerdict]) -> LoadedModel:
+        """The new model, with what the verdict says on its card."""
+        card = new.card
+        told = card.tuned.model_copy(update={"verdict": said})  # type: ignore[union-attr]
+        metrics = {f"held_out_{name}": value for name, value in means(cases).items()}
+        fields = card.model_dump() | {"tuned": told, "metrics": metrics}
+        save_model(self.folder / MODEL, fields, new.net.tensors(), overwrite=True)
+        return zoo.load(self.folder / MODEL)
 
 
 @dataclass
@@ -94,10 +203,11 @@ class TuningRun(BaseRun):
                 "leave_one_out": False, "name": card.name,
             }  # fmt: skip
             sub = TuningRun(self.plan.model_copy(update=told), place, _quiet(self.tell, source.name), self.stop)
-            if State(place, {}).kept or not (place / MODEL).is_dir():  # else it was done before the run was stopped
-                sub.train(resume=State(place, {}).kept)
+            begun = has_checkpoint(place)
+            if begun or not (place / MODEL).is_dir():  # else it was done before the run was stopped
+                sub.train(resume=begun)
             self.predicted(zoo.load(place / MODEL), "after", (source,))
-            State(place, {}).clear()
+            clear_checkpoint(place)
 
     def _read(self, sources: Sequence[Source], replay: bool) -> list[Example]:
         found = []
@@ -172,10 +282,6 @@ class TuningRun(BaseRun):
         verdict.write(self.folder)
         return verdict
 
-    def clear(self) -> None:
-        """Remove checkpoints."""
-        State(self.folder, {}).clear()
-
     def _judged_new(self) -> tuple[str, ...]:
         """Names of the new structures that the truths hold."""
         held = {number for s in self.plan.judges for number in np.unique(open_mask(s.labels).data).tolist()}
@@ -193,11 +299,18 @@ def _apart(one: Source, other: Source, channels: int) -> bool:
 
 
 def _quiet(tell: Teller, name: str) -> Teller:
-    """Of a run that leaves a case out, only how far it is."""
+    """Of a run that leaves a case out, that it begins, and what its training had to say."""
+    steps = 0
 
     def told(event: dict[str, Any]) -> None:
+        nonlocal steps
         if event["event"] == "prepared":
+            steps = event["steps"]
             tell({"event": "log", "text": f"Tuning without {name}."})
+        elif event["event"] == "step" and event["step"] == steps:
+            steps = 0
+        elif event["event"] == "log" and steps:
+            tell({"event": "log", "text": f"Without {name}: {event['text']}"})
 
     return told
 
@@ -221,3 +334,26 @@ def _data(card: ModelCard, plan: Plan) -> TrainingData:
     """The base model's data and licence bind the new one too."""
     count = len(plan.train) + len(plan.earlier)
     return card.data.model_copy(update={"name": f"{card.data.name}; tuned on {count} cases"[:500]})
+
+
+def over(folder: Path) -> Verdict | None:
+    """The verdict of a run that had come to its end when it was stopped; None when it had not."""
+    try:
+        verdict = Verdict.read(folder)
+        return verdict if model_digest(folder / MODEL) == verdict.digest else None
+    except MorseError:
+        return None
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """So many of them at most, evenly from all."""
+    places = {round(p) for p in np.linspace(0, len(items) - 1, min(most, len(items)))} if items else set()
+    return [items[place] for place in sorted(places)]
+
+
+def means(cases: Sequence[CaseVerdict]) -> dict[str, float]:
+    """Figures of the new model for its card."""
+    return {
+        f"{stage}_{figure}": round(float(np.mean([getattr(c.figures[f"after {stage}"], figure) for c in cases])), 4)
+        for stage in STAGES for figure in FIGURES if cases
+    }  # fmt: skip

@@ -16,7 +16,7 @@ from napari_morse.errors import InputError
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
-from napari_morse.training.validation import from_stack, run_case
+from napari_morse.training.validation import Validation, from_stack, run_case
 from napari_morse.zoo import LoadedModel
 
 SHARES = (0.25, 0.5, 0.75)
@@ -28,7 +28,7 @@ NOTHING = "Nothing that was learned helps on the held-out cases: the weights sta
 
 
 class Best:
-    """The best of the moments at which held-out cases were looked at.
+    """Judges a round's moments, and says how far from the base model it goes.
 
     Parameters
     ----------
@@ -44,63 +44,58 @@ class Best:
         self, cases: Sequence[Case], card: ModelCard, tell: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> None:
         self._cases, self._card, self._tell = cases, card, tell
-        self._dice, self._before = -1.0, -1.0
-        self._weights: dict[str, Tensor] | None = None
+        self._before = -1.0
         self.seconds = 0.0
         """That the last look took."""
 
-    def look(self, step: int, net: Morse) -> dict[str, Any]:
-        """Judge a network; remember it when it is the best after the start. Step 0 is the base model."""
+    def look(self, step: int, net: Morse) -> Validation:
+        """Judge a network on the cases, of which there is at least one. Step 0 is the base model."""
         begun = time.monotonic()
-        if not self._cases:
-            return {}
-        dice, hd95 = self._judged(net)
-        self._tell({"event": "check", "step": step, "dice": dice, "hd95": hd95})
+        found = self._judged(net)
+        self._tell({"event": "check", "step": step, "dice": found.dice, **found.figures})
         if step == 0:
-            self._before = dice
-        elif dice > self._dice:
-            self._dice = dice
-            self._weights = {k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
+            self._before = found.dice
         self.seconds = time.monotonic() - begun
-        return {"dice": self._dice, "weights": self._weights}
+        return found
 
-    def restore(self, notes: dict[str, Any]) -> None:
-        """Go on from what a checkpoint holds."""
-        if notes:
-            self._dice, self._weights = notes["dice"], notes["weights"]
-
-    def of(self, net: Morse, base: Morse, whole: bool = False) -> Morse:
-        """The network that a run ends with; ``net`` as it is when nothing was looked at.
-
-        ``whole``: that of the best moment, all of the way. A structure that the base does not know need not be in the
-        cases that are looked at.
+    def of(self, net: Morse, dice: float, base: Morse, whole: bool = False) -> Morse:
+        """The network that a round ends with.
 
         The weights lie between those of the base and of the best moment (Wortsman et al., Robust fine-tuning of
         zero-shot models, 2022), as near to the base as the held-out cases allow: they are its own where nothing that
         was learned helps there.
+
+        Parameters
+        ----------
+        net
+            That of the best moment; as it is when there is no case to look at.
+        dice
+            What it was worth.
+        base
+            The base model's.
+        whole
+            All of the way. A structure that the base does not know need not be in the cases that are looked at.
         """
-        if self._weights is None:
+        if not self._cases or whole:
             return net
-        if whole:
-            net.load_state_dict(self._weights)
-            return net
-        kept = base.state_dict()
-        tried = [(0.0, self._before), (1.0, self._dice)]
+        kept, tuned = base.state_dict(), {k: v.clone() for k, v in net.state_dict().items()}
+        tried = [(0.0, self._before), (1.0, dice)]
         for share in SHARES:
-            net.load_state_dict(between(kept, self._weights, share))
-            tried.append((share, self._judged(net)[0]))
+            net.load_state_dict(between(kept, tuned, share))
+            tried.append((share, self._judged(net).dice))
         most = max(dice for _, dice in tried)
         share = min(share for share, dice in tried if dice >= most - EVEN * (1 - most))
-        net.load_state_dict(between(kept, self._weights, share))
+        net.load_state_dict(between(kept, tuned, share))
         if share == 0:
             net.recipe = base.recipe
         self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING})
         return net
 
-    def _judged(self, net: Morse) -> tuple[float, float]:
+    def _judged(self, net: Morse) -> Validation:
         net.eval()
-        dice, hd95 = np.array([_looked(net, case, self._card) for case in self._cases]).mean(axis=0)
-        return float(dice), float(hd95)
+        rows = [_looked(net, case, self._card) for case in self._cases]
+        dice, hd95 = np.array([row[:2] for row in rows]).mean(axis=0)
+        return Validation(float(dice), {"hd95": float(hd95)}, all(row[2] for row in rows))
 
 
 def between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -111,14 +106,17 @@ def between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: floa
     }
 
 
-def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float]:
-    """Mean Dice over structures and HD95 (mm) of the union, rendered; Dice is 0 where the network gave no numbers."""
+def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float, bool]:
+    """Mean Dice over structures and HD95 (mm) of the union, rendered, and whether the network gave numbers.
+
+    Where it gave none, Dice is 0: a mask of such logits is empty, which is right where there is nothing to find.
+    """
     result = run_case(net, case, card.spacing, card.slice_axis)
     mask = from_stack(result.rendered, card.slice_axis)
     rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=True)
     dice = [row.dice for row in rows if row.id != MERGED and row.dice is not None] or [1.0]
     merged = next(row for row in rows if row.id == MERGED)
-    return float(np.mean(dice)) * result.finite, float(merged.hd95_or_diagonal or 0.0)
+    return float(np.mean(dice)) * result.finite, float(merged.hd95_or_diagonal or 0.0), result.finite
 
 
 BEHIND = 2.5

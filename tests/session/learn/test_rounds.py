@@ -25,8 +25,8 @@ from napari_morse.session.learn.gather import new_name
 from napari_morse.session.project import Project
 from napari_morse.training.finetuning import process
 from napari_morse.training.finetuning.judging import rederived
-from napari_morse.training.finetuning.source import digests
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import digests
 from tests.project_cases import box
 from tests.round_cases import cancelled_soon, choice, lesion, make_study, wait, wait_for_step
 

@@ -23,10 +23,10 @@ from napari_morse.training.finetuning import process
 from napari_morse.training.finetuning.from_scratch import NewRun, told_by_side
 from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Anew, Plan
-from napari_morse.training.finetuning.source import UNREVIEWED, digests
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence_alone
 from napari_morse.training.palette import entries
 from napari_morse.training.settings import TuneSettings
+from napari_morse.training.source import UNREVIEWED, digests
 from napari_morse.types import Mask
 from tests.project_cases import box
 from tests.round_cases import cancelled_soon, choice, make_study, wait, wait_for_step

@@ -19,12 +19,11 @@ from napari_morse.training.finetuning import verdict as verdicts
 from napari_morse.training.finetuning.learning import widened
 from napari_morse.training.finetuning.plan import check_apart
 from napari_morse.training.finetuning.round import TuningRun
-from napari_morse.training.finetuning.samples import Drawer
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.source import UNREVIEWED, Source, digests
-from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence
-from napari_morse.training.settings import TuneSettings
+from napari_morse.training.objective import FromCorrections
+from napari_morse.training.sampling import Sampler
+from napari_morse.training.source import UNREVIEWED, Source, digests
 from napari_morse.types import Grid, Mask
 from tests.nets import awake, small_net
 from tests.training.finetuning.test_round import make, run
@@ -44,7 +43,7 @@ def test_of_a_large_scan_the_part_that_was_looked_at_is_trained_on(tmp_path: Pat
     card = cards.read_card(save_small_model(tmp_path / "base"))
     found = load_example(Source(name="x", scan=scan, labels=mask, codes=marks), card)
     assert (found.case.labels == 1).sum() == 512 and (found.codes == 0).sum() == 16**3
-    drawer = Drawer([found], card.recipe, TuneSettings(), None)
+    drawer = Sampler([found], card.recipe, None, 0, 2)
     drawn = [drawer._draw(number) for number in range(30)]
     assert np.mean([bool(((labels == 1) & (codes == 0)).any()) for _, labels, codes in drawn]) > 0.6
     assert widened(card.recipe, awake(small_net()), [found], card).render.uncertain_below >= 4
@@ -83,7 +82,7 @@ def test_a_left_out_patient_is_not_replayed_either(tmp_path: Path):
     run(plan.model_copy(update=told), tmp_path / "run")
     card = zoo.find(tmp_path / "run" / "left-out" / first.name / "model").card
     assert set(card.tuned.trained) == {digests([s])[0] for s in (second, third)}
-    assert not list((tmp_path / "run").rglob("*-tuning.safetensors"))
+    assert not list((tmp_path / "run").rglob("*-training.safetensors"))
 
 
 def test_a_truth_beside_its_scan_is_refused_before_anything_is_trained(tmp_path: Path):
@@ -102,7 +101,7 @@ def test_a_truth_beside_its_scan_is_refused_before_anything_is_trained(tmp_path:
 
 def test_gradients_that_are_no_numbers_poison_neither_weights_nor_checkpoint(tmp_path: Path, monkeypatch):
     tuned = make(tmp_path)
-    real = Tuner._loss
+    real = FromCorrections.loss
 
     class Poison(torch.autograd.Function):
         @staticmethod
@@ -113,13 +112,13 @@ def test_gradients_that_are_no_numbers_poison_neither_weights_nor_checkpoint(tmp
         def backward(_, gradient):
             return gradient * float("nan")
 
-    def loss(self, step, samples):
-        found = real(self, step, samples)
+    def loss(self, net, step, *rest):
+        found = real(self, net, step, *rest)
         return Poison.apply(found) if step == 8 else found
 
-    monkeypatch.setattr(Tuner, "_loss", loss)
+    monkeypatch.setattr(FromCorrections, "loss", loss)
     net = tuned.run()
-    assert tuned.state.backs == 0 and all(torch.isfinite(t).all() for t in net.state_dict().values())
+    assert tuned.progress.backs == 0 and all(torch.isfinite(t).all() for t in net.state_dict().values())
 
 
 def test_what_is_frozen_keeps_its_running_statistics_and_drops_nothing_out(tmp_path: Path):
@@ -128,7 +127,7 @@ def test_what_is_frozen_keeps_its_running_statistics_and_drops_nothing_out(tmp_p
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
     tuned.net.backbone.extra = torch.nn.ModuleList([frozen, learned])
-    tuned._learning()
+    tuned._train_mode()
     assert not any(module.training for module in frozen.modules())
     assert all(module.training for module in learned.modules()) and tuned.net.renderer.training
 

@@ -21,25 +21,29 @@ from napari_morse.config import LabelEntry, Tuned
 from napari_morse.errors import CancelledError, InputError, MorseError, WeightsError
 from napari_morse.inference import Predictor
 from napari_morse.io import cards, open_mask, open_scan, save_mask
+from napari_morse.training import ways
+from napari_morse.training.engine import Engine, Judge
 from napari_morse.training.examples import load_example
-from napari_morse.training.finetuning import process, tuner
+from napari_morse.training.finetuning import learning, process
 from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Plan, check_apart
 from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.selection import grown
-from napari_morse.training.finetuning.source import CORRECTED, UNREVIEWED, digests
-from napari_morse.training.finetuning.tuner import Tuner
 from napari_morse.training.finetuning.verdict import Verdict
-from napari_morse.training.settings import TuneSettings
+from napari_morse.training.objective import FromCorrections
+from napari_morse.training.settings import ROUND_WARMUP, TuneSettings
+from napari_morse.training.source import CORRECTED, UNREVIEWED, digests
 from napari_morse.training.validation import dice
+from napari_morse.training.ways import from_corrections
 from tests.nets import awake, small_net
 from tests.tuning_cases import example, plan_of
 
 
-def make(folder: Path, dims: int = 3, examples: int = 3, **changes: object) -> Tuner:
+def make(folder: Path, dims: int = 3, examples: int = 3, looks: Judge | None = None, **changes: object) -> Engine:
     settings = TuneSettings.model_validate({"steps": 25, "what": "all", **changes})
     net = awake(small_net(dims))
-    return Tuner(net, [example(n) for n in range(examples)], "A" if dims == 2 else None, settings, folder)
+    cases = [example(n) for n in range(examples)]
+    return from_corrections(net, cases, "A" if dims == 2 else None, settings, folder, None, looks)
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -53,11 +57,11 @@ def test_a_run_stopped_and_resumed_equals_the_uninterrupted_one(tmp_path: Path, 
     part = make(tmp_path / "part", dims, what=what)
     done: list[int] = []
     with pytest.raises(CancelledError):
-        part.run(lambda step, _: done.append(step), stop=lambda: len(done) == stop)
+        part.run(lambda report: done.append(report.iteration), stop=lambda: len(done) == stop)
     again = make(tmp_path / "part", dims, what=what)
     torch.manual_seed(12345)
     again.resume()
-    assert 0 < again.state.step <= stop
+    assert 0 < again.progress.iteration <= stop
     assert same(whole, again.run())
 
 
@@ -70,7 +74,7 @@ def test_the_seed_decides(tmp_path: Path):
 def test_what_is_not_trained_stays_bit_for_bit(tmp_path: Path, what: str):
     tuned = make(tmp_path, what=what, steps=6)
     net = tuned.run()
-    before, after = tuned.base.state_dict(), net.state_dict()
+    before, after = tuned.objective.base.state_dict(), net.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("renderer") for name in changed)
     assert any("upsamples" in name for name in changed) == (what != "head")
@@ -83,7 +87,7 @@ def test_voxels_that_nobody_reviewed_teach_nothing(tmp_path: Path):
         found.codes[:, 10:] = UNREVIEWED
         found.case.labels[:, 10:] = np.random.default_rng(noise).integers(0, 3, found.case.labels[:, 10:].shape)
         settings = TuneSettings(steps=3, what="all", distil=0)
-        return Tuner(awake(small_net()), [found], None, settings, tmp_path / folder).run()
+        return from_corrections(awake(small_net()), [found], None, settings, tmp_path / folder).run()
 
     # Points are drawn by the coarse map alone; samples are moved the same way: only the labels differ.
     assert same(run("a", 1), run("b", 2))
@@ -94,36 +98,40 @@ def test_what_was_corrected_weighs_more(tmp_path: Path):
         found = example(0)
         found.codes[4:8] = code
         settings = TuneSettings(steps=3, what="all")
-        return Tuner(awake(small_net()), [found], None, settings, tmp_path / folder).run()
+        return from_corrections(awake(small_net()), [found], None, settings, tmp_path / folder).run()
 
     assert not same(run("a", 0), run("b", CORRECTED))
 
 
 def test_a_step_without_a_number_is_skipped_and_the_third_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tuned = make(tmp_path)
-    real, bad = Tuner._loss, {13, 14, 15}
+    real, bad = FromCorrections.loss, {13, 14, 15}
     seen: list[int] = []
 
-    def loss(self, step, samples):
+    def loss(self, net, step, *rest):
         seen.append(step)
-        found = real(self, step, samples)
-        return found * float("nan") if step in bad and self.state.backs == 0 else found
+        found = real(self, net, step, *rest)
+        return found * float("nan") if step in bad and tuned.progress.backs == 0 else found
 
-    monkeypatch.setattr(Tuner, "_loss", loss)
+    monkeypatch.setattr(FromCorrections, "loss", loss)
     net = tuned.run()
-    assert tuned.state.backs == 1 and seen.count(12) == 2 and seen.count(11) == 1  # back to the checkpoint after 12
+    assert tuned.progress.backs == 1 and seen.count(12) == 2 and seen.count(11) == 1  # back to the checkpoint after 12
     assert all(torch.isfinite(t).all() for t in net.state_dict().values())
+
+
+def no_number(_, net, *rest):
+    return next(net.renderer.parameters()).sum() * float("nan")
 
 
 def test_single_steps_without_a_number_change_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tuned = make(tmp_path, steps=2)
-    monkeypatch.setattr(Tuner, "_loss", lambda self, *_: next(self.net.renderer.parameters()).sum() * float("nan"))
-    assert same(tuned.run(), tuned.base.cpu())
+    monkeypatch.setattr(FromCorrections, "loss", no_number)
+    assert same(tuned.run(), tuned.objective.base.cpu())
 
 
 def test_a_run_that_never_gives_a_number_ends_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tuned = make(tmp_path)
-    monkeypatch.setattr(Tuner, "_loss", lambda self, *_: next(self.net.renderer.parameters()).sum() * float("nan"))
+    monkeypatch.setattr(FromCorrections, "loss", no_number)
     with pytest.raises(MorseError, match="diverged"):
         tuned.run()
 
@@ -131,23 +139,23 @@ def test_a_run_that_never_gives_a_number_ends_with_a_sentence(tmp_path: Path, mo
 @pytest.mark.parametrize("what", ["head", "all"])
 def test_steps_are_timed_until_the_time_is_up_or_it_is_stopped(tmp_path: Path, what: str):
     tuned, asked = make(tmp_path, what=what), []
-    seconds, once = tuned.timed(0.0, lambda: bool(asked.append(1)))
-    assert 0 < seconds < 60 and len(asked) == 4 and (once > 0) == (what == "head")
+    seconds = tuned.timed(0.0, lambda: bool(asked.append(1)))
+    assert 0 < seconds < 60 and len(asked) == 4
     with pytest.raises(CancelledError):
         make(tmp_path, what=what).timed(60.0, lambda: True)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_gives_no_number_can_be_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Tuner, "_loss", lambda self, *_: next(self.net.renderer.parameters()).sum() * float("nan"))
-    assert make(tmp_path).timed(60.0)[0] > 0
+    monkeypatch.setattr(FromCorrections, "loss", no_number)
+    assert make(tmp_path).timed(60.0) > 0
 
 
 def test_resuming_with_other_settings_or_a_damaged_state_is_refused(tmp_path: Path):
     make(tmp_path, steps=2).run()
     with pytest.raises(WeightsError, match="other settings"):
         make(tmp_path, steps=3).resume()
-    (state,) = tmp_path.glob("*-tuning.safetensors")
+    (state,) = tmp_path.glob("*-training.safetensors")
     state.write_bytes(state.read_bytes()[:-1] + b"x")
     with pytest.raises(WeightsError, match="damaged"):
         make(tmp_path, steps=2).resume()
@@ -155,7 +163,8 @@ def test_resuming_with_other_settings_or_a_damaged_state_is_refused(tmp_path: Pa
 
 def test_earlier_cases_are_replayed_by_their_share(tmp_path: Path):
     settings = TuneSettings(steps=1, replay=0.3)
-    drawer = Tuner(awake(small_net()), [example(0), example(1, replay=True)], None, settings, tmp_path).samples
+    two = [example(0), example(1, replay=True)]
+    drawer = from_corrections(awake(small_net()), two, None, settings, tmp_path).source
     rng = [np.random.default_rng((0, 11, n)) for n in range(400)]
     share = np.mean([drawer._example(n, r).replay for n, r in enumerate(rng)])
     assert 0.22 < share < 0.38
@@ -185,7 +194,7 @@ def test_a_round_ends_with_a_model_that_knows_where_it_comes_from(tmp_path: Path
     assert [case.case for case in verdict.cases] == ["case3", "case4"]
     kinds = [event["event"] for event in told]
     assert kinds[-1] == "done" and kinds.count("step") == 4 and kinds.count("check") == 5
-    assert not list((tmp_path / "run").glob("*-tuning.safetensors"))
+    assert not list((tmp_path / "run").glob("*-training.safetensors"))
 
 
 def test_a_tuned_model_knows_how_large_its_new_cases_are(tmp_path: Path):
@@ -249,7 +258,7 @@ def test_no_held_out_case_reaches_the_tuner_over_two_rounds(tmp_path: Path, monk
 
     sys.addaudithook(watch)
     plan = plan_of(tmp_path, checks=2)
-    real_read, real_init = TuningRun._read, Tuner.__init__
+    real_read, real_make = TuningRun._read, ways.from_corrections
     given: list[tuple[int, float]] = []
 
     def read(self, sources, replay):
@@ -259,12 +268,12 @@ def test_no_held_out_case_reaches_the_tuner_over_two_rounds(tmp_path: Path, monk
         finally:
             reading[0] = False
 
-    def init(self, base, examples, *rest, **more):
+    def make_engine(base, examples, *rest, **more):
         given.extend((e.case.labels.size, float(e.case.image.sum())) for e in examples)
-        real_init(self, base, examples, *rest, **more)
+        return real_make(base, examples, *rest, **more)
 
     monkeypatch.setattr(TuningRun, "_read", read)
-    monkeypatch.setattr(Tuner, "__init__", init)
+    monkeypatch.setattr(learning, "from_corrections", make_engine)
     run(plan, tmp_path / "one")
     second = plan.model_copy(update={"model": str(tmp_path / "one" / "model"), "earlier": plan.train[:1],
                                      "train": plan.train[1:]})  # fmt: skip
@@ -398,6 +407,5 @@ def test_a_run_that_cannot_read_its_cases_says_so(tmp_path: Path):
 
 def test_warm_up_and_checks_are_where_they_shall_be(tmp_path: Path):
     tuned = make(tmp_path, steps=100, checks=4)
-    assert tuned.moments() == {25, 50, 75, 100}
-    tuned._rates(0)
-    assert tuned.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / tuner.WARM)
+    assert tuned.schedule.moments() == {25, 50, 75, 100}
+    assert tuned.schedule.rates(0, 0) == pytest.approx((1e-3 / ROUND_WARMUP,) * 2)

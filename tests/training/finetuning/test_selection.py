@@ -9,6 +9,7 @@ import torch
 
 from napari_morse.model.morse import Morse
 from napari_morse.training.finetuning.selection import EVEN, FAVOURED, NOTHING, SHARES, Best, between
+from napari_morse.training.validation import Validation
 from tests.nets import awake, small_net
 from tests.tuning_cases import example
 
@@ -30,10 +31,13 @@ def test_the_base_model_s_weights_come_with_its_recipe(monkeypatch: pytest.Monke
         base, tuned = nets()
         tuned.recipe = tuned.recipe.model_copy(update={"name": "reaches further"})
         best = Best([example(0).case], None)  # type: ignore[arg-type]
-        monkeypatch.setattr(best, "_judged", lambda net, d=dice, b=base: (d if gone(b, net) > 0.9 else 0.9, 1.0))
+        monkeypatch.setattr(best, "_judged", lambda net, d=dice, b=base: worth(d if gone(b, net) > 0.9 else 0.9))
         best.look(0, base)
-        best.look(3, tuned)
-        assert (best.of(tuned, base).recipe == base.recipe) is same
+        assert (best.of(tuned, best.look(3, tuned).dice, base).recipe == base.recipe) is same
+
+
+def worth(dice: float) -> Validation:
+    return Validation(dice, {"hd95": 1.0})
 
 
 def gone(base: Morse, net: Morse) -> float:
@@ -45,12 +49,9 @@ def ended(monkeypatch: pytest.MonkeyPatch, favours: dict[float, float]) -> tuple
     base, tuned = nets()
     told: list[dict] = []
     best = Best([example(0).case], None, told.append)  # type: ignore[arg-type]
-    monkeypatch.setattr(best, "_judged", lambda net: (favours[round(gone(base, net), 2)], 1.0))
+    monkeypatch.setattr(best, "_judged", lambda net: worth(favours[round(gone(base, net), 2)]))
     best.look(0, base)
-    best.look(3, tuned)
-    with torch.no_grad():
-        tuned.renderer.head.last.weight.zero_()  # what came after the best moment is forgotten
-    return gone(base, best.of(tuned, base)), told
+    return gone(base, best.of(tuned, best.look(3, tuned).dice, base)), told
 
 
 @pytest.mark.parametrize(
@@ -75,17 +76,15 @@ def test_it_goes_as_far_as_the_held_out_cases_ask_for(monkeypatch: pytest.Monkey
 def test_nothing_held_out_leaves_the_network_as_it_was_tuned():
     base, tuned = nets()
     best = Best([], None)  # type: ignore[arg-type]
-    assert best.look(3, tuned) == {}
-    assert gone(base, best.of(tuned, base)) == pytest.approx(1.0, abs=1e-5)
+    assert gone(base, best.of(tuned, -1.0, base)) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_new_structures_go_all_of_the_way_of_the_best_moment(monkeypatch: pytest.MonkeyPatch):
     base, tuned = nets()
     best = Best([example(0).case], None)  # type: ignore[arg-type]
-    monkeypatch.setattr(best, "_judged", lambda net: (0.9 - gone(base, net) / 10, 1.0))
+    monkeypatch.setattr(best, "_judged", lambda net: worth(0.9 - gone(base, net) / 10))
     best.look(0, base)
-    best.look(3, tuned)
-    assert gone(base, best.of(copy.deepcopy(base), base, whole=True)) == pytest.approx(1.0, abs=1e-5)
+    assert gone(base, best.of(tuned, best.look(3, tuned).dice, base, whole=True)) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_all_of_the_way_is_exact_and_counters_are_not_mixed():
