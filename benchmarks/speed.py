@@ -116,7 +116,7 @@ def _brain(size: int) -> tuple[Morse, CoarsePass]:
     scan = open_scan(Path(__file__).parent.parent / "sample_data" / "colin27_t1.nii.gz")
     middle = tuple(slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in scan.data.shape)
     stack = np.ascontiguousarray(
-        normalise(axes_to(scan.grid, RAS).there(scan.data)[middle], loaded.card.intensity).pixels[None]
+        normalise(axes_to(scan.grid, RAS).to_view(scan.data)[middle], loaded.card.intensity).pixels[None]
     )
     return net.eval(), coarse_pass(net, stack, frame_of(stack, (1.0,) * 3, (1.0,) * 3, net))
 

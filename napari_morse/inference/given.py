@@ -45,7 +45,7 @@ def classes_of(card: ModelCard, ready: Prepared, mask: Mask) -> NDArray[np.int64
             f"Its labels are {', '.join(map(str, ids[1:]))}.",
         )
     if ready.roi is not None:
-        canonical = canonical[ready.axes.roi_there(ready.roi).slices]
+        canonical = canonical[ready.axes.roi_to_view(ready.roi).slices]
     classes = np.zeros(canonical.shape, np.int64)
     for index, number in enumerate(ids):
         classes[canonical == number] = index
@@ -60,7 +60,7 @@ def _like(scan: Scan, mask: Mask) -> Array:
         same = oriented(mask.grid, axes).same_as(oriented(scan.grid, axes_to(scan.grid, RAS)))
     if not same:
         raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
-    return axes.there(mask.data)
+    return axes.to_view(mask.data)
 
 
 def too_large(card: ModelCard, classes: NDArray[np.integer], spacing: tuple[float, ...], unsized: bool) -> str:

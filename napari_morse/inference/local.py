@@ -178,10 +178,10 @@ class LocalRenderer:
     def _box_of(self, box: Roi) -> Box | None:
         """A box of the scan in the engine's stack, as far as it lies in the region that was read."""
         ready = self._ready
-        there = ready.axes.roi_there(box)
+        there = ready.axes.roi_to_view(box)
         start, stop = np.array(there.start), np.array(there.stop)
         if ready.roi is not None:
-            read = ready.axes.roi_there(ready.roi)
+            read = ready.axes.roi_to_view(ready.roi)
             start = np.maximum(start, read.start) - read.start
             stop = np.minimum(stop, read.stop) - read.start
         if (start >= stop).any():
@@ -194,16 +194,16 @@ class LocalRenderer:
     def _inside(self, box: Roi) -> tuple[slice, ...]:
         """Of a box in RAS order, the part that lies in the region that was read."""
         ready = self._ready
-        there = ready.axes.roi_there(box)
+        there = ready.axes.roi_to_view(box)
         if ready.roi is None:
             return (slice(None),) * 3
-        read = ready.axes.roi_there(ready.roi)
+        read = ready.axes.roi_to_view(ready.roi)
         ends = zip(there.start, there.stop, read.start, read.stop, strict=True)
         return tuple(slice(max(a, c) - a, min(b, d) - a) for a, b, c, d in ends)
 
     def _there(self, part: Array) -> Array:
         """A box in storage order as a view in RAS order."""
-        there: Array = self._ready.axes.there(part)
+        there: Array = self._ready.axes.to_view(part)
         return there
 
     def _from_stack(self, labels: Array) -> Array:
@@ -213,9 +213,9 @@ class LocalRenderer:
     def _classes(self, mask: Array) -> Callable[[Box], NDArray[np.int64]]:
         """Reads class indices in a box of the stack."""
         ready = self._ready
-        canonical = ready.axes.there(mask)
+        canonical = ready.axes.to_view(mask)
         if ready.roi is not None:
-            canonical = canonical[ready.axes.roi_there(ready.roi).slices]
+            canonical = canonical[ready.axes.roi_to_view(ready.roi).slices]
         stack = canonical[None] if ready.moved is None else np.moveaxis(canonical, ready.moved, 0)
 
         def read(box: Box) -> NDArray[np.int64]:

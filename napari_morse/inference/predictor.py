@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
-from napari_morse.geometry.orientation import RAS, Axes, axes_to, oriented
+from napari_morse.geometry.orientation import AXES, RAS, Axes, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.contrast import key_of, read_surer, turns
 from napari_morse.inference.devices import point_precision, resolve_device
@@ -29,7 +29,6 @@ from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
-AXES = {"R": 0, "A": 1, "S": 2}
 TURNED = "The grey levels were read inverted: the model is surer of what it finds so."
 
 
@@ -105,8 +104,8 @@ class Predictor:
             roi.check(scan.grid.shape)
         self._check_channels(scan)
         axes = axes_to(scan.grid, RAS)
-        box = (...,) if roi is None else axes.roi_there(roi).slices
-        looks = [normalise(axes.there(channel)[box], self.card.intensity) for channel in scan.channels]
+        box = (...,) if roi is None else axes.roi_to_view(roi).slices
+        looks = [normalise(axes.to_view(channel)[box], self.card.intensity) for channel in scan.channels]
         look = replace(looks[0], flat=all(each.flat for each in looks))
         moved = self._slice_axis(scan, look.pixels.shape)
         spacing = oriented(scan.grid, axes).spacing
@@ -338,10 +337,10 @@ class Predictor:
         """(B, *space) stack → (I, J, K) on the scan's grid."""
         canonical = stack[0] if ready.moved is None else np.moveaxis(stack, 0, ready.moved)
         if ready.roi is None:
-            return np.ascontiguousarray(ready.axes.back(canonical))
+            return np.ascontiguousarray(ready.axes.to_storage(canonical))
         whole = np.zeros(tuple(ready.scan.grid.shape[a] for a in ready.axes.order), dtype=stack.dtype)
-        whole[ready.axes.roi_there(ready.roi).slices] = canonical
-        return np.ascontiguousarray(ready.axes.back(whole))
+        whole[ready.axes.roi_to_view(ready.roi).slices] = canonical
+        return np.ascontiguousarray(ready.axes.to_storage(whole))
 
     def _points(self, ready: Prepared, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
@@ -354,8 +353,8 @@ class Predictor:
             axes.insert(ready.moved, place)
         canonical = np.stack(axes, axis=1)
         if ready.roi is not None:
-            canonical = canonical + np.array(ready.axes.roi_there(ready.roi).start)
-        voxel = ready.axes.index_back(canonical).astype(np.int64)
+            canonical = canonical + np.array(ready.axes.roi_to_view(ready.roi).start)
+        voxel = ready.axes.index_to_storage(canonical).astype(np.int64)
         affine = ready.scan.grid.affine
         at = tuple(voxel.T)
         return Points(

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_morse.config import Recipe
 from napari_morse.errors import InputError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.training.recipes import DEFAULT_2D, DEFAULT_3D
-from napari_morse.training.sampling import AXES
 from napari_morse.types import Grid
 
 FLAT = 3.0

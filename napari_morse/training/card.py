@@ -11,13 +11,13 @@ import numpy as np
 
 from napari_morse.config import Intensity, LabelEntry, Recipe, TrainingData
 from napari_morse.errors import InputError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.rendering import Rendering
 from napari_morse.metrics.doubt import fit_temperature
 from napari_morse.metrics.patches import boundary
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
-from napari_morse.training.sampling import AXES
 from napari_morse.training.validation import judge, run_case
 from napari_morse.types import Array
 

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
-from napari_morse.geometry.orientation import RAS, axes_to
+from napari_morse.geometry.orientation import AXES, RAS, axes_to
 from napari_morse.io import open_mask
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.training.cases import Case, load_case
 from napari_morse.training.finetuning.source import CORRECTED, PLAIN, UNREVIEWED, Source
-from napari_morse.training.sampling import AXES
 
 AROUND = 0.5
 """Training windows around what was looked at that are read too."""
@@ -93,7 +92,7 @@ def codes_of(source: Source, case: Case) -> NDArray[np.uint8]:
     if source.codes is None:
         return np.zeros(case.labels.shape, np.uint8)
     mask = open_mask(source.codes)
-    codes = np.ascontiguousarray(axes_to(mask.grid, RAS).there(mask.data)).astype(np.uint8)
+    codes = np.ascontiguousarray(axes_to(mask.grid, RAS).to_view(mask.data)).astype(np.uint8)
     if codes.shape != case.labels.shape:
         raise GeometryError(f"What was reviewed of {source.name} does not lie on its scan.", "Accept the case again.")
     return codes

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_morse.config import Intensity, ModelCard, Recipe
 from napari_morse.errors import InputError, WeightsError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.card import Purpose, card_fields, parse_labels
@@ -24,7 +25,7 @@ from napari_morse.training.cases import (
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.loop import Trainer
 from napari_morse.training.recipes import on_backbone
-from napari_morse.training.sampling import AXES, mirrored
+from napari_morse.training.sampling import mirrored
 from napari_morse.training.validation import at_spacing
 from napari_morse.zoo import LoadedModel
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_morse.config import Intensity, Recipe
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.normalise import normalise
 from napari_morse.training.augmentation import Augmenter
 from napari_morse.training.cases import Case
 
 AHEAD = 3
 """Batches prepared in the background while the network works."""
-AXES = {"R": 0, "A": 1, "S": 2}
 PICTURES = 0.3
 """Share of 2-D samples standardised over the slice alone, as a picture without its volume is."""
 

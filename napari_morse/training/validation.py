@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.contrast import read_surer
 from napari_morse.inference.engine import frame_of
 from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case
-from napari_morse.training.sampling import AXES
 from napari_morse.types import Array
 
 

@@ -40,12 +40,12 @@ def picture(found: CaseMasks) -> Picture:
     where = mask > 0 if before is None or not (mask != before).any() else mask != before
     axes = shown_axes(scan.grid)
     sides = [scan.grid.spacing[axis] for axis in axes.order]
-    seen, there = axes.there(scan.data), axes.there(where)
+    seen, there = axes.to_view(scan.data), axes.to_view(where)
     across = _across(seen.shape, sides)
     best = int(there.sum(axis=tuple(axis for axis in range(3) if axis != across)).argmax())
     rows, columns = (axis for axis in range(3) if axis != across)
-    earlier = None if before is None else np.take(axes.there(before), best, across)
-    labels = np.take(axes.there(mask), best, across)
+    earlier = None if before is None else np.take(axes.to_view(before), best, across)
+    labels = np.take(axes.to_view(mask), best, across)
     pixels = slice_picture(np.take(seen, best, across), labels, earlier, (sides[rows], sides[columns]))
     if not scan.orientation_known:
         return Picture(png_bytes(pixels), f"slice {best}, orientation not known")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_morse import zoo
 from napari_morse.config import ModelCard, TrainingData, Tuned
 from napari_morse.errors import InputError
+from napari_morse.geometry.orientation import AXES
 from napari_morse.io import open_mask
 from napari_morse.io.subjects import patient_key
 from napari_morse.model.morse import Morse
@@ -27,7 +28,6 @@ from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.source import Source, digests
 from napari_morse.training.finetuning.state import State
 from napari_morse.training.finetuning.verdict import WHENS, Verdict, sentence, tested
-from napari_morse.training.sampling import AXES
 from napari_morse.training.settings import TuneSettings
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel

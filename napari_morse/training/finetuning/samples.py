@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from napari_morse.config import Recipe
+from napari_morse.geometry.orientation import AXES
 from napari_morse.training.augmentation import Augmenter
 from napari_morse.training.examples import CODE, Example
 from napari_morse.training.finetuning.source import UNREVIEWED
 from napari_morse.training.rough import rough_logits
-from napari_morse.training.sampling import AHEAD, AXES, mirrored
+from napari_morse.training.sampling import AHEAD, mirrored
 from napari_morse.training.settings import TuneSettings
 from napari_morse.types import Array
 

@@ -107,7 +107,7 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     labels = carrier.labels if carrier is not None else ()
     data = as_labels(_solid(_pixels(layer), 3), f"“{layer.name}”")
     if owner is not None:
-        return Mask(display_axes(owner).back(data), owner.grid, labels, owner.header)
+        return Mask(display_axes(owner).to_storage(data), owner.grid, labels, owner.header)
     return Mask(_stored(data, layer.ndim), _own_grid(layer), labels)
 
 
@@ -138,7 +138,7 @@ def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
         )
     carrier, pixels, name = carrier_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
     labels = carrier.labels if carrier is not None else ()
-    return lambda: Mask(display_axes(scan).back(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
+    return lambda: Mask(display_axes(scan).to_storage(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
 
 
 def lies_on(layer: Any, scan: Scan) -> bool:
@@ -164,7 +164,7 @@ def open_scans(viewer: ViewerModel) -> Iterator[tuple[Any, Carrier]]:
 
 
 def _own_scan(layer: Any, carrier: Carrier) -> Scan:
-    shown = display_axes(carrier.scan).there(carrier.scan.data)
+    shown = display_axes(carrier.scan).to_view(carrier.scan.data)
     if carrier.role == "scan":
         same = ("data", "strides", "shape", "typestr")
         ours, theirs = shown.__array_interface__, getattr(_pixels(layer), "__array_interface__", {})
@@ -182,7 +182,7 @@ def _over(layer: Any, scan: Scan) -> Scan:
 
 def _stored_on(layer: Any, scan: Scan) -> Array:
     data = _solid(_pixels(layer), 3)
-    return display_axes(scan).back(data.astype(np.uint8) if data.dtype == bool else data)
+    return display_axes(scan).to_storage(data.astype(np.uint8) if data.dtype == bool else data)
 
 
 def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | None:

@@ -53,7 +53,7 @@ def prepare(prediction: Prediction, scan: Scan) -> Presentation:
         mask_layer_data(prediction.rendered, scan, f"{scan.stem}_rendered", role="rendered"),
         points_layer_data(shown, scan, f"boundary points · {scan.stem}"),
     )
-    area = np.count_nonzero(display_axes(scan).there(prediction.rendered.data), axis=(1, 2))
+    area = np.count_nonzero(display_axes(scan).to_view(prediction.rendered.data), axis=(1, 2))
     return Presentation(
         prediction, scan, result_rows(prediction, scan), layers, int(area.argmax()) if area.any() else None
     )

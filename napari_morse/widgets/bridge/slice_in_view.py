@@ -52,7 +52,7 @@ class PlaneInView:
     def storage(self) -> tuple[int, int]:
         """Storage axis across the slice, and the slice's index along it."""
         axis = int(self.axes.order[self.across])
-        return axis, self.axes.roi_back(self._box()).start[axis]
+        return axis, self.axes.roi_to_storage(self._box()).start[axis]
 
     def spacing(self, scan: Scan) -> tuple[float, float]:
         """Millimetres of a step down, and of one to the right."""
@@ -77,7 +77,7 @@ class PlaneInView:
     def stored(self, plane: Array) -> tuple[Roi, Array]:
         """(R, C) labels of the whole slice → its box and its labels in storage order."""
         shown = plane if self.rows < self.columns else plane.T
-        return self.axes.roi_back(self._box()), self.axes.back(np.expand_dims(shown, self.across))
+        return self.axes.roi_to_storage(self._box()), self.axes.to_storage(np.expand_dims(shown, self.across))
 
     def _box(self) -> Roi:
         """In display order."""

@@ -209,7 +209,7 @@ class CorrectedLayer(QObject):
         self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
-                self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
+                self.layer.data = np.array(self._axes.to_view(corrections.mask), order="C")
         self.redraw()
         self.layer.editable = True
         self.replaced.emit()
@@ -290,8 +290,8 @@ class CorrectedLayer(QObject):
         self.compare()
 
     def _take(self, box: Roi | None, kind: str) -> bool:
-        shown = self._axes.back(np.asarray(self.layer.data))
-        where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_back(box)
+        shown = self._axes.to_storage(np.asarray(self.layer.data))
+        where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_to_storage(box)
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
         if differs and self.frozen():
             return True
@@ -326,7 +326,7 @@ class CorrectedLayer(QObject):
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""
         mask: Array = self.corrections.mask
-        self._axes.back(self.layer.data)[box.slices] = mask[box.slices]
+        self._axes.to_storage(self.layer.data)[box.slices] = mask[box.slices]
         self.layer.refresh()
         self.redrawn.emit()
 

@@ -134,7 +134,8 @@ class Sharpener(QObject):
             return
         place = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
         shape = scan.grid.shape
-        voxel = display_axes(scan).index_back(np.atleast_2d(place))[0] if len(place) == 3 else np.array(shape) // 2
+        axes = display_axes(scan)
+        voxel = axes.index_to_storage(np.atleast_2d(place))[0] if len(place) == 3 else np.array(shape) // 2
         low = np.clip(voxel, 0, np.array(shape) - 1)
         self.warm(Roi(tuple(map(int, low)), tuple(map(int, low + 1))).grown(HERE, shape))  # type: ignore[arg-type]
 

@@ -127,7 +127,7 @@ class MeasureBox(QWidget):
             self._draw()
             return
         axis, index = plane.storage
-        stored = display_axes(scan).index_back(ends)
+        stored = display_axes(scan).index_to_storage(ends)
         stored[:, axis] = index
         first, last = (tuple(float(x) for x in point) for point in stored)
         try:
@@ -139,7 +139,7 @@ class MeasureBox(QWidget):
     def _on_moved(self, ends: Array) -> None:
         scan, self._live = self._desk.scan, None
         if scan is not None and len(ends) == 2:
-            first, last = (tuple(float(x) for x in point) for point in display_axes(scan).index_back(ends))
+            first, last = (tuple(float(x) for x in point) for point in display_axes(scan).index_to_storage(ends))
             unit = "mm" if scan.size_known else "px"
             self._live = Line(ends, f"{length(scan, first, last):.1f} {unit}")  # type: ignore[arg-type]
         self._redraw.start(0)  # once for all moves that wait
@@ -197,7 +197,7 @@ class MeasureBox(QWidget):
         measure, axes = self.measures.items[row], display_axes(scan)
         if viewer.dims.ndim >= 3:
             turn_to(viewer, axes.order.index(measure.axis))
-            go_to(viewer, layer, axes.index_there(np.array(measure.voxel)).mean(axis=0))
+            go_to(viewer, layer, axes.index_to_view(np.array(measure.voxel)).mean(axis=0))
 
     # What it works on
 
@@ -304,7 +304,7 @@ class MeasureBox(QWidget):
         scan, plane = self._desk.scan, self._desk.plane
         if scan is None or plane is None:
             return []
-        there = display_axes(scan).index_there
+        there = display_axes(scan).index_to_view
         return [
             Drawn(each.id, there(np.array(each.voxel)))
             for each in self.measures.items

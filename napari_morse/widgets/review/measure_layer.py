@@ -47,7 +47,7 @@ class Line:
 
 def lines_of(scan: Scan, measure: Measure, sign: str = "") -> list[Line]:
     """What is drawn of a measure, with ``sign`` behind its value; of an area one point."""
-    ends, text = display_axes(scan).index_there(np.array(measure.voxel)), f"{measure.text}{sign}"
+    ends, text = display_axes(scan).index_to_view(np.array(measure.voxel)), f"{measure.text}{sign}"
     if measure.kind == "diameters":
         return [Line(_to_the_right(ends[:2]), text), Line(ends[2:], "")]
     return [Line(_to_the_right(ends) if len(ends) == 2 else ends[[0, 0]], text)]

@@ -73,7 +73,7 @@ class DifferenceLayer:
 
     def update(self, box: Roi) -> None:
         """``after`` changed inside a box (storage order)."""
-        there = display_axes(self._scan).roi_there(box).slices
+        there = display_axes(self._scan).roi_to_view(box).slices
         self.found[there] = difference(self._before[there], self._after[there])
         self.layer.refresh()
 

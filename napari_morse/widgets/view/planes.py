@@ -148,7 +148,7 @@ class Planes(EndingWidget):
     def _on_acted(self, box: Roi | None = None) -> None:
         """The corrected mask is another one inside of a box, or anywhere."""
         scan = self._desk.scan
-        there = None if box is None or scan is None else display_axes(scan).roi_there(box)
+        there = None if box is None or scan is None else display_axes(scan).roi_to_view(box)
         for across, slices in enumerate(self._slices):
             slices.changed("corrected", *(() if there is None else (there.start[across], there.stop[across])))
         self.refresh()
@@ -206,7 +206,7 @@ class Planes(EndingWidget):
         sides = [scan.grid.spacing[a] for a in axes.order]
         name = PLANES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
         return Content(
-            pixels=self._slices[across].take("scan", scan, axes.there(scan.data), index),
+            pixels=self._slices[across].take("scan", scan, axes.to_view(scan.data), index),
             limits=(float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
             table=table,
             outlines=tuple(self._outline(mask, across, index) for mask in masks),
@@ -224,7 +224,7 @@ class Planes(EndingWidget):
         return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
 
     def _framed(self, scan: Scan, across: int, index: int) -> tuple[slice, slice] | None:
-        box = None if self._frame is None else display_axes(scan).roi_there(self._frame)
+        box = None if self._frame is None else display_axes(scan).roi_to_view(self._frame)
         if box is None or not box.start[across] <= index < box.stop[across]:
             return None
         rows, columns = _in_plane(across)
@@ -232,7 +232,7 @@ class Planes(EndingWidget):
 
     def _masks(self, scan: Scan) -> list[Drawn]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        desk, there, found = self._desk, display_axes(scan).there, []
+        desk, there, found = self._desk, display_axes(scan).to_view, []
         corrected, prediction = desk.corrected, desk.prediction
         case = desk.host.layers if desk.host is not None and desk.host.in_view else None
         seen = None if case is None else case.mask
@@ -255,7 +255,7 @@ class Planes(EndingWidget):
         if self._hover is not None:
             across, at = self._hover
             voxel = _inside(_placed(voxel, dict(zip(_in_plane(across), at, strict=True))), scan)
-        i, j, k = (int(v) for v in display_axes(scan).index_back(np.array([voxel]))[0])
+        i, j, k = (int(v) for v in display_axes(scan).index_to_storage(np.array([voxel]))[0])
         where = f"{'crosshair' if self._hover is None else 'cursor'}: voxel {i}, {j}, {k}"
         if scan.size_known:
             x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]

@@ -172,7 +172,7 @@ class SurfaceView(QObject):
         order = np.eye(3)[list(axes.order)] * np.where(axes.flip, -1, 1)
         face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
         return Surface(
-            (axes.index_there(shape.vertex), face, np.nan_to_num(made.far[which])),
+            (axes.index_to_view(shape.vertex), face, np.nan_to_num(made.far[which])),
             name=f"surface · {made.names[which]}", colormap=Colormap(COLOURS, name="distance"),
             contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
             metadata={KEY: Carrier(made.scan, "tool")}, **placement(made.scan),

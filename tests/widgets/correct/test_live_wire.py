@@ -43,7 +43,7 @@ def on(dock, qtbot):
 def rim(viewer, dock, corrected, radius=9.0, count=6):
     """Display voxels on the ball's rim in the slice in view."""
     plane = dock.wire._plane
-    middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_there(np.array([CENTRE]))[0]))
+    middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_to_view(np.array([CENTRE]))[0]))
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
     steps = [radius * np.array([np.sin(a), np.cos(a)]) / plane.spacing(dock.desk.scan) for a in angles]
     return plane.places(np.rint([middle + step for step in steps]))
@@ -78,7 +78,7 @@ def test_what_is_clicked_around_is_seen_there_and_filled_on_its_own_voxels_in_ev
 ):
     scan, far, corrected, mouse = scene
     viewer.dims.order = order
-    centre = display_axes(scan).index_there(np.array([CENTRE]))[0]
+    centre = display_axes(scan).index_to_view(np.array([CENTRE]))[0]
     for axis, x in enumerate(corrected.layer.data_to_world(centre)):
         viewer.dims.set_point(axis, float(x))
     on(dock, qtbot)
@@ -285,7 +285,7 @@ def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtb
     angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
     stored = np.rint(np.stack([16 + 9 * np.sin(angles), 30 + 9 * np.cos(angles), 0 * angles], axis=1)).astype(int)
     mouse = Mouse(viewer, corrected.layer)
-    for voxel in corrected._axes.index_there(stored):
+    for voxel in corrected._axes.index_to_view(stored):
         mouse.click(voxel.astype(float))
     dock.wire.fill()
     found = corrected.corrections.mask[..., 0] == 1
