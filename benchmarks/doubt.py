@@ -30,13 +30,13 @@ from scipy import ndimage, optimize
 from torch import Tensor
 
 from napari_morse import zoo
+from napari_morse.geometry.orientation import AXES
 from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.rendering import Rendering, render, render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches
 from napari_morse.metrics.doubt import fit_temperature, softmax
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import Case, load_case
-from napari_morse.training.sampling import AXES
 from napari_morse.training.validation import from_stack
 from napari_morse.types import Array, Grid
 from napari_morse.zoo import LoadedModel
@@ -103,8 +103,8 @@ def scores(
     net: Morse, done: object, result: Rendering, temperature: float, edge: Array
 ) -> tuple[dict[str, Array], Array]:
     """Every score at the re-predicted boundary voxels, and where they are."""
-    kept = edge[tuple(result.voxel.T)]
-    voxel = result.voxel[kept]
+    kept = edge[tuple(result.voxel_stack.T)]
+    voxel = result.voxel_stack[kept]
     shape = tuple(result.rendered.shape)
     chosen = torch.from_numpy(np.ravel_multi_index(tuple(voxel.T), shape))
     at = tuple(voxel.T)

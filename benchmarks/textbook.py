@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_morse.inference.passes import labels_and_margins, smallest
+from napari_morse.inference.voxel_scan import labels_and_margins, smallest
 from napari_morse.model.linear import ROWS
 from napari_morse.model.points import channels_last, sample, to_cells
 from napari_morse.model.renderer import RenderingHead

@@ -38,7 +38,7 @@ def demo(
 
 
 def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path | None, replace: bool) -> None:
-    from napari_morse.inference.written import save_safely
+    from napari_morse.inference.written_files import save_safely
     from napari_morse.io.atomic import write_text
     from napari_morse.session import result_rows, size_unit, table_csv, table_text
 

@@ -154,13 +154,13 @@ def _only(masks: list[Path], case: str) -> Path:
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
-    from napari_morse.inference.written import MEMORY
+    from napari_morse.inference.written_files import RECORD_ENDING
     from napari_morse.io.channels import case_name
 
     names = {path: case_name(path, channels) for path in files}
     targets = [
         (f"The result of {path.name!r}", target)
-        for path, case in names.items() for target in (*output_files(case, out), out / f"{case}{MEMORY}")
+        for path, case in names.items() for target in (*output_files(case, out), out / f"{case}{RECORD_ENDING}")
     ]  # fmt: skip
     if json_file is not None:
         if _same_name(json_file) in {_same_name(target) for _, target in targets}:
@@ -205,7 +205,7 @@ class _Asked:
 
 
 def _one(predictor: Predictor, path: Path, masks: list[Path] | None, asked: _Asked) -> dict[str, Any]:
-    from napari_morse.inference.written import check_free, save_safely
+    from napari_morse.inference.written_files import check_free, save_safely
     from napari_morse.io import open_mask
     from napari_morse.io.channels import case_name, open_case
 
