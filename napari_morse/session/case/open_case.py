@@ -11,7 +11,7 @@ from napari_morse.errors import GeometryError
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.case.prediction_store import RENDERED, kept_prediction, record_of
-from napari_morse.session.edits import Corrections, Unfinished, UnfinishedError, begin_afresh
+from napari_morse.session.edits import Corrections, Unfinished, UnfinishedError
 from napari_morse.session.edits.corrections import OnUnfinished
 from napari_morse.session.project import PredictionRecord
 from napari_morse.types import Array, Label, Mask, Prediction, Scan
@@ -94,7 +94,7 @@ class CaseJob:
         if self.settled or not corrections.untouched:
             return corrections
         if not np.array_equal(corrections.mask, start):
-            return begin_afresh(self.folder, start, digest)
+            return Corrections.restart(self.folder, start, digest)
         if not (self.folder / CORRECTED).exists():
             corrections.checkpoint()
         return corrections

@@ -12,7 +12,7 @@ import platformdirs
 from napari_morse.errors import InputError
 from napari_morse.io.lock import Lock, ProjectLockedError
 from napari_morse.io.mask_store import pixel_digest
-from napari_morse.session.edits import Corrections, begin_afresh
+from napari_morse.session.edits import Corrections
 from napari_morse.types import Array, Scan
 
 VARIABLE = "NAPARI_MORSE_CORRECTIONS"
@@ -85,7 +85,7 @@ def open_loose(scan: Scan, mask: Array | None) -> LooseCase:
         start = np.zeros(scan.grid.shape, np.uint8) if mask is None else np.asarray(mask)
         corrections = Corrections.recover(folder, start, digest)
         if corrections.untouched and not np.array_equal(corrections.mask, start):
-            corrections = begin_afresh(folder, start, digest)
+            corrections = Corrections.restart(folder, start, digest)
     except BaseException:
         lock.release()
         raise

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session.case.protection import Protection
-from napari_morse.session.edits import Act, Corrections, insert
+from napari_morse.session.edits import Corrections, Edit, apply_before
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.base.shortcuts import REDO, UNDO
 from napari_morse.widgets.bridge import mask_layer_data
@@ -70,9 +70,9 @@ class CorrectedLayer(QObject):
     """An act, an undo or a redo is done inside a `Roi` (storage order), and on the disk unless `unwritten` says
     otherwise."""
     stroked = Signal(object)
-    """The `Act` of a stroke, after ``acted``."""
+    """The `Edit` of a stroke, after ``acted``."""
     moved = Signal(object)
-    """States have new numbers (`Moved`): something was put before what was done since."""
+    """States have new numbers (`Renumbering`): something was put before what was done since."""
     replaced = Signal()
     """The mask is that of other `Corrections` now."""
     refused = Signal(int)
@@ -117,7 +117,7 @@ class CorrectedLayer(QObject):
         self._soon.timeout.connect(self._take_waiting)
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
-        self.layer.mouse_drag_callbacks.insert(0, self._on_press)  # before what draws
+        self.layer.mouse_drag_callbacks.apply_before(0, self._on_press)  # before what draws
         self._keys = {UNDO: lambda _: self.undo(), REDO: lambda _: self.redo()}
         for key, step in self._keys.items():
             self.layer.bind_key(key, step, overwrite=True)
@@ -144,7 +144,7 @@ class CorrectedLayer(QObject):
         if self._in_view():
             self._step(self.timeline.redo)
 
-    def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
+    def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Edit | None, int]:
         """Change voxels as one act, but for those that are protected.
 
         Parameters
@@ -178,7 +178,7 @@ class CorrectedLayer(QObject):
             return None, 0
         before = corrections.at(after, box)  # where it is put: what came later lies on top, and is not asked
         refused = self.protection.refused(before, values, box)
-        done, moved = insert(corrections, after, box, np.where(refused, before, values), kind)
+        done, moved = apply_before(corrections, after, box, np.where(refused, before, values), kind)
         if done is not None:
             if state is not None:
                 self.moved.emit(moved)

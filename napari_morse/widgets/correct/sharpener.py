@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.sharpening import Sharpening
-from napari_morse.session.edits import JOINED, Act, Corrections, Moved
+from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.bridge import display_axes
@@ -186,14 +186,14 @@ class Sharpener(QObject):
             corrected.stepped.connect(self.cancel)
             self.warm_here()
 
-    def _on_stroke(self, act: Act) -> None:
+    def _on_stroke(self, act: Edit) -> None:
         corrected = self._corrected
         if corrected is None or not self._enabled or self._strength == 0 or self.blocked:
             return
         self._orders.append(_Order(act.box, corrected.corrections.state, STROKE))
         self._next()
 
-    def _on_moved(self, moved: Moved) -> None:
+    def _on_moved(self, moved: Renumbering) -> None:
         self._orders = deque(replace(order, state=moved.begun(order.state)) for order in self._orders)
 
     def _next(self) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.edits import Act
+from napari_morse.session.edits import Edit
 from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
 from napari_morse.widgets.base import shortcuts
@@ -238,7 +238,7 @@ class ToolsBox(QWidget):
         if corrected is not None:
             corrected.stroked.connect(self._on_stroke)
 
-    def _on_stroke(self, act: Act) -> None:
+    def _on_stroke(self, act: Edit) -> None:
         plane = self._desk.plane
         if plane is not None:
             axis = plane.storage[0]

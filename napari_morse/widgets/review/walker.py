@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.timeline import Timeline
 from napari_morse.session.case.walk import Decision, Walk, patches_of
-from napari_morse.session.edits import Moved
+from napari_morse.session.edits import Renumbering
 from napari_morse.types import Array, Patches, Prediction, Roi, Scan
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.correct.sharpener import Sharpener
@@ -238,7 +238,7 @@ class Walker(QObject):
             self.walk.look(corrected.corrections.mask, box)
             self.changed.emit()
 
-    def _on_moved(self, moved: Moved) -> None:
+    def _on_moved(self, moved: Renumbering) -> None:
         corrected = self._desk.corrected
         if corrected is not None and isinstance(corrected.timeline, Timeline):
             corrected.timeline.renumber(moved)
