@@ -16,7 +16,7 @@ from pathlib import Path
 
 from napari_morse.errors import InputError
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+_HOST_IN_NAMES = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 _TEMPORARY = re.compile(r"\.morse-part-([0-9a-f]{6})-(\d+)-[0-9a-f]{8}(\.[\w.]*)?")
 _STALE_SECONDS = 24 * 3600.0
 """Age after which a leftover of another computer on a shared folder is taken for dead."""
@@ -36,7 +36,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         The folder does not exist, is read-only, or the disk is full.
     """
     final = Path(os.path.realpath(target))
-    part = final.parent / f".morse-part-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
+    part = final.parent / f".morse-part-{_HOST_IN_NAMES}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
     try:
         _check(final)
         yield part
@@ -142,7 +142,7 @@ def sweep(folder: Path | str) -> list[str]:
 
 
 def _stale(entry: os.DirEntry[str], host: str, process: int) -> bool:
-    if host == _HOST and not _runs(process):
+    if host == _HOST_IN_NAMES and not _runs(process):
         return True
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS
 

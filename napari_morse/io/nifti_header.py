@@ -122,12 +122,12 @@ def _dtype(header: Nifti1Header, name: str) -> np.dtype[Any]:
 
 def _offset(header: Nifti1Header, name: str) -> tuple[int, tuple[str, ...]]:
     first = header.single_vox_offset
-    said = float(header["vox_offset"])
-    if said == 0:
+    offset = float(header["vox_offset"])
+    if offset == 0:
         return first, (f"The header does not say where the voxels start; byte {first}, the usual place, was taken.",)
-    if not math.isfinite(said) or said != int(said) or said < first:
-        raise DamagedFileError(f"“{name}” says that its voxels start at byte {said:g}, which cannot be.", REPAIR)
-    return int(said), ()
+    if not math.isfinite(offset) or offset != int(offset) or offset < first:
+        raise DamagedFileError(f"“{name}” says that its voxels start at byte {offset:g}, which cannot be.", REPAIR)
+    return int(offset), ()
 
 
 def _scale(header: Nifti1Header) -> tuple[float, float, tuple[str, ...]]:

@@ -31,9 +31,9 @@ from napari_morse.types import Array
 
 EXTENT = 15.0
 """mm: the longest that a patch may be; about what is taken in at a glance."""
-LEVELS = (0.15, 0.3, 0.4)
+ERROR_LEVELS = (0.15, 0.3, 0.4)
 """Probabilities of error at which patches part; chosen on the validation cases of the hippocampus."""
-SMALL = 3
+FEWEST_VOXELS = 3
 """Fewer voxels than these join the piece beside them before it is cut to size."""
 WALKED = 6
 """Fewer voxels than these join the patch beside them, where it stays short enough: nobody wants to walk from voxel to
@@ -173,8 +173,8 @@ def contour_shares(mask: Array, spacing: Sequence[float], slice_axis: int) -> ND
     share = inside * lines.sum(axis=1) / 2 / np.maximum(edge.sum(axis=1), 1)
     out = np.zeros(slices.shape)
     for k, (row, column) in enumerate(((-1, -1), (-1, 0), (0, -1), (0, 0))):
-        place = np.clip(mixed[1] + row, 0, slices.shape[1] - 1), np.clip(mixed[2] + column, 0, slices.shape[2] - 1)
-        np.add.at(out, (mixed[0], *place), share * edge[:, k])
+        neighbour = np.clip(mixed[1] + row, 0, slices.shape[1] - 1), np.clip(mixed[2] + column, 0, slices.shape[2] - 1)
+        np.add.at(out, (mixed[0], *neighbour), share * edge[:, k])
     return np.moveaxis(out, 0, slice_axis)
 
 
@@ -207,9 +207,9 @@ def _patches(
 ) -> NDArray[np.int64]:
     """(M,) which patch: voxels of one level that touch, small ones joined to what they touch, then cut to size."""
     # Neighbouring slices of a planar mask carry different values, so that nothing connects across them.
-    apart = (len(LEVELS) + 1) * (voxel[:, slice_axis] % 2) if planar else 0
+    apart = (len(ERROR_LEVELS) + 1) * (voxel[:, slice_axis] % 2) if planar else 0
     _leave_if(cancelled)
-    piece = _connected(voxel, shape, 1 + np.digitize(doubt, LEVELS) + apart)
+    piece = _connected(voxel, shape, 1 + np.digitize(doubt, ERROR_LEVELS) + apart)
     _leave_if(cancelled)
     piece = _joined(voxel, piece, shape, _around(slice_axis if planar else None))
     cut = np.zeros(len(voxel), np.int64)
@@ -256,16 +256,16 @@ def _beside(
     volume[tuple(voxel[~small].T + 1)] = piece[~small]
     met = np.full(np.count_nonzero(small), -1, np.int64)
     for step in around:
-        found = volume[tuple((voxel[small] + 1 + step).T)]
-        met = np.where(met < 0, found, met)
+        neighbour = volume[tuple((voxel[small] + 1 + step).T)]
+        met = np.where(met < 0, neighbour, met)
     return met
 
 
 def _joined(
     voxel: NDArray[np.int64], piece: NDArray[np.int64], shape: tuple[int, ...], around: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Voxels of pieces below ``SMALL`` take the piece of a larger one that they touch."""
-    small = np.bincount(piece)[piece] < SMALL
+    """Voxels of pieces below ``FEWEST_VOXELS`` take the piece of a larger one that they touch."""
+    small = np.bincount(piece)[piece] < FEWEST_VOXELS
     met = _beside(voxel, piece, small, shape, around)
     out = piece.copy()
     out[np.flatnonzero(small)[met >= 0]] = met[met >= 0]
@@ -326,14 +326,14 @@ def _split(
     """Halve the longest side until the box's diagonal is short enough."""
     todo = [part]
     while todo:
-        now = todo.pop()
-        low, high = voxel[now].min(axis=0), voxel[now].max(axis=0)
+        piece = todo.pop()
+        low, high = voxel[piece].min(axis=0), voxel[piece].max(axis=0)
         if (low == high).all() or np.linalg.norm((high - low + 1) * spacing) <= extent:
-            yield now
+            yield piece
             continue
         axis = int(((high - low) * spacing).argmax())
-        first = voxel[now, axis] <= (low[axis] + high[axis]) / 2
-        todo += [now[~first], now[first]]
+        first = voxel[piece, axis] <= (low[axis] + high[axis]) / 2
+        todo += [piece[~first], piece[first]]
 
 
 def _ranked(patch: NDArray[np.int64], doubt: NDArray[np.float64]) -> NDArray[np.int64]:

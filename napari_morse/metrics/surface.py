@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Region = NDArray[np.bool_]
 
-_ROUNDING = 1e-6
+_TOLERANCE_SLACK = 1e-6
 """Relative slack on the tolerance: distance maps are float32, and a surface exactly at the tolerance is inside it."""
 
 
@@ -118,7 +118,7 @@ def _surface_dice(
     pred_surface, truth_surface = (pred != 0) & (pred != full), (truth != 0) & (truth != full)
     there, back = _distances(pred_surface, truth_surface, spacing)
     pred_areas, truth_areas = areas[pred[pred_surface]], areas[truth[truth_surface]]
-    reach = tolerance * (1 + _ROUNDING)
+    reach = tolerance * (1 + _TOLERANCE_SLACK)
     close = pred_areas[there <= reach].sum() + truth_areas[back <= reach].sum()
     return float(close / (pred_areas.sum() + truth_areas.sum()))
 

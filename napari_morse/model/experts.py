@@ -113,12 +113,12 @@ class PointExperts(nn.Module):
         if torch.is_grad_enabled():
             return torch.cat([mlp(e, f) for e, f in zip(self.experts, features, strict=True)], dim=1)  # type: ignore[arg-type]
         width = self.experts[0][-2].out_features  # type: ignore[index]
-        said = features[0].new_empty(len(features[0]), width * len(features))
+        features_out = features[0].new_empty(len(features[0]), width * len(features))
         for number, (expert, read) in enumerate(zip(self.experts, features, strict=True)):
             first, second = expert[0], expert[2]  # type: ignore[index]
-            mine = said[:, number * width : (number + 1) * width]
+            mine = features_out[:, number * width : (number + 1) * width]
             linear_into(second, linear(first, read).relu_(), mine).relu_()
-        return said
+        return features_out
 
 
 def _mixed(spoken: Tensor, weights: Tensor) -> Tensor:

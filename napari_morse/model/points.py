@@ -11,7 +11,7 @@ from torch import Tensor
 
 NEAR = 8
 """A box of a map is turned into a table where it holds at most so many cells per cell that is read."""
-SMALL = 2**31
+INT32_CELLS = 2**31
 """Fewer cells than this are counted in 32 bits, which halves what a gather reads beside the map itself."""
 
 
@@ -51,7 +51,7 @@ def corners(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 def _brackets(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """(…, d) points → the cells below and above them, and the share of the one above."""
-    kind = torch.int32 if math.prod(size) < SMALL else torch.int64
+    kind = torch.int32 if math.prod(size) < INT32_CELLS else torch.int64
     limit = torch.tensor([n - 1 for n in size], dtype=voxel.dtype, device=voxel.device)
     inside = torch.minimum(voxel.clamp(min=0), limit)
     floor = inside.floor()
@@ -243,7 +243,7 @@ def _read_whole(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor) -
     """`neighbourhood` of whole voxels at whole steps: one index each, clipped only where the border is near."""
     size, channels = tuple(native.shape[2:]), native.shape[1]
     cells = math.prod(size)
-    kind = torch.int32 if native.numel() < SMALL else torch.int64
+    kind = torch.int32 if native.numel() < INT32_CELLS else torch.int64
     limit = torch.tensor(size, device=voxel.device) - 1
     strides = torch.tensor([math.prod(size[axis + 1 :]) for axis in range(len(size))], device=voxel.device)
     page = image * (channels * cells)

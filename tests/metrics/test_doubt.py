@@ -18,7 +18,7 @@ from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.export import patches_csv
 from napari_morse.inference.rendering import render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches, partition
-from napari_morse.metrics.patches import EXTENT, SMALL, WALKED, contour_shares
+from napari_morse.metrics.patches import EXTENT, FEWEST_VOXELS, WALKED, contour_shares
 from napari_morse.types import Grid, Label, Roi, no_patches
 from tests.nets import awake, blob, small_net
 
@@ -87,7 +87,7 @@ def test_small_pieces_join_what_they_touch():
     error = np.full(mask.shape, 0.2)
     error[6, 12] = 0.5
     found = partition(mask, error, (1, 1, 1), 2, planar=True)
-    assert np.bincount(found.patch).min() >= SMALL
+    assert np.bincount(found.patch).min() >= FEWEST_VOXELS
 
 
 def test_patches_worth_a_visit_where_neighbours_allow_it():

@@ -157,7 +157,7 @@ def test_rendering_does_not_depend_on_how_the_points_are_split(
     logits, weights = render_voxels(net, done, chosen)
     for chunk, rows in ((16384, 7), (500, 2048), (97, 31)):
         monkeypatch.setattr(rendering, "POINTS_PER_BLOCK", chunk)
-        monkeypatch.setattr(renderer, "ROWS", rows)
+        monkeypatch.setattr(renderer, "POINTS_AT_ONCE", rows)
         again, their_weights = render_voxels(net, done, chosen)
         assert torch.allclose(again, logits, atol=1e-4) and torch.allclose(their_weights, weights, atol=1e-4)
 

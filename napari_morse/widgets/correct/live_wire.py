@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.session.tools.changed import changed
 from napari_morse.session.tools.livewire import Contour, Path, Pixel
+from napari_morse.session.tools.tool_change import changed
 from napari_morse.widgets.base.shortcuts import UNDO
 from napari_morse.widgets.bridge.layer_keys import BorrowedKeys
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_morse.errors import CancelledError
 from napari_morse.session.edits import Edit
-from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
+from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
 from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.buttons import act_button
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
-Tool = Callable[[Array], Changed | None]
+Tool = Callable[[Array], ToolChange | None]
 
 
 class ToolsBox(QWidget):
@@ -153,7 +153,7 @@ class ToolsBox(QWidget):
 
     # What arrives
 
-    def _on_done(self, found: Changed | None) -> None:
+    def _on_done(self, found: ToolChange | None) -> None:
         job, self._job = self._job, None
         self.refresh()
         if job is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
-from napari_morse.config import NAME
+from napari_morse.config import MODEL_NAME
 from napari_morse.session.learn.gather import new_name
 from napari_morse.training.settings import TuneSettings, What
 from napari_morse.widgets.base.combo import combo_box
@@ -97,7 +97,7 @@ class LearnChoice(QWidget):
     def blocked(self) -> str:
         """Why nothing can be begun with this; empty when it can."""
         name = self.name.text().strip()
-        if not re.fullmatch(NAME, name):
+        if not re.fullmatch(MODEL_NAME, name):
             return "Give the new model a name of letters, digits, dots, dashes and underscores."
         return f"There is a model named {name} already: choose another name." if name.casefold() in self._taken else ""
 

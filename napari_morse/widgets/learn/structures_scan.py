@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.session.case.structures import Structures
-from napari_morse.session.learn import Held, UnderWork, held
+from napari_morse.session.learn import MaskStructures, OpenMask, structures_in_masks
 from napari_morse.types import Label
 from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
 from napari_morse.widgets.case.project_case import ProjectHost
@@ -32,7 +32,7 @@ class StructuresLook(QObject):
         super().__init__(parent)
         self._host = host
         self.runner = JobRunner("morse-structures", self)
-        self.found: dict[str, Held] = {}
+        self.found: dict[str, MaskStructures] = {}
         """By case."""
         self._place: Path | None = None
         self._wanted: tuple[str, ...] | None = None
@@ -71,13 +71,13 @@ class StructuresLook(QObject):
         project = self._host.project
         return () if project is None else Structures(project.places.folder).labels
 
-    def _under_work(self) -> UnderWork | None:
+    def _under_work(self) -> OpenMask | None:
         work, corrected = self._host.work, self._host.corrected
         if work is None or corrected is None:
             return None
-        return UnderWork(work.job.case, corrected.corrections.mask, corrected.corrections.state)
+        return OpenMask(work.job.case, corrected.corrections.mask, corrected.corrections.state)
 
-    def _on_found(self, told: tuple[Path, str, Held]) -> None:
+    def _on_found(self, told: tuple[Path, str, MaskStructures]) -> None:
         place, case, found = told
         if place == self._place:
             self.found[case] = found
@@ -96,9 +96,11 @@ class StructuresLook(QObject):
 
 
 def _looking(
-    folder: Path, reader: str, cases: tuple[str, ...], known: dict[str, Held], open_case: UnderWork | None
+    folder: Path, reader: str, cases: tuple[str, ...], known: dict[str, MaskStructures], open_case: OpenMask | None
 ) -> Work:
     def work(tell: Tell, cancelled: Callable[[], bool]) -> None:
-        held(folder, reader, cases, known, open_case, lambda case, found: tell((folder, case, found)), cancelled)
+        structures_in_masks(
+            folder, reader, cases, known, open_case, lambda case, found: tell((folder, case, found)), cancelled
+        )
 
     return work

@@ -12,7 +12,7 @@ from napari_morse import zoo
 from napari_morse.session.learn import Candidate, Choice, candidates
 from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
 from napari_morse.session.learn.round import GOING_ON
-from napari_morse.session.project import WORDS
+from napari_morse.session.project import STATUS_WORDS
 from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.learn.bar import LearnBar
 from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
@@ -132,7 +132,7 @@ class LearnTab(QWidget):
             self._project = project
             self.cases.forget()
         self._found = candidates(project) if project is not None else []
-        self._status = {case.id: WORDS[case.status] for case in project.cases()} if project is not None else {}
+        self._status = {case.id: STATUS_WORDS[case.status] for case in project.cases()} if project is not None else {}
         self._fill()
         self._offer()
         self._say()

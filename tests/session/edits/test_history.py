@@ -131,7 +131,7 @@ def changes(draw):
 def test_an_act_comes_back(change):
     back = decode(encode(change), 1000, change.old.dtype)
     assert back.kind == change.kind.encode(errors="replace").decode()
-    for name in ("places", "old", "new"):
+    for name in ("indices", "old", "new"):
         assert np.array_equal(getattr(back, name), getattr(change, name))
         assert getattr(back, name).dtype == getattr(change, name).dtype
 
