@@ -141,6 +141,7 @@ def _cells(maps: CoarseMaps, frame: WorkFrame, axis: int) -> tuple[Tensor, Tenso
     """For each native voxel along an axis the cells beside it, and the share of the second."""
     last = maps.logits.shape[axis + 2] - 1
     cells = (frame.to_work(np.arange(frame.native[axis]), axis) + 0.5) / maps.logit_stride - 0.5
+    # Clipped, not padded with zeros: at the image's end zero logits would be a tie of all classes.
     inside = torch.from_numpy(np.clip(cells, 0, last))
     low = inside.floor().long()
     part = (inside - low).to(maps.logits.dtype)

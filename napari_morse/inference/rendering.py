@@ -154,7 +154,7 @@ def _steps(
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for step in range(config.steps):
         if step:
-            whole = done.logits.clone() if step == 1 else whole
+            whole = done.logits.clone() if step == 1 else whole  # the head goes on reading the coarse pass itself
             fresh = torch.ones(len(margins.labels), dtype=torch.bool, device=whole.device) if fresh is None else fresh
             previous, logits, _ = parts[-1]
             whole.flatten(1)[:, previous], fresh[previous] = logits.T, False

@@ -195,18 +195,20 @@ def save_safely(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _take_place(made: list[Path], prediction: Prediction, scan: Scan, folder: Path, replace: bool) -> list[Path]:
-    digests = {path.name[len(scan.stem) :]: file_digest(path) for path in made}
+def _take_place(files: list[Path], prediction: Prediction, scan: Scan, folder: Path, replace: bool) -> list[Path]:
+    digests = {path.name[len(scan.stem) :]: file_digest(path) for path in files}
     check_free(scan, folder, replace, digests)  # again: somebody may have painted while the model ran
     known, scanned = read_record(scan.stem, folder), scan_digest(scan)
     before = known.files if known is not None and known.scan == scanned else {}
 
-    def remember(files: Mapping[str, tuple[str, ...]]) -> None:
-        record = WrittenRecord(scan=scanned, model=prediction.model, model_digest=prediction.digest, files=dict(files))
+    def remember(by_ending: Mapping[str, tuple[str, ...]]) -> None:
+        record = WrittenRecord(
+            scan=scanned, model=prediction.model, model_digest=prediction.digest, files=dict(by_ending)
+        )
         write_text(folder / f"{scan.stem}{RECORD_ENDING}", record.model_dump_json(indent=1) + "\n")
 
     both = {ending: tuple({*before.get(ending, ()), digest}) for ending, digest in digests.items()}
     remember({**before, **both})
-    finals = replace_files(made, folder)
+    finals = replace_files(files, folder)
     remember({**before, **{ending: (digest,) for ending, digest in digests.items()}})
     return finals

@@ -17,6 +17,8 @@ from pathlib import Path
 from napari_morse.errors import InputError
 
 _HOST_IN_NAMES = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+# Host and process stand in the name, hashed: on a shared folder only the computer that wrote a part knows whether its
+# writer still runs, and no name of a computer is left behind.
 _TEMPORARY = re.compile(r"\.morse-part-([0-9a-f]{6})-(\d+)-[0-9a-f]{8}(\.[\w.]*)?")
 _STALE_SECONDS = 24 * 3600.0
 """Age after which a leftover of another computer on a shared folder is taken for dead."""
@@ -70,6 +72,7 @@ def _suffix(path: Path) -> str:
 def _publish(part: Path, final: Path) -> None:
     if final.exists():
         shutil.copymode(final, part)
+    # Content first, then the name: renamed before it is on the disk, a file may come back empty after a power cut.
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(final)

@@ -130,7 +130,7 @@ class Lock:
             raise _unwritable(self._path, error) from error
         if _read(aside) != holder and not take_over:  # another window displaced it first: its lock goes back
             with suppress(OSError):
-                os.link(aside, self._path)
+                os.link(aside, self._path)  # unlike renaming back, it fails where a third window has locked meanwhile
         with suppress(OSError):
             aside.unlink()
 
@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):
-        return {}
+        return {}  # not None: a lock is empty between being made and being signed, and is somebody's even so
     return lock if isinstance(lock, dict) else {}
 
 

@@ -347,6 +347,7 @@ class _Reader:
         """A chunk, which is refused unread when it would unfold to another length than the metadata says."""
         from numcodecs import blosc
 
+        # blosc believes its own header and allocates what stands there: bytes 4 to 8 (unfolded) and 12 to 16 (folded).
         content = self._parts[key]
         if len(content) < _BLOSC_HEADER or int.from_bytes(content[12:16], "little") != len(content):
             raise self._damaged(f"its part “{key}” is cut off or junk")

@@ -18,7 +18,7 @@ from napari_morse.io.labels import as_labels
 from napari_morse.io.sniff import Kind, Sniffed
 from napari_morse.types import Array, Grid, Mask, Scan
 
-_VOXELS_AT_ONCE = 1 << 20
+_CONVERTED_AT_ONCE = 1 << 20
 """Voxels converted at a time, so that no second copy of the volume is made."""
 _EXACT = 1 << 24
 """float32 holds every integer up to here."""
@@ -143,10 +143,10 @@ def _intensities(stored: Stored) -> tuple[Array, tuple[str, ...]]:
 
 
 def _flat(volume: Array) -> Iterator[Array]:
-    """Views on at most `_VOXELS_AT_ONCE` voxels of an F-ordered volume, together all of it."""
+    """Views on at most `_CONVERTED_AT_ONCE` voxels of an F-ordered volume, together all of it."""
     line = volume.reshape(-1, order="F")
-    for start in range(0, line.size, _VOXELS_AT_ONCE):
-        yield line[start : start + _VOXELS_AT_ONCE]
+    for start in range(0, line.size, _CONVERTED_AT_ONCE):
+        yield line[start : start + _CONVERTED_AT_ONCE]
 
 
 def _scale_into(source: Array, target: Array, slope: float, inter: float) -> int:

@@ -141,6 +141,7 @@ def _scale(header: Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
 
 def affine_of(header: Nifti1Header) -> tuple[NDArray[np.float64], bool]:
     """Voxel index → mm RAS+ (4, 4) from sform, else qform, else spacing alone; and whether the orientation is known."""
+    # sform first, as nibabel does: it is the affine itself, while a qform, a rotation, can't hold a shear.
     if int(header["sform_code"]) > 0:
         affine, known = _sform(header), True
     elif int(header["qform_code"]) > 0:
@@ -258,6 +259,8 @@ def header_for(dtype: np.dtype[Any], grid: Grid, like: object = None) -> Nifti1H
 
 
 def _same_affine(like: Nifti1Header, grid: Grid) -> bool:
+    # To the last bit: an affine that goes through a quaternion and back is off in its last digits, and programs that
+    # compare headers exactly then refuse the mask as one of another grid.
     try:
         with np.errstate(all="ignore"):
             return bool(np.array_equal(affine_of(like)[0], grid.affine))
@@ -266,7 +269,7 @@ def _same_affine(like: Nifti1Header, grid: Grid) -> bool:
 
 
 def _set_affine(header: Nifti1Header, grid: Grid, like: object) -> None:
-    code = 2
+    code = 2  # aligned; 1 would say that the place is the scanner's own, which nobody told
     if isinstance(like, Nifti1Header):
         code = max(int(like["sform_code"]), 0) or max(int(like["qform_code"]), 0) or code
     header.set_xyzt_units("mm")

@@ -20,7 +20,7 @@ from napari_morse.types import Array
 
 PREFIX: Final = "voxels-1:"
 """Of a digest by voxels; those by files, which older versions kept, have none."""
-_VOXELS_AT_ONCE = 1 << 16
+_HASHED_AT_ONCE = 1 << 16
 """Voxels at a time: what is worked out of them stays in the processor's cache."""
 _ROUNDED = 0.1
 """Integers that were saved with a slope come back within this distance of themselves."""
@@ -61,6 +61,7 @@ def voxel_digest(data: Array) -> str:
         return ""
     # Sums over planes know no order within the plane; each axis is taken from its smaller end.
     ways = sorted(min(p.tolist(), p[::-1].tolist()) for p in profiles)
+    # The prefix is on disk in projects and model cards: another way of counting needs another prefix, not this one.
     text = "|".join(",".join(map(str, (len(way), *way))) for way in ways)
     return PREFIX + hashlib.sha256(text.encode()).hexdigest()
 
@@ -169,10 +170,10 @@ def _stamp(path: Path) -> tuple[object, ...]:
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Boxes of about `_VOXELS_AT_ONCE` voxels, cut across the last axis, and the one before where a plane is larger."""
+    """Boxes of about `_HASHED_AT_ONCE` voxels, cut across the last axis, and the one before where a plane is larger."""
     plane = int(np.prod(shape[:-1]))
-    if plane <= _VOXELS_AT_ONCE:
-        step = max(1, _VOXELS_AT_ONCE // max(plane, 1))
+    if plane <= _HASHED_AT_ONCE:
+        step = max(1, _HASHED_AT_ONCE // max(plane, 1))
         for start in range(0, shape[-1], step):
             yield (*(slice(None) for _ in shape[:-1]), slice(start, start + step))
         return
@@ -202,7 +203,7 @@ def _bits(block: Array, rounded: bool) -> NDArray[np.uint32]:
         values = block.astype(np.float32)
     if rounded:
         np.rint(values, out=values)
-    values += np.float32(0)
+    values += np.float32(0)  # −0 becomes 0: equal numbers must have equal bits
     bits = values.view(np.uint32)
     if block.dtype.kind == "f":
         bits[np.isnan(values)] = 0x7FC00000
@@ -211,6 +212,7 @@ def _bits(block: Array, rounded: bool) -> NDArray[np.uint32]:
 
 def _mixed(bits: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """Numbers whose sums (modulo 2⁶⁴) tell what was summed, in whatever order."""
+    # Without mixing, sums of the bits would take 1 + 3 for 2 + 2; the steps are those of splitmix64.
     mixed = bits.astype(np.uint64)
     mixed += np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

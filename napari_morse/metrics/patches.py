@@ -135,7 +135,7 @@ def partition(
     _leave_if(cancelled)
     length = contour_shares(part, spacing, slice_axis)[at]
     plane = [s for a, s in enumerate(spacing) if a != slice_axis]
-    length[length == 0] = sum(plane) / 4
+    length[length == 0] = sum(plane) / 4  # its border lies across slices only: see *length* above
     patch = _patches(voxel, part.shape, doubt, np.asarray(spacing, float), slice_axis, planar, extent, cancelled)
     patch = _ranked(patch, doubt)
     return Partition(voxel + start, patch, doubt, length, _other(part, axes)[at], int(patch.max()) + 1)

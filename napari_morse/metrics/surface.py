@@ -56,6 +56,8 @@ def surface_scores(pred: Region, truth: Region, spacing: Sequence[float], tolera
     """
     if not pred.any() or not truth.any():
         raise ValueError("surface distances need two non-empty regions")
+    # One empty voxel around both: a region that ends with the image has a surface there, too, and `_edges` rolls over
+    # the array's end.
     pred, truth = _framed(pred, truth)
     there, back = _distances(_edges(pred), _edges(truth), spacing)
     areas = surfel_areas(tuple(float(s) for s in spacing))

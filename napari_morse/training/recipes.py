@@ -151,9 +151,7 @@ def load_recipe(path: Path) -> Recipe:
     except OSError as error:
         raise InputError(f"The recipe “{path}” cannot be read: {error.strerror}.", "Check its name.") from error
     if len(content) > FILE_LIMIT:
-        raise InputError(
-            f"“{path.name}” is too large to be a recipe.", "`napari-morse recipes NAME --out` makes one."
-        )
+        raise InputError(f"“{path.name}” is too large to be a recipe.", "`napari-morse recipes NAME --out` makes one.")
     try:
         return Recipe.model_validate_json(content)
     except ValidationError as error:

@@ -458,7 +458,7 @@ class Renumbering:
 
     Parameters
     ----------
-    at, now
+    at, after
         The state behind which it was put, and the one that it made; the same where it changed nothing.
     joined
         Whether it belongs to the edit that made the first: what came after that edit comes after both.
@@ -467,13 +467,13 @@ class Renumbering:
     """
 
     at: int
-    now: int
+    after: int
     joined: bool = False
     later: Mapping[int, int] = field(default_factory=dict)
 
     def begun(self, state: int) -> int:
         """The state that something begins on that began on ``state``, and was done or asked for since."""
-        return self.now if state == self.at else self.later.get(state, state)
+        return self.after if state == self.at else self.later.get(state, state)
 
     def ended(self, state: int) -> int:
         """The state that an edit leads to which led to ``state``, or in which a decision stands that was made there."""

@@ -16,7 +16,7 @@ from napari_morse.types import Array, Roi
 
 Where = Roi | Indices | tuple[Array, Array, Array]
 """Voxels: a box, flat indices in C order, or indices along I, J and K as of ``np.nonzero``."""
-_VOXELS_AT_ONCE = 1 << 22
+_COMPARED_AT_ONCE = 1 << 22
 """Voxels compared at once when looking for what changed."""
 
 
@@ -69,7 +69,7 @@ class MaskState:
         if other.shape != box.shape:
             raise GeometryError(f"A mask of shape {other.shape} for a region of {box.shape}.", "Give the same shape.")
         mine = self.data[box.slices]
-        thick = max(1, _VOXELS_AT_ONCE // max(1, mine[0].size))
+        thick = max(1, _COMPARED_AT_ONCE // max(1, mine[0].size))
         slabs = [_differing(mine, other, at, min(at + thick, len(mine))) for at in range(0, len(mine), thick)]
         i, j, k = (np.concatenate(axis) for axis in zip(*slabs, strict=True))
         values = self.fitting(other[i, j, k])

@@ -45,6 +45,9 @@ def start_process(module: str, *words: str, errors: BinaryIO) -> subprocess.Pope
     OSError
         No process can be started.
     """
+    # -P: no module is taken from the folder that it stands in. A session of its own: closing the terminal, or the
+    # window's group of processes, doesn't end a training of an hour. No pipes: one that nobody reads any more fills up,
+    # and the training would stand still at its next line.
     return subprocess.Popen(  # noqa: S603 (our own program)
         [sys.executable, "-P", "-m", module, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=errors, start_new_session=True, cwd=PROCESS_FOLDER, env=process_environment(os.environ),
@@ -200,7 +203,7 @@ class Round:
                 content = file.read()
         except OSError:
             return
-        whole = content[: content.rfind(b"\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]  # the last line may be half written: it is read the next time
         self._read += len(whole)
         events = [event for line in whole.splitlines() if (event := _event(line)) is not None]
         if events:
@@ -320,6 +323,7 @@ def _append(folder: Path, event: dict[str, Any]) -> None:
 
 def _runs(pid: int, folder: Path) -> bool:
     """Whether a process runs and is the one of this folder: by its command line, which only the run has."""
+    # A number alone is not enough: after a restart the same one may be anybody's, and `_kill` goes by this answer.
     words = Path(f"/proc/{pid}/cmdline")
     try:
         if Path("/proc/self").exists():

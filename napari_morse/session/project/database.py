@@ -134,6 +134,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
     """
     cursor = connection.cursor()
     try:
+        # IMMEDIATE takes the right to write at once: two that begin by reading would each wait for the other to end.
         cursor.execute("BEGIN IMMEDIATE")
         yield cursor
         cursor.execute("COMMIT")
@@ -167,6 +168,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         connection.create_function("fold", 1, str.casefold, deterministic=True)  # SQLite's NOCASE knows ASCII only
         cursor = connection.cursor()
         try:
+            # DELETE: a write-ahead log needs shared memory, which network shares don't have. FULL: what was said to be
+            # done outlives a power cut.
             for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = FULL"):
                 cursor.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:

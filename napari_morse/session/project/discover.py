@@ -163,12 +163,12 @@ def _who(stem: str) -> frozenset[str]:
 def _fitting(image: Path, truths: Mapping[frozenset[str], list[Path]]) -> Path | None:
     has = set(case_stem(image).split("_"))
 
-    def said(truth: Path) -> set[str]:
+    def entities(truth: Path) -> set[str]:
         parts = case_stem(truth).split("_")
         return {part for part in parts if "-" in part and not part.startswith(_OF_THE_MASK)}
 
-    fitting = [truth for truth in truths.get(_who(case_stem(image)), []) if said(truth) <= has]
-    return max(fitting, key=lambda truth: len(said(truth)), default=None)
+    fitting = [truth for truth in truths.get(_who(case_stem(image)), []) if entities(truth) <= has]
+    return max(fitting, key=lambda truth: len(entities(truth)), default=None)
 
 
 def _table(path: Path) -> dict[str, str]:

@@ -270,6 +270,7 @@ class Contour:
             down = ahead[:, 0] - pixels[:, 0]
             upper = np.where((down > 0)[:, None], pixels, ahead)[down != 0]  # of each step from row to row
             low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
+            # add.at, not crossed[...] += 1: a line that goes through a pixel twice must be counted twice.
             crossed = np.zeros(high - low, np.int64)
             np.add.at(crossed, tuple((upper - low).T), 1)
             inside[low[0] : high[0], low[1] : high[1]] = np.cumsum(crossed, axis=1) % 2 == 1

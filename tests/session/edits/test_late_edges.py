@@ -109,7 +109,7 @@ class Both:
         done, moved = apply_before(self.corrections, self.states[at], where, values, kind)
         assert self.model.put(at, kind, given) == (done is not None)
         if done is not None:
-            self.states = [*self.states[: at + 1], moved.now, *(moved.begun(n) for n in self.states[at + 1 :])]
+            self.states = [*self.states[: at + 1], moved.after, *(moved.begun(n) for n in self.states[at + 1 :])]
             del self.states[self.model.done + 1 :]
 
     def check(self) -> None:
