@@ -47,12 +47,12 @@ def doubtful_patches(
         When ``cancelled`` said so.
     """
     axis = _across(grid) if sliced is None else sliced
-    box = roi.slices if roi is not None else (slice(None),) * 3
-    pieces = partition(mask[box], error[box], grid.spacing, axis, planar=sliced is not None, cancelled=cancelled)
+    region = roi.slices if roi is not None else (slice(None),) * 3
+    pieces = partition(mask[region], error[region], grid.spacing, axis, planar=sliced is not None, cancelled=cancelled)
     if not pieces.count:
         return no_patches()
     start = np.array(roi.start if roi is not None else (0, 0, 0))
-    return _listed(pieces, pieces.voxel + start, mask, grid, axis)
+    return _listed(pieces, pieces.voxel_ijk + start, mask, grid, axis)
 
 
 def _across(grid: Grid) -> int:

@@ -103,7 +103,7 @@ class Renderer(nn.Module):
         return mlp(self.fusion, mixed), weights
 
     def forward(
-        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+        self, features: list[Tensor], voxel_work: Tensor, size: tuple[int, ...], coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Re-predict points.
 
@@ -111,7 +111,7 @@ class Renderer(nn.Module):
         ----------
         features
             S × (N, F_s), read at the points; of a dense mixture Z and the weights.
-        voxel
+        voxel_work
             (N, d) in the backbone's input of ``size``.
         coarse
             (N, C) P(p).
@@ -124,22 +124,22 @@ class Renderer(nn.Module):
             (N, S); a column of ones without a mixture.
         """
         if torch.is_grad_enabled() or self.training:
-            return self._of(features, voxel, size, coarse)
+            return self._of(features, voxel_work, size, coarse)
         parts = []
         for start in range(0, max(1, len(coarse)), POINTS_AT_ONCE):
             rows = slice(start, start + POINTS_AT_ONCE)
             read = [f[rows].to(self.precision) for f in features]
             if isinstance(self.mixture, DenseMixture):
                 read[1] = features[1][rows]  # weights that sum to 1
-            parts.append(self._of(read, voxel[rows], size, coarse[rows]))
+            parts.append(self._of(read, voxel_work[rows], size, coarse[rows]))
         logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
         return logits, weights
 
     def _of(
-        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+        self, features: list[Tensor], voxel_work: Tensor, size: tuple[int, ...], coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
         mixed, weights = self._mixed(features)
-        encoded = self.encoding(voxel, size).to(mixed.dtype)
+        encoded = self.encoding(voxel_work, size).to(mixed.dtype)
         return self.head(torch.cat([encoded, mixed], dim=1), coarse), weights.float()
 
 
