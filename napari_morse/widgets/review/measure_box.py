@@ -21,7 +21,7 @@ from napari_morse.widgets.bridge import display_axes
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView, go_to, turn_to
 from napari_morse.widgets.review.measure_layer import Line, MeasureLayer, lines_of
 from napari_morse.widgets.review.measure_table import OLD, MeasureTable
-from napari_morse.widgets.review.ruler import Drawn, Ruler
+from napari_morse.widgets.review.ruler import MeasureLine, Ruler
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -299,14 +299,14 @@ class MeasureBox(QWidget):
         across = display_axes(scan).order.index(measure.axis) + dims.ndim - 3
         return dims.ndisplay == 3 or across not in dims.displayed
 
-    def _drawn_lines(self) -> list[Drawn]:
+    def _drawn_lines(self) -> list[MeasureLine]:
         """The lines of the slice in view."""
         scan, plane = self._desk.scan, self._desk.plane
         if scan is None or plane is None:
             return []
         there = display_axes(scan).index_to_view
         return [
-            Drawn(each.id, there(np.array(each.voxel)))
+            MeasureLine(each.id, there(np.array(each.voxel)))
             for each in self.measures.items
             if each.kind == "ruler" and (each.axis, each.index) == plane.storage
         ]

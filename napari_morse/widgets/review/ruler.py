@@ -24,7 +24,7 @@ STILL = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class MeasureLine:
     """A line in the slice in view.
 
     Parameters
@@ -61,7 +61,7 @@ class Ruler(QObject):
     drawn = Signal(object, object)
     """The same, done, and the `PlaneInView`."""
 
-    def __init__(self, desk: Desk, lines: Callable[[], Sequence[Drawn]], parent: QObject | None = None) -> None:
+    def __init__(self, desk: Desk, lines: Callable[[], Sequence[MeasureLine]], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lines = lines
         self.held = ""

@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
-class Place:
+class PictureFrame:
     """Where a slice lies on the screen.
 
     Parameters
@@ -78,10 +78,10 @@ class Place:
             parts.append(slice(start, min(count, max(start + 1, ceil(origin + pixels / scale)))))
         return parts[0], parts[1]
 
-    def finer(self, ratio: float) -> Place:
+    def finer(self, ratio: float) -> PictureFrame:
         """The same on a screen with ``ratio`` pixels for each one."""
         scale = (self.scale[0] * ratio, self.scale[1] * ratio)
-        return Place(scale, self.origin, (ceil(self.size[0] * ratio), ceil(self.size[1] * ratio)))
+        return PictureFrame(scale, self.origin, (ceil(self.size[0] * ratio), ceil(self.size[1] * ratio)))
 
 
 def fitted(
@@ -90,7 +90,7 @@ def fitted(
     size: tuple[int, int],
     zoom: float,
     centre: tuple[float, float],
-) -> Place:
+) -> PictureFrame:
     """A slice fitted into ``size`` pixels in its mm proportions, then enlarged.
 
     Parameters
@@ -110,11 +110,11 @@ def fitted(
     for at, count, pixels, step in zip(centre, shape, size, scale, strict=True):
         room = pixels / step
         origin.append((count - room) / 2 if room >= count else min(max(at + 0.5 - room / 2, 0.0), count - room))
-    return Place(scale, (origin[0], origin[1]), size)
+    return PictureFrame(scale, (origin[0], origin[1]), size)
 
 
 def nearer(
-    place: Place, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
+    place: PictureFrame, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
 ) -> tuple[float, float]:
     """What has to be in the middle (as of `fitted`) at another ``zoom``, so that what lies at a pixel stays there.
 
@@ -217,7 +217,7 @@ def _ids(labels: Array) -> tuple[Array, Array]:
     return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
 
 
-def outlined(outlines: Sequence[Outline], place: Place, ratio: float = 1.0) -> Pixels:
+def outlined(outlines: Sequence[Outline], place: PictureFrame, ratio: float = 1.0) -> Pixels:
     """(down, across) ``0xaarrggbb``: the borders of masks, clear elsewhere; the last mask lies on top.
 
     Every line lies inside of its own label, along the faces of the voxels, so that where two labels touch both are
@@ -285,7 +285,7 @@ def painted(
     limits: tuple[float, float],
     table: Sequence[int],
     outlines: Sequence[Outline],
-    place: Place,
+    place: PictureFrame,
     ratio: float,
 ) -> QImage:
     """A slice and its masks, black around them.

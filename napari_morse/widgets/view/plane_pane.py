@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_morse.types import Array
 from napari_morse.widgets.bridge.to_layers import MARK
-from napari_morse.widgets.view.plane_image import STROKES, Outline, Place, Style, fitted, nearer, painted
+from napari_morse.widgets.view.plane_image import STROKES, Outline, PictureFrame, Style, fitted, nearer, painted
 
 NOTCH = 120
 """Eighths of a degree in one step of a wheel, as Qt counts them."""
@@ -113,7 +113,7 @@ class PlanePane(QWidget):
         """Whether the crosshair is brought back into view when it moves out of it."""
         self._fitted: tuple[tuple[int, int], tuple[float, float]] | None = None
         self._centre = (0.0, 0.0)
-        self._picture: tuple[Place, float, QImage] | None = None
+        self._picture: tuple[PictureFrame, float, QImage] | None = None
         self._pointing = False
         self._panned: QPointF | None = None
         self._wheel = 0
@@ -149,7 +149,7 @@ class PlanePane(QWidget):
     # What of the slice is in view
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> PictureFrame | None:
         """Where the slice lies in the pane, in pixels as Qt counts them."""
         shown, size = self.content, (self.height(), self.width())
         if shown is None or min(size) < 1:
@@ -196,7 +196,7 @@ class PlanePane(QWidget):
             painter.drawRect(self.rect().adjusted(2, 2, -3, -3))
         painter.end()
 
-    def _pictured(self, content: Content, place: Place) -> QImage:
+    def _pictured(self, content: Content, place: PictureFrame) -> QImage:
         """The scan and the masks; kept until they, or what of them is in view, change."""
         ratio = self.devicePixelRatioF()
         if self._picture is None or self._picture[:2] != (place, ratio):
@@ -205,7 +205,7 @@ class PlanePane(QWidget):
         return self._picture[2]
 
     @staticmethod
-    def _draw_frame(painter: QPainter, frame: tuple[slice, slice], place: Place) -> None:
+    def _draw_frame(painter: QPainter, frame: tuple[slice, slice], place: PictureFrame) -> None:
         """Around the voxels: no pixel of theirs is hidden."""
         top, left = place.pixel(frame[0].start - 0.5, frame[1].start - 0.5)
         bottom, right = place.pixel(frame[0].stop - 0.5, frame[1].stop - 0.5)

@@ -41,7 +41,7 @@ HINT = (
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class ShownMask:
     """A mask in display order, and how it is drawn; ``source`` as of `Slices`."""
 
     name: str
@@ -199,7 +199,7 @@ class Planes(EndingWidget):
         self.legend.say(())
 
     def _content(
-        self, scan: Scan, layer: Image, masks: list[Drawn], table: tuple[int, ...], across: int, voxel: Voxel
+        self, scan: Scan, layer: Image, masks: list[ShownMask], table: tuple[int, ...], across: int, voxel: Voxel
     ) -> Content:
         axes, index, dims = display_axes(scan), voxel[across], self._desk.viewer.dims
         rows, columns = _in_plane(across)
@@ -218,7 +218,7 @@ class Planes(EndingWidget):
             frame=self._framed(scan, across, index),
         )
 
-    def _outline(self, mask: Drawn, across: int, index: int) -> Outline:
+    def _outline(self, mask: ShownMask, across: int, index: int) -> Outline:
         labels = self._slices[across].take(mask.name, mask.source, mask.shown, index)
         fill = OPAQUE if self.masks.currentText() == FILL and mask.style == "solid" else 0.0
         return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
@@ -230,7 +230,7 @@ class Planes(EndingWidget):
         rows, columns = _in_plane(across)
         return box.slices[rows], box.slices[columns]
 
-    def _masks(self, scan: Scan) -> list[Drawn]:
+    def _masks(self, scan: Scan) -> list[ShownMask]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
         desk, there, found = self._desk, display_axes(scan).to_view, []
         corrected, prediction = desk.corrected, desk.prediction
@@ -238,19 +238,19 @@ class Planes(EndingWidget):
         seen = None if case is None else case.mask
         if prediction is not None:
             coarse, rendered = prediction.coarse, prediction.rendered
-            found.append(Drawn("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
+            found.append(ShownMask("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
             if corrected is None and seen is None:
-                found.append(Drawn("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
+                found.append(ShownMask("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
         name, layer = ("mask", seen) if corrected is None else ("corrected", corrected.layer)
         if layer is not None and layer.data.shape == _shape(scan):
-            found.append(Drawn(name, layer.data, layer.data, layer))
+            found.append(ShownMask(name, layer.data, layer.data, layer))
         return found
 
     def _layer(self, scan: Scan, role: Role) -> Labels | None:
         found = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
         return next((x for x, of in found if of is not None and of.scan is scan and of.role == role), None)
 
-    def _say(self, scan: Scan, voxel: Voxel, masks: list[Drawn]) -> None:
+    def _say(self, scan: Scan, voxel: Voxel, masks: list[ShownMask]) -> None:
         """What is under the cursor, or else in the crosshair."""
         if self._hover is not None:
             across, at = self._hover
