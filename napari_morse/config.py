@@ -197,10 +197,10 @@ class TrainConfig(_Frozen):
 class EditsConfig(_Frozen):
     """How much of the corrections of one case can be undone."""
 
-    acts: int = Field(100, ge=100)
-    """So many of the last acts can always be undone, however large they are."""
+    edits: int = Field(100, ge=100)
+    """So many of the last edits can always be undone, however large they are."""
     history_bytes: int = Field(256 * 2**20, ge=0)
-    """Beyond this many bytes of encoded acts (4 a changed voxel at most, mostly far less) older ones are forgotten."""
+    """Beyond this many bytes of encoded edits (4 a changed voxel at most, mostly far less) older ones are forgotten."""
 
 
 class Recipe(_Frozen):

@@ -94,7 +94,7 @@ class History:
     def trim(self) -> None:
         """Forget the oldest edits beyond the limits, never one that was undone."""
         # Both limits must be passed: so many edits can be undone whatever they weigh, more only while they are small.
-        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.acts:
+        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.edits:
             oldest = self._entries.popleft()
             self._floor = oldest.state
             self._position -= 1

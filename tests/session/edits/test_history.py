@@ -20,7 +20,7 @@ from napari_morse.types import Roi
 
 CONSTANT = 64
 """Bytes an act may take besides 4 a changed voxel."""
-WIDE = EditsConfig(acts=2000)
+WIDE = EditsConfig(edits=2000)
 
 
 def state_of(data, limits=WIDE):
