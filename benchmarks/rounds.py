@@ -254,11 +254,11 @@ class Rounds(Review):
 
     @property
     def now(self) -> Any:
-        return self.dock.learner.now
+        return self.dock.learner.view
 
     @property
     def story(self) -> Any:
-        return self.now.story
+        return self.now.log
 
     @property
     def case_open(self) -> str:

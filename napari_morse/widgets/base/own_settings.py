@@ -49,6 +49,6 @@ def _carry_over(settings: Any) -> None:
     if group is None or not isinstance(before, dict):
         return
     untouched = {act for act, field in type(group).model_fields.items() if getattr(group, act) == field.default}
-    found = {act: key for act, key in before.items() if act in untouched and isinstance(key, str)}
-    if found:
-        group.update(found)  # all at once: each change writes the file
+    earlier = {act: key for act, key in before.items() if act in untouched and isinstance(key, str)}
+    if earlier:
+        group.update(earlier)  # all at once: each change writes the file

@@ -98,7 +98,7 @@ def _taken() -> dict[str, str]:
     from napari.layers import Labels
 
     app = Application.get_app("napari")
-    found = {str(each.keybinding): "a menu of napari" for each in (() if app is None else app.keybindings)}
+    owners = {str(each.keybinding): "a menu of napari" for each in (() if app is None else app.keybindings)}
     for kind, who in ((ViewerModel, "napari’s viewer"), (Labels, "napari’s labels layer")):
-        found |= {str(key): who for key in kind.class_keymap}
-    return found | {_parsed(key): "another act of the dock" for key in FIXED}
+        owners |= {str(key): who for key in kind.class_keymap}
+    return owners | {_parsed(key): "another act of the dock" for key in FIXED}

@@ -192,20 +192,20 @@ def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | 
     oblique scan beside it, whose place in the world is not its place in mm, is an error then.
     """
     scans = list(open_scans(viewer)) if viewer is not None else []
-    found = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
-    if not found:
+    fitting = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
+    if not fitting:
         if must and any(c.scan.source is not None and obliquity(c.scan.grid) > _OBLIQUE for _, c in scans):
             raise GeometryError(
                 f"“{layer.name}” lies on none of the open scans, one of which is oblique: its place is not known.",
                 "Make a new labels layer while the scan's layer is selected.",
             )
         return None
-    named = [scan for name, scan in found if layer.name == f"{name} - Labels"]  # what napari's button writes
-    for candidates in (named, [scan for _, scan in found]):
+    named = [scan for name, scan in fitting if layer.name == f"{name} - Labels"]  # what napari's button writes
+    for candidates in (named, [scan for _, scan in fitting]):
         if candidates and all(_exactly(candidates[0].grid, scan.grid) for scan in candidates):
             return candidates[0]
     raise GeometryError(
-        f"“{layer.name}” lies on several open scans with different grids: {', '.join(name for name, _ in found)}.",
+        f"“{layer.name}” lies on several open scans with different grids: {', '.join(name for name, _ in fitting)}.",
         "Close all but the one that it belongs to, and save again.",
     )
 
@@ -288,5 +288,5 @@ def _solid(array: Any, ndim: int) -> Array:
 
 def _file_name(name: str) -> str:
     """A layer's name as the stem of a file: letters, digits, ``-_.`` and spaces, at most 100 characters."""
-    kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .")
-    return kept[:100] or "layer"
+    plain = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .")
+    return plain[:100] or "layer"

@@ -96,10 +96,10 @@ def turn_to(viewer: ViewerModel, across: int) -> None:
 
 def go_to(viewer: ViewerModel, layer: Layer, voxel: Sequence[float]) -> None:
     """Bring a display voxel of a layer into its slice and into the middle of the view."""
-    place = [float(x) for x in layer.data_to_world(voxel)]
-    dims, first = viewer.dims, viewer.dims.ndim - len(place)
-    dims.set_point(range(first, dims.ndim), place)
-    shown = [place[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
+    point_mm = [float(x) for x in layer.data_to_world(voxel)]
+    dims, first = viewer.dims, viewer.dims.ndim - len(point_mm)
+    dims.set_point(range(first, dims.ndim), point_mm)
+    shown = [point_mm[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
     viewer.scene.camera.center = tuple([0.0] * (3 - len(shown)) + shown)
 
 

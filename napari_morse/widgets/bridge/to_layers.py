@@ -48,11 +48,11 @@ def carrier_of(layer: Any) -> Carrier | None:
 
     napari's *Convert to Labels* keeps what an image remembers: such a layer is a mask on the image's scan.
     """
-    found = layer.metadata.get(KEY)
-    if not isinstance(found, Carrier):
+    carrier = layer.metadata.get(KEY)
+    if not isinstance(carrier, Carrier):
         return None
-    converted = found.role == "scan" and getattr(layer, "_type_string", "") == "labels"
-    return replace(found, role="mask") if converted else found
+    converted = carrier.role == "scan" and getattr(layer, "_type_string", "") == "labels"
+    return replace(carrier, role="mask") if converted else carrier
 
 
 def scan_layer_data(scan: Scan) -> LayerData:

@@ -233,16 +233,16 @@ class LiveWire(QObject):
             contour.remove(held)
             self._soon()
             return
-        place = None if contour is None or held is not None else contour.path_near(at, BESIDE / zoom)
+        path_index = None if contour is None or held is not None else contour.path_near(at, BESIDE / zoom)
         moved = False
         yield
         while event.type == "mouse_move":
             at = self._at(event) or at
             moved = moved or self._apart(first, at) * zoom > STILL
             if moved and contour is not None and self.contour is contour:
-                if place is not None:
-                    contour.insert(place, self._pixel(at))
-                    self._held, held, place = place + 1, place + 1, None
+                if path_index is not None:
+                    contour.insert(path_index, self._pixel(at))
+                    self._held, held, path_index = path_index + 1, path_index + 1, None
                 self._wanted = self._pixel(at)
                 self._soon()
             yield
@@ -321,19 +321,19 @@ class LiveWire(QObject):
             self.said.emit("Choose a structure first: the background is not drawn with the wire.")
             contour.take_back()
             return
-        now = np.array(plane.of(self._target.data))
+        labels = np.array(plane.of(self._target.data))
         inside = contour.filled()
-        wanted = np.where(inside & (now == label), 0, now) if erase else np.where(inside, label, now)
-        found = changed(corrected.corrections.mask, *plane.stored(wanted))
-        if found is None:
+        wanted = np.where(inside & (labels == label), 0, labels) if erase else np.where(inside, label, labels)
+        change = changed(corrected.corrections.mask, *plane.stored(wanted))
+        if change is None:
             contour.take_back()
             self.said.emit(f"Nothing changed: choose another structure, or move the wire. {HINT}")
             return
-        text = self._desk.apply(found.box, found.values, "live wire")
+        text = self._desk.apply(change.box, change.values, "live wire")
         self.contour = Contour(contour.cost, contour.spacing)
         self._cursor, self._held = None, None
         self._draw()
-        self.said.emit(text or f"{int(np.count_nonzero(wanted != now))} voxels changed. {HINT}")
+        self.said.emit(text or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {HINT}")
 
     # What is shown
 

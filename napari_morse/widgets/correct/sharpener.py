@@ -73,7 +73,7 @@ class Sharpener(QObject):
         self.runner = JobRunner("morse-sharpen", self)
         self._enabled, self._strength = True, 1.0
         self._sharpening: Sharpening | None = None
-        self._of: tuple[Any, ...] = ()
+        self._loaded_for: tuple[Any, ...] = ()
         self._corrected: CorrectedLayer | None = None
         self._orders: deque[_Order] = deque()
         self._warm: Roi | None = None
@@ -132,10 +132,10 @@ class Sharpener(QObject):
         scan, layer = self._desk.scan, self._desk.scan_layer
         if scan is None or layer is None:
             return
-        place = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
+        cursor = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
         shape = scan.grid.shape
         axes = display_axes(scan)
-        voxel = axes.index_to_storage(np.atleast_2d(place))[0] if len(place) == 3 else np.array(shape) // 2
+        voxel = axes.index_to_storage(np.atleast_2d(cursor))[0] if len(cursor) == 3 else np.array(shape) // 2
         low = np.clip(voxel, 0, np.array(shape) - 1)
         self.warm(Roi(tuple(map(int, low)), tuple(map(int, low + 1))).grown(HERE, shape))  # type: ignore[arg-type]
 
@@ -162,9 +162,9 @@ class Sharpener(QObject):
         if corrected is not self._corrected:
             self._follow(corrected)
         key = (scan, None if prediction is None else prediction.digest, desk.session.device)
-        if self._of and key[0] is self._of[0] and key[1:] == self._of[1:]:
+        if self._loaded_for and key[0] is self._loaded_for[0] and key[1:] == self._loaded_for[1:]:
             return
-        self._of = key
+        self._loaded_for = key
         self.cancel()
         self._sharpening = None
         if prediction is not None and scan is not None:

@@ -171,17 +171,17 @@ class BeforeAfter(QObject):
 def _reading(folder: Path, case: str, scan: Scan) -> Work:
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
         verdict = Verdict.read(folder)
-        judged = next((found for found in verdict.cases if found.case == case), None)
+        judged = next((masks for masks in verdict.cases if masks.case == case), None)
         if judged is None:
             raise InputError(f"The round did not judge {case}.", "Choose a case of its verdict.")
         truth = {TRUTH: _truth(folder, Path(judged.truth))}
         files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS} | truth
         if verdict.alone:
             files = truth | {NEW: mask_file(folder, case, "after", "rendered")}
-        found = {name: open_mask(path) for name, path in files.items()}
-        if not all(mask.grid.same_as(scan.grid) for mask in found.values()):
+        masks = {name: open_mask(path) for name, path in files.items()}
+        if not all(mask.grid.same_as(scan.grid) for mask in masks.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
-        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}, _labels(folder)
+        return scan, {name: np.asarray(mask.data) for name, mask in masks.items()}, _labels(folder)
 
     return work
 
@@ -195,7 +195,7 @@ def _labels(folder: Path) -> tuple[Label, ...]:
     return tuple(Label(x.id, x.name, x.color, x.code) for x in (*known, *plan.new_labels))
 
 
-def _truth(folder: Path, said: Path) -> Path:
+def _truth(folder: Path, planned: Path) -> Path:
     """The round's own copy, wherever the project lies by now."""
-    copy = folder / "labels" / said.name
-    return copy if copy.is_file() else said
+    copy = folder / "labels" / planned.name
+    return copy if copy.is_file() else planned

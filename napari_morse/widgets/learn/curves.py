@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_morse.widgets.learn.event_log import Story
+from napari_morse.widgets.learn.event_log import RoundLog
 
 COLOURS = {True: ("#999999", "#56b4e9", "#e69f00"), False: ("#777777", "#0072b2", "#d55e00")}
 """Loss, Dice and HD95 on dark and on light ground: Okabe and Ito's."""
@@ -53,27 +53,27 @@ class LearnCurves(QWidget):
         self.lines: dict[str, Any] = {}
         self.hide()
 
-    def tell(self, story: Story) -> None:
+    def tell(self, log: RoundLog) -> None:
         """Show a story's curves."""
-        seen = bool(story.steps or story.checks)
+        seen = bool(log.steps or log.checks)
         if seen and self.loss is None:
             self._build()
         self.setVisible(seen)
         if not seen:
             return
-        self.lines["raw"].setData(story.steps, story.losses)
-        self.lines["loss"].setData(story.steps, story.smooth)
+        self.lines["raw"].setData(log.steps, log.losses)
+        self.lines["loss"].setData(log.steps, log.smooth)
         for name in ("dice", "hd95"):
-            values = [getattr(check, name) for check in story.checks]
-            self.lines[name].setData([check.step for check in story.checks], values)
-            base = values[0] if story.checks and story.checks[0].step == 0 else None
+            values = [getattr(check, name) for check in log.checks]
+            self.lines[name].setData([check.step for check in log.checks], values)
+            base = values[0] if log.checks and log.checks[0].step == 0 else None
             self.lines[f"{name} base"].setVisible(base is not None)
             if base is not None:
                 self.lines[f"{name} base"].setValue(base)
             view = self.held.getViewBox() if name == "dice" else self._right
             view.setYRange(*_span(values))
-        self.held.setVisible(bool(story.checks))
-        self.loss.setXRange(0, max(story.total, story.step, 1), padding=0.02)
+        self.held.setVisible(bool(log.checks))
+        self.loss.setXRange(0, max(log.total, log.step, 1), padding=0.02)
 
     def _build(self) -> None:
         pg = plotting()

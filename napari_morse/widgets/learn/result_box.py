@@ -81,10 +81,10 @@ class LearnResult(QWidget):
             return
         self.sentence.say(verdict.sentence)
         self.unjudged.say(verdict.unjudged(names))
-        told = ", ".join(f"{name} {dice:.3f}" for name, dice in verdict.samples.items())
+        samples = ", ".join(f"{name} {dice:.3f}" for name, dice in verdict.samples.items())
         more = "Dice between both models' masks of the sample scans: 1 where nothing changed."
-        self.samples.say(f"Samples: {told}", more)
-        self.samples.setVisible(bool(told))
+        self.samples.say(f"Samples: {samples}", more)
+        self.samples.setVisible(bool(samples))
         for widget in (self.coarse, self.show_case):
             widget.setVisible(bool(verdict.cases))
         self._fill()

@@ -79,7 +79,7 @@ class LearnChoice(QWidget):
 
     def offer(self, models: Sequence[str], taken: Sequence[str], chosen: str) -> None:
         """The models that there are; ``chosen`` is tuned until another one was chosen here; ``taken`` are no names."""
-        now, fresh = self.model, self._models is None
+        current, fresh = self.model, self._models is None
         with QSignalBlocker(self.base):
             if tuple(models) != self._models:
                 self._models = tuple(models)
@@ -87,10 +87,10 @@ class LearnChoice(QWidget):
                 for model in models:
                     self.base.addItem(model, model)
                 self.base.addItem(ANEW, "")
-            wanted = now if self._by_hand and now in (*models, "") else chosen
+            wanted = current if self._by_hand and current in (*models, "") else chosen
             self.base.setCurrentIndex(self.base.findData(wanted))
         self._taken = {name.casefold() for name in taken}
-        if fresh or self.model != now or (not self._named and self.name.text().casefold() in self._taken):
+        if fresh or self.model != current or (not self._named and self.name.text().casefold() in self._taken):
             self._on_base()
 
     @property
@@ -159,8 +159,8 @@ class LearnChoice(QWidget):
             self.what.setCurrentIndex(list(WHAT).index("all"))
             self.judges.setCurrentIndex(0)
 
-    def renew(self, kept: bool) -> None:
-        """The name was used: the next one; a new model that was ``kept`` can be tuned from now on."""
+    def renew(self, round_kept: bool) -> None:
+        """The name was used: the next one; a new model whose round was kept can be tuned from now on."""
         self._named = False
-        self._by_hand = self._by_hand and not (kept and not self.model)
+        self._by_hand = self._by_hand and not (round_kept and not self.model)
         self._on_base()

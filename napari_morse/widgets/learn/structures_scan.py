@@ -48,9 +48,9 @@ class StructuresLook(QObject):
     def look(self, cases: Iterable[str]) -> None:
         """See what these cases' masks hold by now; while a look is under way, once it has ended."""
         project = self._host.project
-        place = None if project is None else project.places.folder
-        if place != self._place:
-            self._place = place
+        folder = None if project is None else project.places.folder
+        if folder != self._place:
+            self._place = folder
             self.found.clear()
         self._wanted = tuple(cases)
         if project is not None and not self.runner.busy:
@@ -63,8 +63,8 @@ class StructuresLook(QObject):
         """What structures are called, by id: by a person, else in the open case, else by a model of any case."""
         corrected = self._host.corrected
         own = {label.id: label.name for label in (*self._host.session.labels, *(corrected.labels if corrected else ()))}
-        said = {number: name for found in self.found.values() for number, name in found.names.items()}
-        return said | own | {label.id: label.name for label in self._added()}
+        from_models = {number: name for structures in self.found.values() for number, name in structures.names.items()}
+        return from_models | own | {label.id: label.name for label in self._added()}
 
     def _added(self) -> tuple[Label, ...]:
         """By a person, in this project."""
@@ -77,10 +77,10 @@ class StructuresLook(QObject):
             return None
         return OpenMask(work.job.case, corrected.corrections.mask, corrected.corrections.state)
 
-    def _on_found(self, told: tuple[Path, str, MaskStructures]) -> None:
-        place, case, found = told
-        if place == self._place:
-            self.found[case] = found
+    def _on_found(self, message: tuple[Path, str, MaskStructures]) -> None:
+        folder, case, structures = message
+        if folder == self._place:
+            self.found[case] = structures
             self.changed.emit()
 
     def _on_end(self, _result: object) -> None:
@@ -100,7 +100,13 @@ def _looking(
 ) -> Work:
     def work(tell: Tell, cancelled: Callable[[], bool]) -> None:
         structures_in_masks(
-            folder, reader, cases, known, open_case, lambda case, found: tell((folder, case, found)), cancelled
+            folder,
+            reader,
+            cases,
+            known,
+            open_case,
+            lambda case, structures: tell((folder, case, structures)),
+            cancelled,
         )
 
     return work

@@ -86,8 +86,8 @@ class VerdictTable(QTableWidget):
                 self._set(0, column, form(verdict.mean("after", stage, figure)), "", "")
             return
         chances = {figure: _chance(verdict.p.get(f"{figure} {stage}")) for figure in FIGURES}
-        told = "\n".join(f"{figure.upper()}: {said}" for figure, said in chances.items())
-        self._set(0, 0, cases, "", f"Wilcoxon's signed rank test over the cases.\n{told}", bold=True)
+        lines = "\n".join(f"{figure.upper()}: {chance}" for figure, chance in chances.items())
+        self._set(0, 0, cases, "", f"Wilcoxon's signed rank test over the cases.\n{lines}", bold=True)
         for column, (figure, form) in enumerate(FIGURES.items(), start=1):
             before, after = (verdict.mean(when, stage, figure) for when in ("before", "after"))
             self._set(0, column, f"{form(before)}\n→ {form(after)}", "", chances[figure])

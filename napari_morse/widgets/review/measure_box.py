@@ -48,7 +48,7 @@ class MeasureBox(QWidget):
         super().__init__(parent)
         self._desk = desk
         self.measures = Measures(None)
-        self._of: _Of = (None, None)
+        self._shown_for: _Of = (None, None)
         self._loose: WeakKeyDictionary[Scan, Measures] = WeakKeyDictionary()
         self._warned = 0
         self._now: dict[str, str] = {}
@@ -231,7 +231,7 @@ class MeasureBox(QWidget):
     def refresh(self) -> None:
         """Show the measures of what is under work now."""
         scan, folder = self._desk.scan, self._folder
-        if scan is not self._of[0] or folder != self._of[1]:
+        if scan is not self._shown_for[0] or folder != self._shown_for[1]:
             self._open(scan, folder)
         self._ask()
         blocked = "" if scan is not None and self._desk.scan_layer is not None else "Open a scan first."
@@ -246,7 +246,7 @@ class MeasureBox(QWidget):
     def _open(self, scan: Scan | None, folder: Path | None) -> None:
         self.ruler.leave()
         self.shown.clear()
-        self._of, self._warned, self._now, self._due = (scan, folder), 0, {}, []
+        self._shown_for, self._warned, self._now, self._due = (scan, folder), 0, {}, []
         if scan is None or folder is not None:
             self.measures = Measures(folder, lambda: self._desk.folder is not None)
         else:

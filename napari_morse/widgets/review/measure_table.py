@@ -53,12 +53,12 @@ class MeasureTable(QTableWidget):
         else:
             super().keyPressEvent(event)
 
-    def fill(self, measures: Sequence[Measure], now: Mapping[str, str]) -> None:
+    def fill(self, measures: Sequence[Measure], current: Mapping[str, str]) -> None:
         """List measures; ``now`` has, by id, what a structure comes to where its mask was changed since."""
         self.setRowCount(len(measures))
         for row, measure in enumerate(measures):
             name = f"{measure.kind}, {measure.structure}" if measure.structure else measure.kind
-            later = now.get(measure.id, "")
+            later = current.get(measure.id, "")
             for column, (text, more) in enumerate(
                 (
                     (name, measure.note),

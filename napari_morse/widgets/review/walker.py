@@ -60,7 +60,7 @@ class Walker(QObject):
         self.walk: Walk | None = None
         self.rank = -1
         """The patch that is looked at, from 0; −1: none yet."""
-        self._of: tuple[Any, ...] = (None, None, None)
+        self._shown_for: tuple[Any, ...] = (None, None, None)
         self._warned = ""
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
@@ -181,13 +181,13 @@ class Walker(QObject):
         if walk.decisions.get(rank) == "accepted":
             self.said.emit(f"Patch {rank + 1} is accepted. Take that back first: Ctrl+Z, or “Open again”.")
             return
-        found = walk.coarse_side(rank, corrected.corrections.mask)
-        if found is None:
+        change = walk.coarse_side(rank, corrected.corrections.mask)
+        if change is None:
             self._decide(rank, "coarse")
             self._go_on(walk, f"Patch {rank + 1}: the coarse mask is the same here; it stays as it is.")
             return
         before = corrected.corrections.state
-        text = self._desk.apply(*found, "coarse side")
+        text = self._desk.apply(*change, "coarse side")
         if corrected.corrections.state != before:
             self._decide(rank, "coarse", before)
             text = f"Patch {rank + 1}: the coarse side was taken. {text}"
@@ -249,11 +249,11 @@ class Walker(QObject):
 
     def _on_desk(self) -> None:
         desk = self._desk
-        now = (desk.prediction, desk.corrected, desk.folder)
-        if now[0] is self._of[0] and now[1] is self._of[1] and now[2] == self._of[2]:
+        shown = (desk.prediction, desk.corrected, desk.folder)
+        if shown[0] is self._shown_for[0] and shown[1] is self._shown_for[1] and shown[2] == self._shown_for[2]:
             return
-        same = now[0] is self._of[0]
-        self._of = now
+        same = shown[0] is self._shown_for[0]
+        self._shown_for = shown
         prediction, scan = desk.prediction, desk.scan
         self.runner.cancel()
         if prediction is None or scan is None:
@@ -306,8 +306,8 @@ class Walker(QObject):
         self.said.emit("The boundary is being listed.")
         self.runner.start(_listing(prediction, np.array(corrected.corrections.mask), scan))
 
-    def _on_list(self, found: tuple[Prediction, Scan, Patches, Array]) -> None:
-        prediction, scan, patches, mask = found
+    def _on_list(self, listed: tuple[Prediction, Scan, Patches, Array]) -> None:
+        prediction, scan, patches, mask = listed
         if prediction is not self._desk.prediction or scan is not self._desk.scan:
             return
         self._view.clear()

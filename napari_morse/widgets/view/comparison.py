@@ -365,10 +365,10 @@ class Comparison(QObject):
         if list(layers) == order:
             return
         with layers.events.reordered.blocker():  # one redraw at the end
-            for place, layer in enumerate(order):
-                now = layers.index(layer)
-                if now != place:
-                    layers.move(now, place)
+            for target, layer in enumerate(order):
+                index = layers.index(layer)
+                if index != target:
+                    layers.move(index, target)
         layers.events.reordered(value=layers)
 
     def _looks(self, result: ResultLayers, mode: Mode | Literal["none"]) -> None:

@@ -34,10 +34,10 @@ def difference(before: Array, after: Array) -> Array:
     ndarray
         uint8, of that shape.
     """
-    found = np.zeros(before.shape, np.uint8)
+    codes = np.zeros(before.shape, np.uint8)
     differs = before != after
-    found[differs] = np.where(before[differs] == 0, ADDED, np.where(after[differs] == 0, REMOVED, OTHER))
-    return found
+    codes[differs] = np.where(before[differs] == 0, ADDED, np.where(after[differs] == 0, REMOVED, OTHER))
+    return codes
 
 
 class DifferenceLayer:

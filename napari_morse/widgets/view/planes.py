@@ -160,13 +160,13 @@ class Planes(EndingWidget):
     def _watch(self, layers: Iterable[Image | Labels | None]) -> None:
         """Follow how these layers look, and no others."""
         names = ("contrast_limits", "gamma", "colormap", "show_selected_label")
-        found = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
-        if [id(x) for x in found] != [id(x) for x in self._watched]:
+        events = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
+        if [id(x) for x in events] != [id(x) for x in self._watched]:
             for event in self._watched:
                 event.disconnect(self._on_looks)
-            for event in found:
+            for event in events:
                 event.connect(self._on_looks)
-            self._watched, self._looks = found, self._looks + 1
+            self._watched, self._looks = events, self._looks + 1
 
     # What is shown
 
@@ -232,23 +232,23 @@ class Planes(EndingWidget):
 
     def _masks(self, scan: Scan) -> list[ShownMask]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        desk, there, found = self._desk, display_axes(scan).to_view, []
+        desk, there, masks = self._desk, display_axes(scan).to_view, []
         corrected, prediction = desk.corrected, desk.prediction
         case = desk.host.layers if desk.host is not None and desk.host.in_view else None
         seen = None if case is None else case.mask
         if prediction is not None:
             coarse, rendered = prediction.coarse, prediction.rendered
-            found.append(ShownMask("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
+            masks.append(ShownMask("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
             if corrected is None and seen is None:
-                found.append(ShownMask("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
+                masks.append(ShownMask("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
         name, layer = ("mask", seen) if corrected is None else ("corrected", corrected.layer)
         if layer is not None and layer.data.shape == _shape(scan):
-            found.append(ShownMask(name, layer.data, layer.data, layer))
-        return found
+            masks.append(ShownMask(name, layer.data, layer.data, layer))
+        return masks
 
     def _layer(self, scan: Scan, role: Role) -> Labels | None:
-        found = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
-        return next((x for x, of in found if of is not None and of.scan is scan and of.role == role), None)
+        layers = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
+        return next((x for x, of in layers if of is not None and of.scan is scan and of.role == role), None)
 
     def _say(self, scan: Scan, voxel: Voxel, masks: list[ShownMask]) -> None:
         """What is under the cursor, or else in the crosshair."""
@@ -275,19 +275,19 @@ class Planes(EndingWidget):
         scan, layer = self._desk.scan, self._desk.scan_layer
         if scan is None or layer is None:
             return None
-        place = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
-        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in place), scan)
+        data_point = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
+        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in data_point), scan)
 
     def go(self, voxel: Voxel) -> None:
         """Move the present place to a display voxel, or the nearest there is; the main view follows out of sight."""
         scan, layer, dims = self._desk.scan, self._desk.scan_layer, self._desk.viewer.dims
         if scan is None or layer is None:
             return
-        place = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
-        first = dims.ndim - len(place)
-        dims.set_point(range(first, dims.ndim), place)
+        point_mm = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
+        first = dims.ndim - len(point_mm)
+        dims.set_point(range(first, dims.ndim), point_mm)
         if dims.ndisplay == 2 and min(dims.displayed) >= first:
-            at, camera = [place[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
+            at, camera = [point_mm[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
             if any(abs(a - c) > r for a, c, r in zip(at, camera.center[-2:], self._reach(), strict=True)):
                 camera.center = (0.0, *at)
 
@@ -305,9 +305,9 @@ class Planes(EndingWidget):
         turn_to(viewer, across)
         self.go(voxel)
         shown, (low, high) = list(_in_plane(across)), layer.extent.world
-        place = np.array(layer.data_to_world(voxel))[shown]
+        point_mm = np.array(layer.data_to_world(voxel))[shown]
         whole = (high - low)[shown] <= 2 * np.array(self._reach())
-        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, place).tolist())
+        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, point_mm).tolist())
 
     def _move(self, at: dict[int, int]) -> None:
         """To other indices along some axes."""
@@ -352,9 +352,9 @@ def _shape(scan: Scan) -> Voxel:
     return i, j, k
 
 
-def _inside(place: Sequence[float], scan: Scan) -> Voxel:
+def _inside(point: Sequence[float], scan: Scan) -> Voxel:
     """The nearest voxel there is, in display order."""
-    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(place, _shape(scan), strict=True))
+    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(point, _shape(scan), strict=True))
     return i, j, k
 
 

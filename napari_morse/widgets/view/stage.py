@@ -138,10 +138,10 @@ class Stage(QObject):
         known = _owners.get(layer)
         if known is not None:
             return known()
-        found = self._found(layer)
-        if found is not None:
-            _owners[layer] = ref(found)
-        return found
+        scan = self._found(layer)
+        if scan is not None:
+            _owners[layer] = ref(scan)
+        return scan
 
     def _found(self, layer: Layer) -> Image | None:
         carrier = carrier_of(layer)
@@ -163,9 +163,9 @@ class Stage(QObject):
         if len(fitting) < 2 or self.layer is None:
             return self.layer
         named = [x for x, scan in fitting.items() if stem.startswith(scan.stem)]
-        found = max(named, key=lambda x: len(fitting[x].stem)) if named else self.layer
-        show_info(SEVERAL.format(layer.name, found.name))
-        return found
+        owner = max(named, key=lambda x: len(fitting[x].stem)) if named else self.layer
+        show_info(SEVERAL.format(layer.name, owner.name))
+        return owner
 
     def _images(self) -> Iterator[Image]:
         return (x for x in self._viewer.layers if isinstance(x, Image) and not is_twin(x))

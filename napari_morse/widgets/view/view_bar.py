@@ -106,8 +106,8 @@ class ViewBar(QWidget):
 
     def _lay_out(self) -> None:
         modes = QGridLayout()
-        for place, button in enumerate((*self.modes.values(), self.solid)):
-            modes.addWidget(button, place // 2, place % 2)
+        for number, button in enumerate((*self.modes.values(), self.solid)):
+            modes.addWidget(button, number // 2, number % 2)
         modes.setColumnStretch(1, 1)
         points = QHBoxLayout()
         points.addWidget(self.colour)
