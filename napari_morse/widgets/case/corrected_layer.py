@@ -117,7 +117,7 @@ class CorrectedLayer(QObject):
         self._soon.timeout.connect(self._take_waiting)
         self.layer.events.paint.connect(self._on_paint)
         self.layer.events.data.connect(self._on_data)
-        self.layer.mouse_drag_callbacks.apply_before(0, self._on_press)  # before what draws
+        self.layer.mouse_drag_callbacks.insert(0, self._on_press)  # before what draws
         self._keys = {UNDO: lambda _: self.undo(), REDO: lambda _: self.redo()}
         for key, step in self._keys.items():
             self.layer.bind_key(key, step, overwrite=True)
