@@ -18,7 +18,7 @@ Right-handed, so that napari's 3-D view is not mirrored, and its coronal and sag
 """
 
 AXES = {"R": 0, "A": 1, "S": 2}
-"""Axis of an array in `RAS` order, by the letter of its patient axis."""
+"""Place of each of the patient's axes in an array whose axes run along R, A, S."""
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 """The other end of each of the patient's axes."""
 PLANES = ("axial", "coronal", "sagittal")
