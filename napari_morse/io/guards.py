@@ -70,6 +70,7 @@ def enough_memory(name: str) -> Iterator[None]:
 
 def check_length(declared: int, size: int, gzipped: bool, name: str) -> None:
     """Raise DamagedFileError when a file of ``size`` bytes cannot hold the ``declared`` ones."""
+    # Before anything is unpacked: a header that promises more than deflate can give is damage, or an attack.
     if declared > (size * _DEFLATE if gzipped else size):
         raise incomplete(name, size, declared, " on disk" if gzipped else "")
 

@@ -94,9 +94,10 @@ def _read(path: Path, sniffed: Sniffed, frame: int | None) -> Stored:
     with guards.open_stream(path, sniffed.gzipped, layout.declared) as stream:
         stream.skip(layout.offset + (chosen or 0) * layout.frame_bytes)
         raw = stream.take(layout.frame_bytes)
+        # To the end even where one frame is wanted: only there stands the checksum that says whether it is whole.
         stream.skip(layout.declared - stream.position)
         stream.finish()
-    data = raw.view(layout.dtype).reshape(layout.shape, order="F")
+    data = raw.view(layout.dtype).reshape(layout.shape, order="F")  # NIfTI's first axis is the fastest
     if not layout.dtype.isnative:
         data = data.byteswap(inplace=True).view(layout.dtype.newbyteorder("="))
     return Stored(header, data, layout.slope, layout.inter, grid, known, chosen, layout.notices + odd)
@@ -152,6 +153,7 @@ def _flat(volume: Array) -> Iterator[Array]:
 def _scale_into(source: Array, target: Array, slope: float, inter: float) -> int:
     """Write source × slope + inter into ``target`` (float32); returns how many finite voxels had to be clipped."""
     with np.errstate(all="ignore"):
+        # In float64: large stored integers times a slope lose their last digits in float32 before they are added to.
         value = source.astype(np.float64) * slope + inter
         over = np.isfinite(source) & ~(np.abs(value) <= _LARGEST)
         value[over] = np.copysign(_LARGEST, value[over])

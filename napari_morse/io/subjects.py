@@ -79,6 +79,7 @@ def patient_said(text: str) -> str:
 
 def patient_key(name: str) -> str:
     """The same for all spellings of a name: capitals, composed letters and blanks do not tell people apart."""
+    # NFC: macOS hands out file names with letters and accents apart, other systems together.
     return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
 
 
@@ -99,6 +100,7 @@ def together(marks: Sequence[Iterable[Hashable]]) -> list[int]:
 
     def root(index: int) -> int:
         while first[index] != index:
+            # Paths are halved on the way (union-find): thousands of cases stay quick.
             first[index] = index = first[first[index]]
         return index
 

@@ -218,7 +218,7 @@ def _patches(
         _leave_if(cancelled)
         cut[part] = number + 1
     if planar:
-        cut = 2 * cut + voxel_ijk[:, slice_axis] % 2
+        cut = 2 * cut + voxel_ijk[:, slice_axis] % 2  # again: cutting has given new numbers
     around = _around(slice_axis if planar else None)
     return _gathered(voxel_ijk, _connected(voxel_ijk, shape, cut), shape, around, spacing, extent, cancelled)
 
@@ -284,6 +284,7 @@ def _gathered(
     """Patches below ``WALKED`` go to one that they touch, where both together fit into ``extent``."""
     for _ in range(ROUNDS):
         _leave_if(cancelled)
+        # Numbered without gaps: patches that were taken up have left some.
         _, patch, count = np.unique(patch, return_inverse=True, return_counts=True)
         small = count[patch] < WALKED
         met = _beside(voxel_ijk, patch, small, shape, around)

@@ -25,7 +25,7 @@ def draw_survivors(experts: int, protected: int | None, generator: torch.Generat
         (S,) bool, True for those that speak; at least one does.
     """
     candidates = [s for s in range(experts) if s != protected]
-    most = len(candidates) - (1 if protected is None else 0)
+    most = len(candidates) - (1 if protected is None else 0)  # one must speak: the protected one does anyhow
     silenced = int(torch.randint(most + 1, (1,), generator=generator))
     order = torch.randperm(len(candidates), generator=generator)[:silenced]
     speaks = torch.ones(experts, dtype=torch.bool)
@@ -62,6 +62,7 @@ def silence(
     weights = weights * speaks.view(1, experts, *[1] * (weights.ndim - 2))
     if rescale == "none":
         return weights
+    # The experts that are left may all have had weights of nearly 0.
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 

@@ -30,5 +30,5 @@ def mlp(layers: nn.Sequential, rows: Tensor) -> Tensor:
         elif isinstance(layer, nn.ReLU):
             rows = rows.relu()
         else:
-            rows = layer(rows.float()).to(rows.dtype)
+            rows = layer(rows.float()).to(rows.dtype)  # a norm's sums of squares lose themselves in bfloat16
     return rows

@@ -72,6 +72,7 @@ class Morse(nn.Module):
         first = first_read(render.scales, len(self.backbone.strides))
         self.read_strides = self.backbone.strides[first:]
         self.offsets: Tensor
+        # Not persistent: the rings stand in the recipe, and a second copy in the weights could contradict it.
         self.register_buffer("offsets", ring_offsets(backbone.spatial_dims, render.native_rings), persistent=False)
         dims, classes = backbone.spatial_dims, backbone.classes
         native = len(self.offsets) * backbone.in_channels if render.native else 0

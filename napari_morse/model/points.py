@@ -53,6 +53,7 @@ def _brackets(cell: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor, Tens
     """(…, d) points → the cells below and above them, and the share of the one above."""
     kind = torch.int32 if math.prod(size) < INT32_CELLS else torch.int64
     limit = torch.tensor([n - 1 for n in size], dtype=cell.dtype, device=cell.device)
+    # Border padding: with zeros beyond the image, points within half a cell of its end would be mixed with nothing.
     inside = torch.minimum(cell.clamp(min=0), limit)
     floor = inside.floor()
     low = floor.to(kind)
@@ -134,6 +135,7 @@ def _weighed(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 def to_cells(voxel_work: Tensor, stride: int) -> Tensor:
     """Indices of the backbone's input → continuous indices of a map whose cells are ``stride`` voxels wide."""
+    # By centres, as align_corners=False has it: voxel 0's centre lies half a voxel, not half a cell, from the edge.
     return (voxel_work + 0.5) / stride - 0.5
 
 
@@ -195,6 +197,7 @@ def training_points(
 
 def snap(point: Tensor, size: tuple[int, ...]) -> Tensor:
     """(…, d) points → centres of the voxels that hold them."""
+    # Points may lie half a voxel beyond the last centre, which may round to a voxel that is not there.
     limit = torch.tensor([n - 1 for n in size], dtype=point.dtype, device=point.device)
     return torch.minimum(point.round().clamp(min=0), limit)
 

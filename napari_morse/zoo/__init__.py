@@ -108,6 +108,7 @@ def find(name_or_dir: str | Path) -> ModelInfo:
         if isinstance(model, BrokenModel):
             raise WeightsError(model.problem)
         return model
+    # Names first: a folder that happens to stand in the working directory must not change what a script means.
     path = Path(wanted).expanduser()
     if not path.exists():
         names = ", ".join(model.name for model in available()) or "none"

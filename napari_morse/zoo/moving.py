@@ -161,7 +161,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
             for name, limit in _FILES.items():
                 write_bytes(part / name, cards.read_file(folder, name, limit))
             _check_copy(part, target.name, digest)
-            _check_free(target)
+            _check_free(target)  # again: copying gigabytes takes long enough for somebody else to have been here
             part.rename(target)
     except OSError as error:
         raise InputError(

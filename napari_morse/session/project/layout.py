@@ -135,6 +135,7 @@ def safe_id(stem: str, taken: set[str]) -> str:
     taken
         Ids of other cases, casefolded: not every file system tells capitals apart.
     """
+    # NFKC, and casefolded when compared: what one file system tells apart is one folder on another.
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFKC", stem)).strip("._-") or "case"
     if _RESERVED.fullmatch(plain):
         plain = f"case-{plain}"

@@ -121,6 +121,7 @@ def _inputs(project: Project) -> set[tuple[int, int]]:
     for case in project.cases():
         for path in (case.scan, case.mask, case.truth):
             if path is not None and path.exists():
+                # By device and inode, not by name: a link, or another spelling of the path, is the same file.
                 status = path.stat()
                 inputs.add((status.st_dev, status.st_ino))
     return inputs
