@@ -1,6 +1,6 @@
 """One edit of correction: which voxels changed, from what to what, in few bytes.
 
-Layout (numbers are those of `varints`): length and text of the kind; voxels; pairs; how places are written; then three
+Layout (numbers as `pack_varints` writes them): length and text of the kind; voxels; pairs; how places are written; then three
 streams, pairs, places and values, each as (raw length, stored length, content; compressed when the two differ).
 Places are sorted flat indices (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how many
 stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1, 2, 4,
