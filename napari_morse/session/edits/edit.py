@@ -1,10 +1,10 @@
 """One edit of correction: which voxels changed, from what to what, in few bytes.
 
-Layout (numbers as `pack_varints` writes them): length and text of the kind; voxels; pairs; how places are written; then three
-streams, pairs, places and values, each as (raw length, stored length, content; compressed when the two differ).
-Places are sorted flat indices (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how many
-stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1, 2, 4,
-8, 16 or 32 bits; one pair alone takes nothing.
+Layout (numbers as `pack_varints` writes them): length and text of the kind; voxels; pairs; how indices are written;
+then three streams, pairs, indices and values, each as (raw length, stored length, content; compressed when the two
+differ). Indices are sorted and flat (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how
+many stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1,
+2, 4, 8, 16 or 32 bits; one pair alone takes nothing.
 """
 
 from __future__ import annotations
