@@ -16,7 +16,7 @@ from napari_morse.widgets.bridge import (
     uncertainty_layer_data,
 )
 
-SHOWN = 50_000
+MOST_POINTS = 50_000
 """Points in the viewer, the most doubtful ones: napari takes a second for every half a million. All are saved."""
 
 
@@ -45,7 +45,7 @@ class Presentation:
 
 def prepare(prediction: Prediction, scan: Scan) -> Presentation:
     """Everything that can be made ready outside the window's thread; touches no layer."""
-    shown = replace(prediction, points=_first(prediction.points, SHOWN))
+    shown = replace(prediction, points=_first(prediction.points, MOST_POINTS))
     doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")
     layers = (
         (np.ascontiguousarray(doubt), attributes, kind),

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from napari_morse.types import Array, Scan
     from napari_morse.widgets.case.active_case import Desk
 
-HINT = (
+WIRE_HINT = (
     "Click along the edge; nodes and the line can be dragged. Enter fills, Shift+Enter erases, Backspace takes a node "
     "back, Shift+click takes one away, Esc leaves."
 )
-GONE = "The wire that was not filled is gone."
+WIRE_GONE = "The wire that was not filled is gone."
 NO_CANVAS = "The live wire cannot be drawn in this viewer: use the polygon instead."
 NEAR, BESIDE = 8.0, 5.0
 """Pixels of the screen within which a press takes hold of a node, and of the line."""
-STILL = 3.0
+WIRE_CLICK_REACH = 3.0
 """Pixels of the screen that the mouse may move in a click."""
 
 
@@ -132,7 +132,7 @@ class LiveWire(QObject):
         self._look()
         self.toggled.emit(True)
         if self._plane is not None:
-            self.said.emit(HINT)
+            self.said.emit(WIRE_HINT)
 
     def leave(self, text: str = "") -> None:
         """Give the mouse back; what was not filled is dropped, and that is said."""
@@ -155,7 +155,7 @@ class LiveWire(QObject):
         self._line.clear()
         self._target = None
         self.toggled.emit(False)
-        self.said.emit(" ".join(part for part in (text, GONE if begun else "") if part))
+        self.said.emit(" ".join(part for part in (text, WIRE_GONE if begun else "") if part))
 
     @property
     def _begun(self) -> bool:
@@ -187,7 +187,7 @@ class LiveWire(QObject):
     def _look(self, why: str = "") -> None:
         """Look for edges in the slice that is in view, beside the window; ``why`` is said where a wire is lost."""
         if self._begun and why:
-            self.said.emit(f"{why} {GONE} {HINT}")
+            self.said.emit(f"{why} {WIRE_GONE} {WIRE_HINT}")
         self._drop()
         desk = self._desk
         scan, layer = desk.scan, desk.scan_layer
@@ -238,7 +238,7 @@ class LiveWire(QObject):
         yield
         while event.type == "mouse_move":
             at = self._at(event) or at
-            moved = moved or self._apart(first, at) * zoom > STILL
+            moved = moved or self._apart(first, at) * zoom > WIRE_CLICK_REACH
             if moved and contour is not None and self.contour is contour:
                 if path_index is not None:
                     contour.insert(path_index, self._pixel(at))
@@ -327,13 +327,13 @@ class LiveWire(QObject):
         change = changed(corrected.corrections.mask, *plane.stored(wanted))
         if change is None:
             contour.take_back()
-            self.said.emit(f"Nothing changed: choose another structure, or move the wire. {HINT}")
+            self.said.emit(f"Nothing changed: choose another structure, or move the wire. {WIRE_HINT}")
             return
         text = self._desk.apply(change.box, change.values, "live wire")
         self.contour = Contour(contour.cost, contour.spacing)
         self._cursor, self._held = None, None
         self._draw()
-        self.said.emit(text or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {HINT}")
+        self.said.emit(text or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {WIRE_HINT}")
 
     # What is shown
 

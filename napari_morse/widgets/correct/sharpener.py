@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 STROKE = f"{JOINED}sharpen"
 """Kind of the act that belongs to the stroke before it."""
-AROUND = 48
+BOX_MARGIN = 48
 """Voxels around a box that are read with it; the renderer looks at no more."""
-WAIT = 20
+WAIT_MS = 20
 """Milliseconds between two looks whether a stroke in progress has ended."""
 HERE = 12
 """Voxels to each side of the present place that are read ahead."""
@@ -220,7 +220,7 @@ class Sharpener(QObject):
         sharp, corrected = self._ready, self._corrected
         if sharp is not None and corrected is not None:
             if corrected.drawing:
-                self._retry.start(WAIT)
+                self._retry.start(WAIT_MS)
                 return
             self._ready = None
             self._take(sharp, corrected)
@@ -253,7 +253,7 @@ class Sharpener(QObject):
 def _part(corrections: Corrections, order: _Order) -> Array:
     """What an order sees: the mask around its box without what came later, the other pages of the array untouched."""
     mask = corrections.mask
-    around = order.box.grown(AROUND, mask.shape)
+    around = order.box.grown(BOX_MARGIN, mask.shape)
     part = np.zeros(mask.shape, mask.dtype)
     part[around.slices] = corrections.at(order.state, around)
     return part

@@ -30,7 +30,7 @@ from napari_morse.widgets.correct.label_list import LabelList
 from napari_morse.widgets.correct.live_wire import LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
 
-MODES = {
+TOOL_MODES = {
     "paint": ("Brush", "Draw with the brush. [2 or P]"),
     "erase": ("Eraser", "Take away what is drawn. [1 or E]"),
     "polygon": ("Polygon", "Click around a shape; a double click fills it. [3]"),
@@ -71,7 +71,7 @@ class CorrectTab(QWidget):
         self.modes: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
-        for mode, (text, _tip) in MODES.items():
+        for mode, (text, _tip) in TOOL_MODES.items():
             self.modes[mode] = button = QPushButton(text, self)
             button.setCheckable(True)
             self._group.addButton(button)
@@ -239,7 +239,7 @@ class CorrectTab(QWidget):
         self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked, own)
         self.another.setVisible(corrected is not None)
         for mode, button in self.modes.items():
-            self._say(button, desk.blocked, MODES[mode][1])
+            self._say(button, desk.blocked, TOOL_MODES[mode][1])
         for widget, tip in (
             (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
             (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),

@@ -9,7 +9,7 @@ from napari_morse.widgets.learn.event_log import RoundLog, length
 
 START_TIP = "Train on the ticked cases, beside the window; the held-out ones judge the result."
 CANCEL_TIP = "End the training; nothing is kept of it."
-NOTHING = "Nothing is being trained."
+NOTHING_TRAINED = "Nothing is being trained."
 STAYS_TIP = (
     "On: closing the window does not end the training; it is found again when the project is opened. Off: closing the"
     " window cancels it."
@@ -40,8 +40,8 @@ class LearnBar(QWidget):
     def rest(self, blocked: str, line: str = "", resume: bool = False) -> None:
         """Nothing runs; ``blocked`` says why nothing can; ``resume``: the last round can go on."""
         self._enable(self.start, blocked, START_TIP)
-        self._enable(self.pause, "" if resume else NOTHING, "Go on with the training from its last checkpoint.")
-        self._enable(self.cancel, NOTHING, CANCEL_TIP)
+        self._enable(self.pause, "" if resume else NOTHING_TRAINED, "Go on with the training from its last checkpoint.")
+        self._enable(self.cancel, NOTHING_TRAINED, CANCEL_TIP)
         self.pause.setText("Go on" if resume else "Pause")
         self._advance(0.0)
         self.line.say(line or blocked)

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 TRUTH, NEW = "truth", "new model"
 COLOUR = "#f0e442"
 """Of the truth's outline: Okabe and Ito's yellow, which structures get last."""
-LINE = 1
+TRUTH_OUTLINE = 1
 """Voxels of that outline."""
-WAIT = 50
+POLL_MS = 50
 """Milliseconds until it is looked again whether the case's own result is in its place."""
 
 
@@ -103,7 +103,7 @@ class BeforeAfter(QObject):
         if work is None or work.scan is not scan or layers is None:
             return
         if self._segment.presenting:
-            QTimer.singleShot(WAIT, partial(self._on_masks, read))
+            QTimer.singleShot(POLL_MS, partial(self._on_masks, read))
             return
         self._host.bring()
         self._comparison.close()
@@ -112,7 +112,7 @@ class BeforeAfter(QObject):
             self.layers[name] = self._add(name, data, scan, known)
         left, right = list(self.layers)[:2]
         if left != TRUTH:
-            self.layers[TRUTH].contour = LINE
+            self.layers[TRUTH].contour = TRUTH_OUTLINE
         if layers.mask is not None and layers.mask in self._viewer.layers:
             self._viewer.layers.selection.active = layers.mask  # what the brush is for
         self._comparison.mode = "side"

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.session.learn import Candidate
 
-ROWS = 5
+CASE_ROWS = 5
 """Rows seen before the list scrolls."""
 FLATTERING = "Its truth was corrected from a model's own mask, which flatters that model."
 EMPTY = "Its mask is empty: a model learns from it that there is nothing. Tick it if that is so."
@@ -90,7 +90,7 @@ class LearnCases(QTableWidget):
         texts = [item.text() for row in range(rows) if (item := self.item(row, 1)) is not None]
         self.setColumnWidth(1, max((self.fontMetrics().horizontalAdvance(text) for text in texts), default=0) + 14)
         self._numbers.setDefaultSectionSize(tall)
-        self.setFixedHeight(tall * min(rows, ROWS) + 2 * self.frameWidth())
+        self.setFixedHeight(tall * min(rows, CASE_ROWS) + 2 * self.frameWidth())
 
     def forget(self) -> None:
         """Another project: all are ticked."""

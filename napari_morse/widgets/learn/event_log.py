@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-LINES = 200
+KEPT_LINES = 200
 """Of the log that are kept."""
 SMOOTH = 0.9
 """How much of the smoothed loss stays at each step."""
@@ -45,7 +45,7 @@ class RoundLog:
         """Whether the round begins with no model."""
         self.phase: Phase = ""
         self.trouble = ""
-        self.lines: deque[str] = deque(maxlen=LINES)
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     @property
     def step(self) -> int:

@@ -20,7 +20,7 @@ JUDGES = ("held-out cases", "each case left out in turn")
 ANEW, WHOLE = "new, from these labels", "as the cases need"
 ALL_OF_IT = "A new model learns everything from the ticked cases."
 HELD_ONLY = "A new model is judged by the held-out cases."
-TIPS = (
+SETTING_TIPS = (
     "The model that is tuned; it stays as it is. Or a new model, which learns from the ticked cases alone.",
     "Name of the new model in your library, if you keep it.",
     "Head only: quickest, changes the boundary alone. Everything: learns most, and may forget most.",
@@ -36,10 +36,12 @@ class LearnChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.base, self.what, self.minutes, self.judges = (combo_box(self, tip) for tip in (TIPS[0], *TIPS[2:]))
+        self.base, self.what, self.minutes, self.judges = (
+            combo_box(self, tip) for tip in (SETTING_TIPS[0], *SETTING_TIPS[2:])
+        )
         self.name = QLineEdit(self)
-        self.name.setToolTip(TIPS[1])
-        self.name.setProperty("tip", TIPS[1])
+        self.name.setToolTip(SETTING_TIPS[1])
+        self.name.setProperty("tip", SETTING_TIPS[1])
         for what, text in WHAT.items():
             self.what.addItem(text, what)
         for minutes in MINUTES:

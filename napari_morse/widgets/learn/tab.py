@@ -17,20 +17,20 @@ from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.learn.bar import LearnBar
 from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
 from napari_morse.widgets.learn.curves import LearnCurves
-from napari_morse.widgets.learn.event_log import LINES
+from napari_morse.widgets.learn.event_log import KEPT_LINES
 from napari_morse.widgets.learn.jobs import RoundView
 from napari_morse.widgets.learn.new_structures import LearnNew
 from napari_morse.widgets.learn.result_box import LearnResult
 from napari_morse.widgets.learn.rounds import Learner
 from napari_morse.widgets.learn.settings_form import LearnChoice
 
-PAUSE = 200
+REFRESH_MS = 200
 """Milliseconds after which a change of the project is shown: there is one at each stroke."""
 LOG = 3
 """Lines of the log in view."""
 NO_CASES = "Accept a corrected case first: the model learns from accepted and corrected cases."
 NO_JUDGES = "No case is held out to judge the new model, so nothing will be said of what it is worth."
-ENDS = {
+END_SENTENCES = {
     "stopped": "The training has stopped without coming to its end. It can go on from its last checkpoint.",
     "ready": "The training was made ready and has not begun.",
     "cancelled": "Cancelled; nothing was kept.",
@@ -63,14 +63,14 @@ class LearnTab(QWidget):
         self.new, self.curves, self.result = LearnNew(self), LearnCurves(self), LearnResult(self)
         self.recipe, self.log = Note(parent=self), QPlainTextEdit(self)
         self.log.setReadOnly(True)
-        self.log.setMaximumBlockCount(LINES)
+        self.log.setMaximumBlockCount(KEPT_LINES)
         self.log.setToolTip("What the training has said.")
         self.log.setAccessibleName("Log of the training")
         self._scrolled: Path | None = None
         self._due, self._look = QTimer(self), QTimer(self)
         for timer, act in ((self._due, self.refresh), (self._look, self._scroll_to_result)):
             timer.setSingleShot(True)
-            timer.setInterval(PAUSE)
+            timer.setInterval(REFRESH_MS)
             timer.timeout.connect(act)
         self._lay_out()
         self._connect()
@@ -316,4 +316,8 @@ def _end(view: RoundView | None) -> str:
     """What became of the last round, where its verdict does not say it."""
     if view is None or view.state == "done":
         return ""
-    return f"The training failed: {view.log.trouble}\n{TRY}" if view.state == "failed" else ENDS.get(view.state, "")
+    return (
+        f"The training failed: {view.log.trouble}\n{TRY}"
+        if view.state == "failed"
+        else END_SENTENCES.get(view.state, "")
+    )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LOOK = 300
 """Milliseconds after an act until measured structures are measured again."""
 MEMORY = "Measures are kept while this window is open: press “Start correcting”, or open a case, to keep them."
-LEGEND = "* The mask was changed since."
+CHANGED_LEGEND = "* The mask was changed since."
 _Of = tuple[Scan | None, Path | None]
 
 
@@ -74,7 +74,7 @@ class MeasureBox(QWidget):
         self.restore = act_button(
             self, "Undo", self.undo, "Put back what was taken away, moved or measured again last."
         )
-        self.legend, self.note = Note(LEGEND, self), Note(parent=self)
+        self.legend, self.note = Note(CHANGED_LEGEND, self), Note(parent=self)
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.line, self.diameters, self.area):
             first.addWidget(button)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.session.case.measures import Measure
 
-ROWS = 5
+MEASURE_ROWS = 5
 """Rows seen before the list scrolls."""
 OLD = " *"
 """Behind a value whose mask was changed since."""
@@ -71,5 +71,5 @@ class MeasureTable(QTableWidget):
                 self.setItem(row, column, item)
         head = self.horizontalHeader()
         tall = head.sizeHint().height() if head is not None else self._row
-        self.setFixedHeight(tall + self._row * min(len(measures), ROWS) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(tall + self._row * min(len(measures), MEASURE_ROWS) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(measures))

@@ -16,7 +16,7 @@ from napari_morse.widgets.segment.patch_table import PatchTable
 
 SIGNS = {"open": "", "accepted": "✓", "coarse": "C", "edited": "✎"}
 """Before the rank."""
-WORDS = {
+DECISION_WORDS = {
     "open": "Nobody has decided on it.",
     "accepted": "Accepted: it stays as it is.",
     "coarse": "The coarse mask's side was taken.",
@@ -39,7 +39,7 @@ class WalkTable(PatchTable):
             if item is not None:
                 decision = state(row)
                 item.setText(f"{SIGNS[decision]} {row + 1}".strip())
-                item.setToolTip(WORDS[decision])
+                item.setToolTip(DECISION_WORDS[decision])
 
     def show_rank(self, rank: int) -> None:
         """Select the row of a patch; none with −1."""

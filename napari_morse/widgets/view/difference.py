@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 ADDED, REMOVED, OTHER = 1, 2, 3
-COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
+DIFFERENCE_COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
 STAGES: tuple[str, str] = ("coarse", "rendered")
 """What the two masks of a model's result are called."""
-LEGEND = "blue: added, orange: removed"
+DIFFERENCE_LEGEND = "blue: added, orange: removed"
 
 
 def difference(before: Array, after: Array) -> Array:
@@ -56,7 +56,7 @@ class DifferenceLayer:
     def __init__(self, viewer: ViewerModel, scan: Scan, before: Array, after: Array) -> None:
         self._viewer, self._scan, self._before, self._after = viewer, scan, before, after
         self.found = difference(before, after)
-        colours = {0: "transparent", None: "transparent"} | COLOURS
+        colours = {0: "transparent", None: "transparent"} | DIFFERENCE_COLOURS
         self.layer = Labels(
             self.found, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
             metadata={KEY: Carrier(scan, "tool")}, **placement(scan),

@@ -15,15 +15,15 @@ from napari_morse.widgets.view.plane_image import STROKES, Outline, PictureFrame
 
 NOTCH = 120
 """Eighths of a degree in one step of a wheel, as Qt counts them."""
-GAP = 7
+LETTER_GAP = 7
 """Pixels around the middle of the crosshair that stay free, beyond its voxel."""
 NEARER = 1.25
 """How much a step of the zoom enlarges."""
 FARTHEST, NEAREST = 1.0, 32.0
 """Zoom at which the whole slice is in view, and the largest."""
 MARKED = QColor("#56b4e9")
-KEYS = {Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1)}
-STEPS = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
+ARROW_STEPS = {Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1)}
+PAGE_STEPS = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
 ZOOMS = {Qt.Key.Key_Plus: 1, Qt.Key.Key_Equal: 1, Qt.Key.Key_Minus: -1}
 PANNING = (Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
 PLAIN = Qt.KeyboardModifier.KeypadModifier | Qt.KeyboardModifier.ShiftModifier
@@ -214,7 +214,7 @@ class PlanePane(QWidget):
 
     def _draw_cross(self, painter: QPainter, at: tuple[float, float], scale: tuple[float, float]) -> None:
         """Lines that leave the voxel, and a little around it, free."""
-        (y, x), free = at, GAP + max(scale) / 2
+        (y, x), free = at, LETTER_GAP + max(scale) / 2
         hole = QRectF(x - free, y - free, 2 * free, 2 * free).toRect()
         painter.setClipRegion(QRegion(self.rect()) - QRegion(hole))
         for pen in (QPen(QColor(0, 0, 0, 110), 3), QPen(QColor(255, 255, 255, 200), 1)):
@@ -306,11 +306,11 @@ class PlanePane(QWidget):
         if event is None or shown is None or event.modifiers() & ~PLAIN:
             return super().keyPressEvent(event)
         key = event.key()
-        if key in KEYS:
-            (row, column), (down, across) = shown.voxel, KEYS[Qt.Key(key)]
+        if key in ARROW_STEPS:
+            (row, column), (down, across) = shown.voxel, ARROW_STEPS[Qt.Key(key)]
             self._emit(row + down, column + across)
-        elif key in STEPS:
-            self.stepped.emit(STEPS[Qt.Key(key)])
+        elif key in PAGE_STEPS:
+            self.stepped.emit(PAGE_STEPS[Qt.Key(key)])
         elif key in ZOOMS:
             self.zoom_by(ZOOMS[Qt.Key(key)])
         elif key == Qt.Key.Key_Home:

@@ -31,9 +31,9 @@ Voxel = tuple[int, int, int]
 LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
 OPAQUE = 0.4
 """How opaque the filled masks are."""
-NOTHING = "Open a scan: its three planes are shown here."
+NO_PLANES = "Open a scan: its three planes are shown here."
 ONE = "The scan is a single slice: it has no other planes."
-HINT = (
+PLANES_HINT = (
     "Click or drag: move the crosshair. Wheel: slices. Ctrl + wheel: zoom. Drag with the middle or right button: pan. "
     "Double click: show this plane in the main view.\n"
     "Keys: arrows, Page Up and Down, + and −, Home (fit), Enter (show in the main view)."
@@ -83,7 +83,7 @@ class Planes(EndingWidget):
 
     def _build(self) -> None:
         self.panes = tuple(PlanePane(self) for _ in PLANES)
-        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NOTHING, self)
+        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NO_PLANES, self)
         self.masks, self.follow, self.fit = QComboBox(self), QCheckBox("follow", self), QPushButton("Fit", self)
         self.masks.addItems((LINES, FILL, HIDDEN))
         self.masks.setToolTip("How the masks are drawn over the planes.")
@@ -106,7 +106,7 @@ class Planes(EndingWidget):
         for across, pane in enumerate(self.panes):
             self._rows.addWidget(pane, 1)
             pane.setAccessibleName(f"{PLANES[across]} plane")
-            pane.setAccessibleDescription(HINT)
+            pane.setAccessibleDescription(PLANES_HINT)
             pane.pointed.connect(lambda *at, across=across: self._move(dict(zip(_in_plane(across), at, strict=True))))
             pane.hovered.connect(lambda at, across=across: self._on_hovered(across, at))
             pane.stepped.connect(lambda steps, across=across: self._step(across, steps))
@@ -176,7 +176,7 @@ class Planes(EndingWidget):
         scan, layer, voxel = self._desk.scan, self._desk.scan_layer, self.voxel
         if scan is None or layer is None or voxel is None:
             self._let_go()
-            self.note.say(NOTHING)
+            self.note.say(NO_PLANES)
             return
         masks = self._masks(scan)
         self._watch((layer, *(x.layer for x in masks)))
@@ -262,7 +262,7 @@ class Planes(EndingWidget):
             where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
         number = int(masks[-1].shown[voxel]) if masks else 0
         more = f"; {self._desk.name_of(number)}" if number else ""
-        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", HINT)
+        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", PLANES_HINT)
         entries, labels = [Entry(x.name, style=x.style) for x in masks], self._desk.labels
         colour = _colour(masks[-1].layer if masks else None, labels)
         self.legend.say([*entries, *(Entry(x.name, colour=colour(x.id)) for x in labels if masks)])

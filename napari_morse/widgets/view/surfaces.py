@@ -25,11 +25,11 @@ from napari_morse.widgets.view.difference import STAGES
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
 
-COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
+DISTANCE_COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
 """From no distance to the largest: light to dark, so that they can be told apart without hues."""
-LEAST = 1.0
+SMALLEST_RANGE = 1.0
 """mm at which the colours end, at least."""
-WAIT = 20
+RETRY_MS = 20
 """Milliseconds between two looks whether the layers are in their places."""
 NOT_NOW = "Run a model first: the surfaces of its two masks are compared."
 
@@ -126,7 +126,7 @@ class SurfaceView(QObject):
 
     def _on_made(self, surfaces: _Made) -> None:
         if self._comparison.settling:  # it would show layers again that are hidden here
-            QTimer.singleShot(WAIT, partial(self._on_made, surfaces))
+            QTimer.singleShot(RETRY_MS, partial(self._on_made, surfaces))
             return
         if surfaces.scan is not self._desk.scan or self._comparison.shown is None:
             self.changed.emit()
@@ -144,7 +144,7 @@ class SurfaceView(QObject):
         self._hidden = [layer for layer in self._viewer.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
-        end = max(LEAST, *(float(np.nanpercentile(far, 99)) for far in surfaces.far))
+        end = max(SMALLEST_RANGE, *(float(np.nanpercentile(far, 99)) for far in surfaces.far))
         self.layers = tuple(self._surface(surfaces, n, end) for n in (0, 1))
         for layer in self.layers:
             self._viewer.add_layer(layer)
@@ -175,7 +175,7 @@ class SurfaceView(QObject):
         face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
         return Surface(
             (axes.index_to_view(shape.vertex), face, np.nan_to_num(surfaces.far[which])),
-            name=f"surface · {surfaces.names[which]}", colormap=Colormap(COLOURS, name="distance"),
+            name=f"surface · {surfaces.names[which]}", colormap=Colormap(DISTANCE_COLOURS, name="distance"),
             contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
             metadata={KEY: Carrier(surfaces.scan, "tool")}, **placement(surfaces.scan),
         )  # fmt: skip

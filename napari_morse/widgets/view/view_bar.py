@@ -26,7 +26,7 @@ from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.surfaces import SurfaceView
 
-NOTHING = "Nothing to show yet: run a segmentation first."
+NOTHING_SHOWN = "Nothing to show yet: run a segmentation first."
 POINT_SIZE = (2, 6, 20)
 """Least, first and largest diameter of a point, in tenths of a voxel."""
 
@@ -127,7 +127,7 @@ class ViewBar(QWidget):
         shown = self._comparison.shown is not None
         for control, tip in self._tips.items():
             control.setEnabled(shown)
-            control.setToolTip(tip if shown else NOTHING)
+            control.setToolTip(tip if shown else NOTHING_SHOWN)
         chosen = self.solid if self._surfaces.active else self.modes[self._comparison.mode]
         chosen.setChecked(True)
 

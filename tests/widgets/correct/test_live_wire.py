@@ -10,7 +10,7 @@ from napari.utils.key_bindings import coerce_keybinding
 
 from napari_morse.types import Grid, Roi, Scan
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.correct.live_wire import GONE, HINT
+from napari_morse.widgets.correct.live_wire import WIRE_GONE, WIRE_HINT
 from tests.fakes import make_scan
 from tests.widgets.conftest import add_scan
 from tests.widgets.hands import Mouse, begin, oblique_scan
@@ -133,7 +133,7 @@ def test_backspace_takes_nodes_back_and_escape_leaves_everything_as_it_was(viewe
     assert not corrected.corrections.mask.any() and "three" in dock.correct.note.text()
     qtbot.waitUntil(lambda: len(dock.wire._line.cells) == 1)
     dock.wire.leave()
-    assert not dock.wire._line.cells and dock.correct.note.text() == GONE
+    assert not dock.wire._line.cells and dock.correct.note.text() == WIRE_GONE
     assert list(viewer.layers) == layers and str(corrected.layer.mode) == "paint"
     assert viewer.scene.camera.mouse_pan == corrected.layer.mouse_pan and not dock.correct.wire.isChecked()
     mouse.click(np.zeros(3))
@@ -161,7 +161,7 @@ def test_another_slice_drops_the_wire_and_erasing_takes_only_the_structure(viewe
     assert dock.wire.contour.nodes
     viewer.dims.set_point(0, viewer.dims.point[0] + 1.5)
     qtbot.waitUntil(lambda: dock.wire.contour is not None and not dock.wire.contour.nodes)
-    assert HINT in dock.correct.note.text()
+    assert WIRE_HINT in dock.correct.note.text()
     dock.wire.leave()
 
 
@@ -308,7 +308,7 @@ def test_the_view_does_not_move_and_another_tool_takes_the_mouse(viewer, dock, s
     other.mode = "add"
     viewer.layers.selection.active = other
     qtbot.waitUntil(lambda: not dock.wire.active)
-    assert GONE in dock.correct.note.text()
+    assert WIRE_GONE in dock.correct.note.text()
     assert viewer.scene.camera.mouse_pan == other.mouse_pan and not other.keymap
 
 
@@ -329,6 +329,6 @@ def test_another_scan_ends_it_and_without_a_canvas_it_does_not_begin(viewer, doc
     layer = add_scan(viewer, make_scan(stem="other"))
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(layer))
     qtbot.waitUntil(lambda: not dock.wire.active)
-    assert any(GONE in text for text in said) and all(part.parent is None for part in cell.parts)
+    assert any(WIRE_GONE in text for text in said) and all(part.parent is None for part in cell.parts)
     for callbacks in (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks, viewer.mouse_double_click_callbacks):
         assert not [own for own in callbacks if getattr(own, "__self__", None) is dock.wire]
