@@ -148,16 +148,16 @@ def report(
 
     with Project.open(folder, read_only=True) as project:
         with _progress(len(project.cases()), "Measuring") as step:
-            report_made = build(project, lambda _: step())
-        paths = write(report_made, out or project.places.reports)
+            built = build(project, lambda _: step())
+        paths = write(built, out or project.places.reports)
     console = _console()
     for path in paths:
         console.print(str(path), soft_wrap=True)
-    for figures in report_made.figures:
+    for figures in built.figures:
         if figures.trouble:
             Console(stderr=True, markup=False).print(f"{figures.case.id}: {figures.trouble}", soft_wrap=True)
-    if report_made.verified:
-        raise InputError(report_made.verified, "Compare it with an earlier report.")
+    if built.verified:
+        raise InputError(built.verified, "Compare it with an earlier report.")
 
 
 @project_app.command()

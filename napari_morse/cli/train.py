@@ -119,12 +119,12 @@ def _fitted(images: Path, labels: Path, changes: tuple[str, ...]) -> Fitted:
 
     channels = next((int(c.partition("=")[2]) for c in changes if c.startswith("backbone.in_channels=")), 1)
     grids = [open_mask(truth).grid for _, truth in pair_files(images, labels, channels).values()]
-    recipe_fitted = fitted(
+    fitted_recipe = fitted(
         [oriented(grid, axes_to(grid, RAS)) for grid in grids],
         "cuda" if resolve_device("auto").startswith("cuda") else "cpu",
     )
-    typer.echo(f"Fitted to {len(grids)} cases: {recipe_fitted.why}.")
-    return recipe_fitted
+    typer.echo(f"Fitted to {len(grids)} cases: {fitted_recipe.why}.")
+    return fitted_recipe
 
 
 def _precise(name: str, changes: tuple[str, ...], precision: str | None, own: Recipe | None = None) -> Recipe:

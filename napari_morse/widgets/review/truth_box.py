@@ -23,7 +23,7 @@ from napari_morse.widgets.view.twins import is_twin
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
 
-NONE = "none"
+NO_TRUTH = "none"
 SOON = 150
 """Milliseconds after an act until figures are made again."""
 
@@ -84,7 +84,7 @@ class TruthBox(QWidget):
         chosen = self.combo.currentData()
         with QSignalBlocker(self.combo):
             self.combo.clear()
-            self.combo.addItem(NONE, None)
+            self.combo.addItem(NO_TRUTH, None)
             for layer in candidates:
                 self.combo.addItem(layer.name, layer)
             if chosen in candidates:

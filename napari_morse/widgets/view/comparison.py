@@ -28,7 +28,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.widgets.bridge import Colouring, carrier_of, colour_points
 from napari_morse.widgets.bridge.mask_looks import CONTOUR_WIDTH, LINE_COLOURS, LineColours, Mode, titles, wrapped
-from napari_morse.widgets.view.difference import DIFFERENCE_LEGEND, STAGES, Differences
+from napari_morse.widgets.view.difference import DIFFERENCE_LEGEND, MODEL_STAGES, Differences
 from napari_morse.widgets.view.orientation_labels import Titles
 from napari_morse.widgets.view.twins import Mirrors, is_twin
 
@@ -51,7 +51,7 @@ class ResultLayers:
     coarse: Labels
     rendered: Labels
     points: Points | None
-    names: tuple[str, str] = STAGES
+    names: tuple[str, str] = MODEL_STAGES
 
     @property
     def made(self) -> tuple[Layer, ...]:
@@ -392,7 +392,7 @@ class Comparison(QObject):
 
     def _fill(self, result: ResultLayers) -> Labels | None:
         """The corrected mask, where it is the fill: not while something else than a model's masks is compared."""
-        seen = self._filled and result.names == STAGES and self._mode != "difference"
+        seen = self._filled and result.names == MODEL_STAGES and self._mode != "difference"
         return self._final(result) if seen else None
 
     def _say_titles(self) -> None:

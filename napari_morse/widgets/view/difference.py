@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ADDED, REMOVED, OTHER = 1, 2, 3
 DIFFERENCE_COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
-STAGES: tuple[str, str] = ("coarse", "rendered")
+MODEL_STAGES: tuple[str, str] = ("coarse", "rendered")
 """What the two masks of a model's result are called."""
 DIFFERENCE_LEGEND = "blue: added, orange: removed"
 
@@ -105,7 +105,7 @@ class Differences:
         self._viewer = viewer
         self.final: Labels | None = None
         """The mask that the difference leads to, from the rendered one; None: to the rendered from the coarse one."""
-        self.names = STAGES
+        self.names = MODEL_STAGES
         """Of the two masks; the difference of others than a model's leads to no third one."""
         self.shown: DifferenceLayer | None = None
         self._unseen: list[Labels] = []
@@ -118,7 +118,7 @@ class Differences:
     @property
     def _last(self) -> Labels | None:
         there = self.final is not None and self.final in self._viewer.layers
-        return self.final if there and self.names == STAGES else None
+        return self.final if there and self.names == MODEL_STAGES else None
 
     def show(self, coarse: Labels, rendered: Labels, swapped: bool) -> None:
         """Show it, unless it is shown already."""

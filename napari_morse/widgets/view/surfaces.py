@@ -20,7 +20,7 @@ from napari_morse.widgets.base.shortcuts import SWAP
 from napari_morse.widgets.bridge import KEY, Carrier, display_axes, placement
 from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.view.comparison import Comparison
-from napari_morse.widgets.view.difference import STAGES
+from napari_morse.widgets.view.difference import MODEL_STAGES
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -85,7 +85,7 @@ class SurfaceView(QObject):
         if self.active:
             return
         shown = self._comparison.shown
-        if prediction is None or scan is None or shown is None or shown.names != STAGES:
+        if prediction is None or scan is None or shown is None or shown.names != MODEL_STAGES:
             self.said.emit(NOT_NOW)
             self.changed.emit()
             return
