@@ -103,8 +103,8 @@ def scores(
     net: Morse, done: object, result: Rendering, temperature: float, edge: Array
 ) -> tuple[dict[str, Array], Array]:
     """Every score at the re-predicted boundary voxels, and where they are."""
-    kept = edge[tuple(result.voxel.T)]
-    voxel = result.voxel[kept]
+    kept = edge[tuple(result.voxel_stack.T)]
+    voxel = result.voxel_stack[kept]
     shape = tuple(result.rendered.shape)
     chosen = torch.from_numpy(np.ravel_multi_index(tuple(voxel.T), shape))
     at = tuple(voxel.T)

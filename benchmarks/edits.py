@@ -57,7 +57,7 @@ def sizes() -> None:
         between = time.perf_counter()
         state.undo()
         undone = time.perf_counter()
-        voxels = len(change.places)
+        voxels = len(change.indices)
         took = f"{1000 * (encoded - began):11.1f}{1000 * (undone - between):9.1f}"
         print(f"{name:36}{voxels:10}{len(payload):10}{len(payload) / voxels:9.3f}{took}")
 

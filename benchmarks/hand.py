@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QPoint, Qt, Signal, Slot
 from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
-PATIENCE = 60.0
+CANCEL_PATIENCE = 60.0
 """Seconds to wait for what should happen."""
 
 
@@ -50,12 +50,12 @@ class Hand:
                 answers.put((None, error))
 
         self._desk.asked.emit(answer)
-        found, error = answers.get(timeout=PATIENCE)
+        found, error = answers.get(timeout=CANCEL_PATIENCE)
         if error is not None:
             raise error
         return found
 
-    def until(self, question: Callable[[], Any], what: str, seconds: float = PATIENCE) -> float:
+    def until(self, question: Callable[[], Any], what: str, seconds: float = CANCEL_PATIENCE) -> float:
         """Wait until ``question`` is true; how many seconds it took."""
         begun = time.monotonic()
         while not self.ask(question):

@@ -32,7 +32,7 @@ from napari_morse import zoo
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import pixel_digest
 from napari_morse.session.edits import Corrections
-from napari_morse.session.project import Case, Project, Source, Status
+from napari_morse.session.project import Case, CaseFiles, Project, Status
 
 HELD, TRAINED, BY_HAND = 7, 5, 2
 ROUND = 900.0
@@ -50,7 +50,7 @@ def study(data: Path, folder: Path) -> Project:
         labels = nib.load(data / "labels" / name)
         drawn = wider(np.asarray(labels.dataobj).astype(np.uint8))
         nib.save(nib.Nifti1Image(drawn, labels.affine), truths / name)
-    sources = [Source(data / "images" / name, truth=truths / name) for name in names]
+    sources = [CaseFiles(data / "images" / name, truth=truths / name) for name in names]
     share = HELD / len(sources)
     project = Project.create(folder / "study", sources, name="study", reader=READER, holdout_share=share)
     for case in usable(project)[BY_HAND:]:
@@ -254,11 +254,11 @@ class Rounds(Review):
 
     @property
     def now(self) -> Any:
-        return self.dock.learner.now
+        return self.dock.learner.view
 
     @property
     def story(self) -> Any:
-        return self.now.story
+        return self.now.log
 
     @property
     def case_open(self) -> str:

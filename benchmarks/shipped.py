@@ -79,10 +79,10 @@ GRIDS: dict[str, Change] = {
 def rendered_logits(predictor: Predictor, scan: Scan) -> Array:
     """(C, I, J, K) rendered logits of a volume, on its own grid."""
     axes = axes_to(scan.grid, RAS)
-    stack = normalise(axes.there(scan.data), predictor.card.intensity).pixels[None]
+    stack = normalise(axes.to_view(scan.data), predictor.card.intensity).pixels[None]
     frame = frame_of(stack, oriented(scan.grid, axes).spacing, predictor.card.spacing, predictor.net)
     logits = render(predictor.net, coarse_pass(predictor.net, np.ascontiguousarray(stack), frame)).logits[:, 0]
-    return np.stack([axes.back(channel) for channel in logits])
+    return np.stack([axes.to_storage(channel) for channel in logits])
 
 
 def carried(logits: Array, ids: Array, source: Grid, grid: Grid) -> Mask:

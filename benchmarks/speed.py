@@ -27,8 +27,8 @@ from napari_morse.geometry.orientation import RAS, axes_to
 from napari_morse.inference.devices import has_bfloat16
 from napari_morse.inference.engine import CoarsePass, _on_native, coarse_pass, frame_of
 from napari_morse.inference.normalise import normalise
-from napari_morse.inference.passes import doubts, labels_and_margins, read_once
 from napari_morse.inference.rendering import render, render_voxels
+from napari_morse.inference.voxel_scan import doubts, labels_and_margins, scan_margins
 from napari_morse.io import open_scan
 from napari_morse.model.morse import Morse
 
@@ -83,7 +83,7 @@ def _against_networks(settings: Settings, size: int, dims: int, done: CoarsePass
     times = settings.alternate(
         {"render": lambda: render(net, done), "dynunet": lambda: big(image), "unet": lambda: small(image)}
     )
-    points = len(render(net, done).voxel)
+    points = len(render(net, done).voxel_stack)
     return {
         "times": times,
         "points": points,
@@ -116,7 +116,7 @@ def _brain(size: int) -> tuple[Morse, CoarsePass]:
     scan = open_scan(Path(__file__).parent.parent / "sample_data" / "colin27_t1.nii.gz")
     middle = tuple(slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in scan.data.shape)
     stack = np.ascontiguousarray(
-        normalise(axes_to(scan.grid, RAS).there(scan.data)[middle], loaded.card.intensity).pixels[None]
+        normalise(axes_to(scan.grid, RAS).to_view(scan.data)[middle], loaded.card.intensity).pixels[None]
     )
     return net.eval(), coarse_pass(net, stack, frame_of(stack, (1.0,) * 3, (1.0,) * 3, net))
 
@@ -136,7 +136,7 @@ def dense(settings: Settings) -> Table:
         "dense / rendering": (ratio(times, "dense", "render"), ">= 20"),
         "equal voxels within 3 of a boundary": (share, ">= 0.999"),
     }
-    points = len(rendered.voxel)
+    points = len(rendered.voxel_stack)
     return {"times": times, "points": points, "share": points / len(everywhere), "ratios": ratios}
 
 
@@ -158,12 +158,12 @@ def growth(settings: Settings) -> Table:
 def _growth_row(settings: Settings, net: Morse, size: int) -> Table:
     done = scene(net, size, *ball(size, 3, 20))
     bound = net.recipe.render.uncertain_below
-    reading = read_once(done.logits, bound)
-    chosen = reading.places
+    reading = scan_margins(done.logits, bound)
+    chosen = reading.indices
     times = settings.alternate(
         {
             "points": lambda: render_voxels(net, done, chosen),
-            "labels and choice": lambda: read_once(done.logits, bound),
+            "labels and choice": lambda: scan_margins(done.logits, bound),
             "write-back": reading.labels.clone,
             "one read": done.logits.sum,
             "interpolation (coarse pass)": lambda: _on_native(done.maps, done.frame),

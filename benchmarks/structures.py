@@ -58,7 +58,7 @@ def source(data: Path, name: str, place: Path) -> Source:
     if not path.exists():
         mask = open_mask(data / "labels" / name)
         axes, drawn = axes_to(mask.grid, RAS), np.array(mask.data)
-        axes.there(drawn)[...] = with_tail(axes.there(mask.data))
+        axes.to_view(drawn)[...] = with_tail(axes.to_view(mask.data))
         save_mask(replace(mask, data=drawn), path)
     return Source(name=name.removesuffix(".nii.gz"), scan=data / "images" / name, labels=path)
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_morse.inference.passes import labels_and_margins, smallest
-from napari_morse.model.linear import ROWS
+from napari_morse.inference.voxel_scan import labels_and_margins, smallest
+from napari_morse.model.linear import POINTS_AT_ONCE
 from napari_morse.model.points import channels_last, sample, to_cells
 from napari_morse.model.renderer import RenderingHead
 
@@ -98,7 +98,7 @@ def ours(case: Case, precision: torch.dtype = torch.float32) -> tuple[Tensor, Te
         chosen = smallest(margins, case.points)
         cells = to_cells(torch.stack(torch.unravel_index(chosen, space), dim=1).float(), case.stride)
         read = sample(features, torch.zeros_like(chosen), cells)
-        chunks = zip(read.split(ROWS), before.index_select(1, chosen).T.split(ROWS), strict=True)
+        chunks = zip(read.split(POINTS_AT_ONCE), before.index_select(1, chosen).T.split(POINTS_AT_ONCE), strict=True)
         logits = torch.cat([case.head(f.to(precision), coarse) for f, coarse in chunks])
         labels[chosen], margins[chosen] = labels_and_margins(logits.T)
     return labels, chosen

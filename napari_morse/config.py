@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a model may be named: safe as a folder on every system."""
 BACKBONE = r"[a-z0-9][a-z0-9._-]{0,63}"
 """What a backbone may be named."""
@@ -197,10 +197,10 @@ class TrainConfig(_Frozen):
 class EditsConfig(_Frozen):
     """How much of the corrections of one case can be undone."""
 
-    acts: int = Field(100, ge=100)
-    """So many of the last acts can always be undone, however large they are."""
+    edits: int = Field(100, ge=100)
+    """So many of the last edits can always be undone, however large they are."""
     history_bytes: int = Field(256 * 2**20, ge=0)
-    """Beyond this many bytes of encoded acts (4 a changed voxel at most, mostly far less) older ones are forgotten."""
+    """Beyond this many bytes of encoded edits (4 a changed voxel at most, mostly far less) older ones are forgotten."""
 
 
 class Recipe(_Frozen):
@@ -269,7 +269,7 @@ class ModelCard(_Frozen):
 
     format: Literal["napari-morse-model"] = "napari-morse-model"
     format_version: Literal[1] = 1
-    name: str = Field(pattern=f"^{NAME}$")
+    name: str = Field(pattern=f"^{MODEL_NAME}$")
     version: int = Field(1, ge=1)
     summary: str = ""
     recipe: Recipe

@@ -46,6 +46,7 @@ class Grid:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise GeometryError("The affine is not a finite 4 × 4 matrix.", "Repair the header of the file.")
+        # Relative to the axes' lengths: voxels of a micrometre have a determinant of 1e-9 and are in order.
         lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).prod()
         if abs(np.linalg.det(affine[:3, :3])) <= 1e-9 * lengths:
             raise GeometryError("The affine is singular: voxels have no volume.", "Repair the header of the file.")
@@ -67,6 +68,7 @@ class Grid:
         """Whether both grids put every voxel within ``atol`` mm of the same place."""
         if self.shape != other.shape:
             return False
+        # In mm at the corners, where affines differ most: 1e-3 in an entry is half a voxel at the end of a long axis.
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1)
         corners = np.vstack([corners, np.ones(corners.shape[1])])
         return bool(np.abs((self.affine - other.affine) @ corners).max() <= atol)

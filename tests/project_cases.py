@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from napari_morse.session.project import Project, Source, from_folders, with_patients
+from napari_morse.session.project import CaseFiles, Project, from_folders, with_patients
 
 SHAPE = (12, 10, 8)
 """Of scans and masks that hold pixels; voxels of 1 × 2 × 2.5 mm."""
@@ -29,7 +29,7 @@ def scans(folder: Path, patients: int = 3, each: int = 2) -> Path:
     return folder
 
 
-def sources(folder: Path, patients: int = 3, each: int = 2) -> list[Source]:
+def sources(folder: Path, patients: int = 3, each: int = 2) -> list[CaseFiles]:
     return with_patients(from_folders(scans(folder, patients, each)), PATTERN)
 
 

@@ -76,10 +76,10 @@ def check_summary(path: Path, ours: Callable[[dict[str, Any]], bool]) -> None:
         return
     try:
         content = path.read_bytes()
-        found = json.loads(content) if content.lstrip().startswith(b"{") else None
+        summary = json.loads(content) if content.lstrip().startswith(b"{") else None
     except (OSError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not ours(found):
+        summary = None
+    if not isinstance(summary, dict) or not ours(summary):
         raise InputError(
             f"“{path.name}” is there already, and no earlier summary: it would be overwritten.",
             "Give another name to --json.",

@@ -38,7 +38,7 @@ def demo(
 
 
 def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path | None, replace: bool) -> None:
-    from napari_morse.inference.written import save_safely
+    from napari_morse.inference.written_files import save_safely
     from napari_morse.io.atomic import write_text
     from napari_morse.session import result_rows, size_unit, table_csv, table_text
 
@@ -51,11 +51,11 @@ def _leave(prediction: Prediction, scan: Scan, picture: TakePicture, out: Path |
     pictures: tuple[tuple[Mode, str], ...] = (("side", "side_by_side"), ("contour", "contour"))
 
     def further(folder: Path) -> list[Path]:
-        made = [write_text(folder / f"{scan.stem}_table.csv", table_csv(rows, unit))]
+        files = [write_text(folder / f"{scan.stem}_table.csv", table_csv(rows, unit))]
         for mode, name in pictures:
-            made.append(folder / f"{scan.stem}_{name}.png")
-            picture(made[-1], mode)
-        return made
+            files.append(folder / f"{scan.stem}_{name}.png")
+            picture(files[-1], mode)
+        return files
 
     written = save_safely(prediction, scan, out, replace=replace, further=further)
     for path in written:

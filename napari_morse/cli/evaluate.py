@@ -23,11 +23,11 @@ from napari_morse.io.atomic import write_text
 from napari_morse.metrics import MERGED, ClassScore, ClassSummary, score, summarise
 from napari_morse.types import Mask
 
-ENDINGS = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
-STAGES = ("_coarse", "_rendered")
+MASK_ENDINGS = (".nii.gz", ".nii", ".png", ".tif", ".tiff", ".bmp")
+STAGE_SUFFIXES = ("_coarse", "_rendered")
 """What ``predict`` appends to a case's name."""
-FORMAT = "napari-morse-evaluation"
-_WIDEST = 1000
+EVALUATION_FORMAT = "napari-morse-evaluation"
+_TERMINAL_WIDTH = 1000
 DEFINITIONS = {
     "hd95": "larger of the two directed 95th percentiles between edge voxels, mm",
     "asd": "symmetric mean distance between edge voxels, mm",
@@ -116,7 +116,7 @@ def pair(predictions: dict[str, Path], truths: dict[str, Path], suffix: str) -> 
 
 def _suffixes(predictions: Iterable[str]) -> list[str]:
     stems = list(predictions)
-    return [s for s in STAGES if any(stem.endswith(s) for stem in stems)] or [""]
+    return [s for s in STAGE_SUFFIXES if any(stem.endswith(s) for stem in stems)] or [""]
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,16 @@ class Found:
 def _masks(folder: Path) -> Found:
     if not folder.is_dir():
         raise InputError(f"There is no folder “{folder}”.", "Give a folder of masks.")
-    found = Found({}, {})
+    masks = Found({}, {})
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.lower().endswith(ENDINGS) or not path.is_file():
+        if path.name.startswith(".") or not path.name.lower().endswith(MASK_ENDINGS) or not path.is_file():
             continue
         stem = case_stem(path)
-        if stem in found.masks:
-            found.others.setdefault(stem, []).append(path)
+        if stem in masks.masks:
+            masks.others.setdefault(stem, []).append(path)
         else:
-            found.masks[stem] = path
-    return found
+            masks.masks[stem] = path
+    return masks
 
 
 def _check_once(path: Path, others: Iterable[Path]) -> None:
@@ -165,7 +165,7 @@ def _spare_masks(target: Path | None, masks: Iterable[Path]) -> None:
     """Refuse to write the report over a mask that is scored."""
     clash = next((m for m in masks if target is not None and target.exists() and target.samefile(m)), None)
     if target is not None and clash is None:
-        check_summary(target, lambda found: found.get("format") == FORMAT)
+        check_summary(target, lambda summary: summary.get("format") == EVALUATION_FORMAT)
     if clash is not None:
         raise InputError(f"The report would overwrite the mask “{clash.name}”.", "Give another name to --json.")
 
@@ -193,8 +193,8 @@ def _run(
             with one_of_many(step[0], failed):
                 rows.append(tuple(_score(*step, sorted(ids), tolerance)))
                 scored.append(step)
-    kept = replace(pairing, pairs=tuple(scored))
-    return Run(suffix, kept, tuple(rows), tuple(summarise(rows)), tuple(failed[before:]))
+    scored_pairing = replace(pairing, pairs=tuple(scored))
+    return Run(suffix, scored_pairing, tuple(rows), tuple(summarise(rows)), tuple(failed[before:]))
 
 
 def _ids(case: str, prediction: Path, truth: Path, twice: Mapping[Path, list[Path]]) -> set[int]:
@@ -227,7 +227,7 @@ def _check_grids(case: str, pred: Mask, truth: Mask) -> None:
 
 def _report(runs: Sequence[Run], tolerance: float) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": EVALUATION_FORMAT,
         "format_version": 1,
         "tolerance_mm": tolerance,
         "definitions": DEFINITIONS,
@@ -272,7 +272,7 @@ def _show(console: Console, run: Run, tolerance: float) -> None:
             _number(row.nsd, 3),
         ]
         table.add_row(_structure(row.id), *(str(n) for n in counts), *figures)
-    needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    needed = console.measure(table, options=console.options.update(width=_TERMINAL_WIDTH)).maximum
     console.width = max(console.width, needed)  # a narrow terminal wraps lines, but no figure is cut
     console.print(table)
     if any(row.missed or row.spurious for row in run.summary):

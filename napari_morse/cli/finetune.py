@@ -79,17 +79,17 @@ def _plan(
     )  # fmt: skip
 
 
-def _with_new(plan: Plan, said: list[str]) -> Plan:
+def _with_new(plan: Plan, given: list[str]) -> Plan:
     """The plan with further labels, coloured apart from those of the model."""
     from napari_morse import zoo
     from napari_morse.training.palette import entries
 
-    if not said:
+    if not given:
         return plan
     if plan.settings.what == "head":
         raise InputError("A head alone cannot learn a new structure.", "Say --what decoder or --what all.")
     named = []
-    for text in said:
+    for text in given:
         number, equals, name = text.partition("=")
         if not equals or not number.strip().isdecimal() or not 0 < int(number) <= 65535 or not name.strip():
             raise InputError(f"{text!r} is no new label.", "Write its number and name: 3=lesion.")
@@ -137,8 +137,8 @@ def _groups(sources: list[Source], channels: int) -> list[str]:
     for sentence in same_scans([source.scan for source in sources], known):
         typer.echo(f"{sentence}: either all train or all judge.")
     names = [source.patient or source.name for source in sources]
-    places = together([{patient_key(name), digest} for name, digest in zip(names, known, strict=True)])
-    return [min(name for name, other in zip(names, places, strict=True) if other == place) for place in places]
+    groups = together([{patient_key(name), digest} for name, digest in zip(names, known, strict=True)])
+    return [min(name for name, other in zip(names, groups, strict=True) if other == group) for group in groups]
 
 
 def _keep(plan: Plan, folder: Path, resume: bool) -> None:
@@ -148,10 +148,10 @@ def _keep(plan: Plan, folder: Path, resume: bool) -> None:
 
     there = (folder / PLAN).exists()
     if resume:
-        kept = Kept.read(folder)
+        saved = Kept.read(folder)
         measured = {"steps": plan.settings.steps}  # the run found that out itself
-        settings = kept.settings.model_copy(update=measured)
-        same = kept.model_copy(update={"settings": settings, "created": plan.created})
+        settings = saved.settings.model_copy(update=measured)
+        same = saved.model_copy(update={"settings": settings, "created": plan.created})
         if same != plan:
             raise WeightsError(f"The run in {folder} was begun with other settings or cases.", "Resume it as it was.")
         return
@@ -208,11 +208,11 @@ def show(verdict: Verdict) -> None:
         table.add_column(column, overflow="fold")
     for case in verdict.cases:
         for stage in ("rendered", "coarse"):
-            told = [case.figures[f"{when} {stage}"] for when in (("after",) if verdict.alone else WHENS)]
-            figures = (" → ".join(f"{getattr(each, f):.3f}" for each in told) for f in FIGURES)
+            columns = [case.figures[f"{when} {stage}"] for when in (("after",) if verdict.alone else WHENS)]
+            figures = (" → ".join(f"{getattr(each, f):.3f}" for each in columns) for f in FIGURES)
             table.add_row(case.case, stage, *figures)
     console = Console(markup=False, highlight=False)
     console.print(table)
     for name, same in verdict.samples.items():
         console.print(f"{name}: Dice {same:.3f} between the masks of both models")
-    console.print(" ".join(said for said in (verdict.sentence, verdict.unjudged({})) if said))
+    console.print(" ".join(sentence for sentence in (verdict.sentence, verdict.unjudged({})) if sentence))

@@ -113,13 +113,13 @@ def _problem(model: zoo.BrokenModel) -> dict[str, Any]:
 
 
 def _list(console: Console) -> None:
-    found, unusable = zoo.available(), zoo.broken()
-    if found:
+    models, unusable = zoo.available(), zoo.broken()
+    if models:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column("name", no_wrap=True)
         for column in ("version", "reads", "finds", "size", "from", "trained on"):
             table.add_column(column, overflow="fold")
-        for info in found:
+        for info in models:
             table.add_row(*(_printable(cell) for cell in _cells(info)))
         console.print(table)
     else:
@@ -209,10 +209,11 @@ def compare(
     from napari_morse.training.finetuning.judging import rederived
     from napari_morse.training.finetuning.verdict import Verdict
 
-    said, found = Verdict.read(run), rederived(run)
-    show(found)
-    if found != said:
+    recorded, recomputed = Verdict.read(run), rederived(run)
+    show(recomputed)
+    if recomputed != recorded:
         raise InputError(
-            f"The verdict in {run} is another one: {said.sentence}", "Masks, labels or the verdict were changed since."
+            f"The verdict in {run} is another one: {recorded.sentence}",
+            "Masks, labels or the verdict were changed since.",
         )
     _say("This is the verdict that the run gave.")

@@ -89,10 +89,10 @@ def gather(inputs: list[Path], channels: int = 1) -> list[Path]:
     for path in inputs:
         if not path.exists():
             raise InputError(f"There is no file {path}.", "Check the path.")
-        found = _scans_in(path) if path.is_dir() else [path]
-        if not found:
+        scans = _scans_in(path) if path.is_dir() else [path]
+        if not scans:
             raise InputError(f"The folder {path} holds no scan.", "NIfTI files and pictures are read.")
-        for each in found:
+        for each in scans:
             files.setdefault(os.path.normpath(each.absolute()), each)
     return case_files(files.values(), channels)
 
@@ -105,19 +105,19 @@ def same_outputs(files: list[Path], channels: int = 1) -> dict[Path, InputError]
     for path in files:
         name = unicodedata.normalize("NFC", case_name(path, channels)).casefold()
         by_name.setdefault(unicodedata.normalize("NFC", name), []).append(path)
-    found = {}
+    errors = {}
     for paths in (paths for paths in by_name.values() if len(paths) > 1):
         named = " and ".join(str(path) for path in paths)
         error = InputError(f"{named} would be written to the same files.", "Run them apart, each with its own --out.")
-        found.update(dict.fromkeys(paths, error))
-    return found
+        errors.update(dict.fromkeys(paths, error))
+    return errors
 
 
 def _scans_in(folder: Path) -> list[Path]:
     """By their endings; hidden files, such as the ``._…`` that macOS leaves on other disks, are none."""
-    from napari_morse.io.channels import ENDINGS
+    from napari_morse.io.channels import IMAGE_ENDINGS
 
-    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(IMAGE_ENDINGS) and not p.name.startswith("."))
 
 
 def coarse_masks(files: list[Path], coarse: Path | None, channels: int = 1) -> dict[Path, list[Path]]:
@@ -154,13 +154,13 @@ def _only(masks: list[Path], case: str) -> Path:
 def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels: int) -> None:
     """Refuse a run that would write over a file that it reads."""
     from napari_morse.inference.export import output_files
-    from napari_morse.inference.written import MEMORY
+    from napari_morse.inference.written_files import RECORD_ENDING
     from napari_morse.io.channels import case_name
 
     names = {path: case_name(path, channels) for path in files}
     targets = [
         (f"The result of {path.name!r}", target)
-        for path, case in names.items() for target in (*output_files(case, out), out / f"{case}{MEMORY}")
+        for path, case in names.items() for target in (*output_files(case, out), out / f"{case}{RECORD_ENDING}")
     ]  # fmt: skip
     if json_file is not None:
         if _same_name(json_file) in {_same_name(target) for _, target in targets}:
@@ -171,7 +171,7 @@ def _spare_inputs(files: list[Path], out: Path, json_file: Path | None, channels
         if clash is not None:
             raise InputError(f"{what} would overwrite the input {clash.name!r}.", "Give another --out or --json.")
     if json_file is not None:
-        check_summary(json_file, lambda found: {"model", "digest", "cases", "failed"} <= found.keys())
+        check_summary(json_file, lambda summary: {"model", "digest", "cases", "failed"} <= summary.keys())
 
 
 def _same_name(path: Path) -> str:
@@ -205,7 +205,7 @@ class _Asked:
 
 
 def _one(predictor: Predictor, path: Path, masks: list[Path] | None, asked: _Asked) -> dict[str, Any]:
-    from napari_morse.inference.written import check_free, save_safely
+    from napari_morse.inference.written_files import check_free, save_safely
     from napari_morse.io import open_mask
     from napari_morse.io.channels import case_name, open_case
 
@@ -213,12 +213,12 @@ def _one(predictor: Predictor, path: Path, masks: list[Path] | None, asked: _Ask
     mask = None if masks is None else _only(masks, case)
     scan = open_case(path, len(predictor.card.channels), frame=asked.frame)
     check_free(scan, asked.out, asked.replace)
-    said = (*scan.notices, *predictor.set_scan(scan, asked.box))
-    _say(scan, said)
+    notices = (*scan.notices, *predictor.set_scan(scan, asked.box))
+    _say(scan, notices)
     if mask is not None and predictor.card.recipe.train.rough == 0:
         _say(scan, (f"{predictor.card.name!r} never saw rough masks; it changes them little.",))
     prediction = predictor.predict(coarse=None if mask is None else open_mask(mask), strict=not asked.anyway)
-    _say(scan, tuple(sentence for sentence in prediction.warnings if sentence not in said))
+    _say(scan, tuple(sentence for sentence in prediction.warnings if sentence not in notices))
     files = save_safely(prediction, scan, asked.out, replace=asked.replace)
     summary = _summary(prediction, scan, files)
     typer.echo(f"{scan.stem}: {summary['seconds']['total']:.1f} s, {len(prediction.points)} points re-predicted")

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from napari_morse.errors import InputError
 from napari_morse.session.project import (
+    STATUS_WORDS,
     STATUSES,
-    WORDS,
     Case,
+    CaseFiles,
     Project,
-    Source,
     Status,
     check_new,
     from_bids,
@@ -34,7 +34,7 @@ from napari_morse.session.project import (
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects: many cases, their review, their report.")
 Sort = Literal["number", "name", "status", "doubt", "disagreement", "seconds"]
-_WIDEST = 1000
+_TERMINAL_WIDTH = 1000
 Folder = Annotated[Path, typer.Argument(help="Folder of the project.")]
 
 
@@ -58,26 +58,26 @@ def new(
     holdout: Annotated[float, typer.Option(help="Share of the patients that is for judging only.")] = 0.2,
 ) -> None:
     """Make a project. Whose scans are for judging only is decided now, and never changed."""
-    found = with_patients(_sources(scans, list_file, bids, masks, truth, kind), pattern, patients)
+    sources = with_patients(_sources(scans, list_file, bids, masks, truth, kind), pattern, patients)
     check_new(folder, holdout)
-    with _progress(len(found), "Reading the scans") as step:
-        read_scans((source.scan for source in found), step)
-    with Project.create(folder, found, name=name, reader=reader or _user(), holdout_share=holdout) as project:
-        cases, said = project.cases(), project.said
+    with _progress(len(sources), "Reading the scans") as step:
+        read_scans((source.scan for source in sources), step)
+    with Project.create(folder, sources, name=name, reader=reader or _user(), holdout_share=holdout) as project:
+        cases, notices = project.cases(), project.duplicate_notices
     held = {case.patient for case in cases if case.held_out}
     everybody = {case.patient for case in cases}
     console = _console()
     console.print(f"{len(cases)} cases of {len(everybody)} patients; {len(held)} patients are held out.")
-    unknown = sum(not source.patient for source in found)
-    if unknown and unknown < len(found):
+    unknown = sum(not source.patient for source in sources)
+    if unknown and unknown < len(sources):
         console.print(f"Of {unknown} cases nobody says whose they are: each is taken for a patient of its own.")
-    for sentence in said:
+    for sentence in notices:
         console.print(sentence, soft_wrap=True)
 
 
 def _sources(
     scans: Path | None, list_file: Path | None, bids: Path | None, masks: Path | None, truth: Path | None, kind: str
-) -> list[Source]:
+) -> list[CaseFiles]:
     if sum(way is not None for way in (scans, list_file, bids)) != 1:
         raise InputError("Say once where the scans are.", "Give one of --scans, --list and --bids.")
     if scans is None and (masks or truth):
@@ -107,8 +107,8 @@ def status(
         cases = project.cases(sort, descending=sort in ("doubt", "disagreement", "seconds"))
         counts, trouble, name = project.counts(), project.verify(), project.about.name
     if as_json:
-        said = {"name": name, "counts": counts, "audit": trouble, "cases": [_plain(case) for case in cases]}
-        typer.echo(json.dumps(said, indent=1))
+        summary = {"name": name, "counts": counts, "audit": trouble, "cases": [_plain(case) for case in cases]}
+        typer.echo(json.dumps(summary, indent=1))
     else:
         _show(name, cases, counts, trouble)
     if trouble:
@@ -125,10 +125,12 @@ def _show(name: str, cases: list[Case], counts: dict[Status, int], trouble: str)
         table.add_column(column)
     for c in cases:
         numbers = (f"{c.seconds / 60:.1f}", _number(c.doubt_mm), _number(c.disagreement_mm3))
-        table.add_row(c.id, WORDS[c.status], c.reviewer, *numbers, "yes" if c.held_out else "", c.comment)
+        table.add_row(c.id, STATUS_WORDS[c.status], c.reviewer, *numbers, "yes" if c.held_out else "", c.comment)
     console = _console()
-    console.print(table, width=max(console.width, min(console.measure(table).maximum, _WIDEST)), crop=False)
-    console.print(f"{name}: " + ", ".join(f"{count} {WORDS[status]}" for status, count in counts.items() if count))
+    console.print(table, width=max(console.width, min(console.measure(table).maximum, _TERMINAL_WIDTH)), crop=False)
+    console.print(
+        f"{name}: " + ", ".join(f"{count} {STATUS_WORDS[status]}" for status, count in counts.items() if count)
+    )
     console.print(trouble or "The audit trail is whole.")
 
 
@@ -146,16 +148,16 @@ def report(
 
     with Project.open(folder, read_only=True) as project:
         with _progress(len(project.cases()), "Measuring") as step:
-            made = build(project, lambda _: step())
-        paths = write(made, out or project.places.reports)
+            built = build(project, lambda _: step())
+        paths = write(built, out or project.places.reports)
     console = _console()
     for path in paths:
         console.print(str(path), soft_wrap=True)
-    for figures in made.figures:
+    for figures in built.figures:
         if figures.trouble:
             Console(stderr=True, markup=False).print(f"{figures.case.id}: {figures.trouble}", soft_wrap=True)
-    if made.verified:
-        raise InputError(made.verified, "Compare it with an earlier report.")
+    if built.verified:
+        raise InputError(built.verified, "Compare it with an earlier report.")
 
 
 @project_app.command()
@@ -185,11 +187,11 @@ def export(
 
 def _statuses(text: str) -> list[Status]:
     named = [part.strip() for part in text.split(",") if part.strip()]
-    found = [status for status in STATUSES if status in named]
+    statuses = [status for status in STATUSES if status in named]
     strange = [part for part in named if part not in get_args(Status)]
-    if strange or not found:
+    if strange or not statuses:
         raise InputError(f"{', '.join(strange) or 'Nothing'} is no status.", f"Choose of {', '.join(STATUSES)}.")
-    return found
+    return statuses
 
 
 @contextmanager

@@ -119,12 +119,12 @@ def _fitted(images: Path, labels: Path, changes: tuple[str, ...]) -> Fitted:
 
     channels = next((int(c.partition("=")[2]) for c in changes if c.startswith("backbone.in_channels=")), 1)
     grids = [open_mask(truth).grid for _, truth in pair_files(images, labels, channels).values()]
-    found = fitted(
+    fitted_recipe = fitted(
         [oriented(grid, axes_to(grid, RAS)) for grid in grids],
         "cuda" if resolve_device("auto").startswith("cuda") else "cpu",
     )
-    typer.echo(f"Fitted to {len(grids)} cases: {found.why}.")
-    return found
+    typer.echo(f"Fitted to {len(grids)} cases: {fitted_recipe.why}.")
+    return fitted_recipe
 
 
 def _precise(name: str, changes: tuple[str, ...], precision: str | None, own: Recipe | None = None) -> Recipe:
@@ -146,29 +146,29 @@ def _precise(name: str, changes: tuple[str, ...], precision: str | None, own: Re
 
 def check_out(out: Path) -> None:
     """Refuse before training what could not be written after it."""
-    from napari_morse.config import NAME
+    from napari_morse.config import MODEL_NAME
 
-    if not re.fullmatch(NAME, out.name):
+    if not re.fullmatch(MODEL_NAME, out.name):
         raise InputError(f"{out.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WeightsError(f"“{out.name}” exists already.", "Give the new model another name.")
-    place = next(parent for parent in out.absolute().parents if parent.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise InputError(f"A model cannot be written to “{place}”.", "Choose a folder that you may write to.")
+    existing = next(parent for parent in out.absolute().parents if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"A model cannot be written to “{existing}”.", "Choose a folder that you may write to.")
 
 
 def _numbers(text: str | None, recipe: Recipe) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        found = tuple(float(v) for v in text.split(","))
+        numbers = tuple(float(v) for v in text.split(","))
     except ValueError as error:
         raise InputError(f"{text!r} is no spacing.", "Write mm per axis, e.g. 1,1,1.") from error
-    if len(found) != recipe.backbone.spatial_dims or not all(0 < f < math.inf for f in found):
+    if len(numbers) != recipe.backbone.spatial_dims or not all(0 < f < math.inf for f in numbers):
         raise InputError(
             f"{text!r} is no spacing for a {recipe.backbone.spatial_dims}-D recipe.", "One length per axis."
         )
-    return found
+    return numbers
 
 
 def _watched(engine: Engine, run: TrainingRun, out: Path) -> None:

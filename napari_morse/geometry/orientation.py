@@ -27,14 +27,14 @@ PLANES = ("axial", "coronal", "sagittal")
 
 @dataclass(frozen=True)
 class Axes:
-    """A lossless way from storage order to a target axis order, and back.
+    """A lossless way from storage order to a *view* order (the model's `RAS`, the viewer's `DISPLAY`), and back.
 
     Parameters
     ----------
     order
-        For each target axis, the storage axis that it shows.
+        For each view axis, the storage axis that it shows.
     flip
-        For each target axis, whether it runs against the storage axis.
+        For each view axis, whether it runs against the storage axis.
     shape
         Shape in storage order.
     """
@@ -43,38 +43,40 @@ class Axes:
     flip: tuple[bool, bool, bool]
     shape: tuple[int, int, int]
 
-    def there(self, array: Array) -> Array:
-        """Storage order (I, J, K) → target order; a view."""
-        moved = array.transpose(self.order)
-        return moved[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
+    def to_view(self, array: Array) -> Array:
+        """Array in storage order (I, J, K) → in view order; shares memory."""
+        ordered = array.transpose(self.order)
+        return ordered[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
 
-    def back(self, array: Array) -> Array:
-        """Target order → storage order; a view, the exact inverse of `there`."""
+    def to_storage(self, array: Array) -> Array:
+        """Array in view order → in storage order; shares memory, the exact inverse of `to_view`."""
+        # Undone in the reverse order: the flips are along view axes, and the transposition renames those.
         unflipped = array[tuple(slice(None, None, -1 if f else 1) for f in self.flip)]
         return unflipped.transpose(tuple(int(a) for a in np.argsort(self.order)))
 
-    def index_there(self, voxel: Array) -> Array:
-        """(N, 3) storage indices → (N, 3) target indices (also of fractions of a voxel)."""
-        moved = np.asarray(voxel)[:, list(self.order)]
+    def index_to_view(self, voxel_ijk: Array) -> Array:
+        """(N, 3) storage indices → (N, 3) view indices (also of fractions of a voxel)."""
+        ordered = np.asarray(voxel_ijk)[:, list(self.order)]
         last = np.array(self.shape)[list(self.order)] - 1
-        return np.where(self.flip, last - moved, moved)
+        return np.where(self.flip, last - ordered, ordered)
 
-    def index_back(self, voxel: Array) -> Array:
-        """(N, 3) target indices → (N, 3) storage indices."""
+    def index_to_storage(self, voxel_view: Array) -> Array:
+        """(N, 3) view indices → (N, 3) storage indices."""
         last = np.array(self.shape)[list(self.order)] - 1
-        moved = np.where(self.flip, last - np.asarray(voxel), voxel)
-        return moved[:, np.argsort(self.order)]
+        unflipped = np.where(self.flip, last - np.asarray(voxel_view), voxel_view)
+        return unflipped[:, np.argsort(self.order)]
 
-    def roi_there(self, roi: Roi) -> Roi:
-        """A box in storage order → the same voxels in target order."""
-        return _box(self.index_there(_corners(roi)))
+    def roi_to_view(self, roi: Roi) -> Roi:
+        """A box in storage order → the same voxels in view order."""
+        return _box(self.index_to_view(_corners(roi)))
 
-    def roi_back(self, roi: Roi) -> Roi:
-        """A box in target order → the same voxels in storage order."""
-        return _box(self.index_back(_corners(roi)))
+    def roi_to_storage(self, roi: Roi) -> Roi:
+        """A box in view order → the same voxels in storage order."""
+        return _box(self.index_to_storage(_corners(roi)))
 
 
 def _corners(roi: Roi) -> Array:
+    # The last voxel inside, not `stop`: a flipped axis would put an excluded end one voxel off.
     return np.array([roi.start, np.array(roi.stop) - 1])
 
 
@@ -88,9 +90,10 @@ def axes_to(grid: Grid, target: str = RAS) -> Axes:
 
     Oblique grids take the nearest axes; voxels are never resampled.
     """
-    now = orientations.io_orientation(grid.affine)
-    goal = orientations.axcodes2ornt(tuple(target))
-    change = orientations.ornt_transform(now, goal)
+    stored = orientations.io_orientation(grid.affine)
+    wanted = orientations.axcodes2ornt(tuple(target))
+    change = orientations.ornt_transform(stored, wanted)
+    # nibabel's rows are by *storage* axis (to which axis each goes); ours is the inverse, by view axis.
     order = tuple(int(a) for a in np.argsort(change[:, 0]))
     flip = tuple(bool(change[a, 1] < 0) for a in order)
     return Axes(order, flip, grid.shape)  # type: ignore[arg-type]
@@ -108,7 +111,7 @@ def letters_at(rows: int, columns: int) -> tuple[str, str, str, str]:
 
 
 def oriented(grid: Grid, axes: Axes) -> Grid:
-    """The grid of ``axes.there(data)``: same places in mm."""
+    """The grid of ``axes.to_view(data)``: same places in mm."""
     step = np.zeros((4, 4))
     step[3, 3] = 1.0
     for target, (source, flipped) in enumerate(zip(axes.order, axes.flip, strict=True)):

@@ -42,13 +42,13 @@ class WorkFrame:
     pad: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def to_work(self, voxel: NDArray[np.floating] | NDArray[np.integer], axis: int) -> NDArray[np.float64]:
+    def to_work(self, native_index: NDArray[np.floating] | NDArray[np.integer], axis: int) -> NDArray[np.float64]:
         """Native indices along one axis → work indices."""
-        return (np.asarray(voxel, dtype=np.float64) + 0.5) * self.scale[axis] - 0.5 + self.pad[axis]
+        return (np.asarray(native_index, dtype=np.float64) + 0.5) * self.scale[axis] - 0.5 + self.pad[axis]
 
-    def to_native(self, work: NDArray[np.floating] | NDArray[np.integer], axis: int) -> NDArray[np.float64]:
+    def to_native(self, work_index: NDArray[np.floating] | NDArray[np.integer], axis: int) -> NDArray[np.float64]:
         """Work indices along one axis → native indices."""
-        return (np.asarray(work, dtype=np.float64) - self.pad[axis] + 0.5) / self.scale[axis] - 0.5
+        return (np.asarray(work_index, dtype=np.float64) - self.pad[axis] + 0.5) / self.scale[axis] - 0.5
 
     @property
     def resampled(self) -> bool:
@@ -71,6 +71,7 @@ def work_frame(
     ratio = [s / t for s, t in zip(spacing, target, strict=True)]
     same = all(abs(r - 1) <= SAME_SPACING for r in ratio)
     scale = tuple(1.0 for _ in ratio) if same else tuple(ratio)
+    # 1e-6 less: 2 voxels of 2.1 mm are 14.000000000000002 working voxels of 0.3 mm, and need no 15th.
     inner = tuple(max(1, int(np.ceil(n * r - 1e-6))) for n, r in zip(native, scale, strict=True))
     shape = tuple(max(w, -(-n // divisor) * divisor) for n, w in zip(inner, window, strict=True))
     pad = tuple((s - n) // 2 for s, n in zip(shape, inner, strict=True))
@@ -89,8 +90,10 @@ def to_work_grid(image: Array, frame: WorkFrame) -> NDArray[np.float32]:
 def _resample(image: NDArray[np.float32], frame: WorkFrame) -> NDArray[np.float32]:
     for axis, scale in enumerate(frame.scale):
         if scale < 1:
+            # Interpolating a thinner grid reads single voxels and skips the rest: what lies between is mixed in first.
             image = ndimage.gaussian_filter1d(image, 0.5 * (1 / scale - 1), axis=axis, mode="nearest")
     step = [1 / scale for scale in frame.scale]
+    # A voxel's centre is at its index: the first working voxel's centre lies half a working step from the scan's edge.
     first = [0.5 * s - 0.5 for s in step]
     work: NDArray[np.float32] = ndimage.affine_transform(
         image, step, first, output_shape=frame.inner, output=np.float32, order=3, mode="nearest"

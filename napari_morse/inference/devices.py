@@ -9,12 +9,12 @@ from napari_morse.errors import InputError
 
 def available_devices() -> list[str]:
     """``auto`` first, then what this machine has: ``cuda``, ``mps`` (best effort), ``cpu``."""
-    found = ["auto"]
+    devices = ["auto"]
     if torch.cuda.is_available():
-        found.append("cuda")
+        devices.append("cuda")
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
+        devices.append("mps")
+    return [*devices, "cpu"]
 
 
 def resolve_device(name: str = "auto") -> str:

@@ -21,9 +21,9 @@ from napari_morse.model.backbones import CoarseMaps, interpolated
 from napari_morse.model.dense import dense_floats
 from napari_morse.model.morse import Morse, NativeImage
 
-SLICES = 8
+SLICES_PER_PASS = 8
 """Slices per pass of a 2-D model."""
-BLOCK = 1 << 21
+LOGITS_AT_ONCE = 1 << 21
 """Logits written at a time on the scan's grid: they stay in the processor's cache."""
 
 
@@ -40,7 +40,7 @@ class CoarsePass:
     """(C, B, *native) coarse logits on the image's own grid."""
     given: bool = False
     """Whether the coarse logits are another program's mask and not the backbone's."""
-    found: float | None = None
+    found_share: float | None = None
     """Share of a given mask in which the backbone finds any structure; None where none is given, or it is empty."""
 
     def logits_in(self, image: int, box: tuple[slice, ...]) -> Tensor:
@@ -58,7 +58,7 @@ def frame_of(
 def coarse_bytes(net: Morse, frame: WorkFrame, images: int, given: bool = False) -> int:
     """Bytes that the stitched maps of a stack of ``images`` take, in float32, with the image itself and dense experts.
 
-    With the logits on the scan's own grid, and those of a mask that is ``given``. A further look holds its own beside
+    With the logits on the scan's own grid, and those of a mask that is ``given``. A further view holds its own beside
     those of the first, and so does the inverse of a scan.
     """
     backbone, dims = net.backbone, len(frame.shape)
@@ -95,7 +95,7 @@ def coarse_pass(
     dims = len(frame.native)
     images = np.ascontiguousarray(stack).reshape(len(stack), -1, *frame.native)
     work = np.stack([np.stack([to_work_grid(channel, frame) for channel in image]) for image in images])
-    batch = SLICES if dims == 2 else 1
+    batch = SLICES_PER_PASS if dims == 2 else 1
     pixels = torch.from_numpy(work).to(device)
     train = net.recipe.train
     maps = stitched_maps(net, pixels, window or train.window, batch, tick, cancelled, train.overlap)
@@ -103,13 +103,13 @@ def coarse_pass(
     native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:
         return CoarsePass(net.mixed(maps), frame, native, pixels, _on_native(maps, frame))
-    found = _found(maps, given.to(device), frame)
+    found_share = _found_share(maps, given.to(device), frame)
     maps = net.mixed(maps)
     maps = replace(maps, logits=_on_work(given.to(device), frame), logit_stride=1)
-    return CoarsePass(maps, frame, native, pixels, given.to(device), given=True, found=found)
+    return CoarsePass(maps, frame, native, pixels, given.to(device), given=True, found_share=found_share)
 
 
-def _found(maps: CoarseMaps, given: Tensor, frame: WorkFrame) -> float | None:
+def _found_share(maps: CoarseMaps, given: Tensor, frame: WorkFrame) -> float | None:
     """Share of a given mask in which the stitched logits have any structure, each voxel by the cell nearest to it."""
     own = maps.logits.argmax(1) > 0
     for axis in range(len(frame.native)):
@@ -126,7 +126,7 @@ def _on_native(maps: CoarseMaps, frame: WorkFrame) -> Tensor:
     low, high, part = _cells(maps, frame, 0)
     others = [(axis + 2, *_cells(maps, frame, axis)) for axis in range(len(frame.native) - 1, 0, -1)]
     whole = logits.new_empty((*logits.shape[:2], *frame.native))
-    planes = max(1, BLOCK // max(1, whole[:, :, 0].numel()))
+    planes = max(1, LOGITS_AT_ONCE // max(1, whole[:, :, 0].numel()))
     for start in range(0, len(low), planes):
         some = slice(start, start + planes)
         first, last = int(low[some][0]), int(high[some][-1]) + 1
@@ -141,6 +141,7 @@ def _cells(maps: CoarseMaps, frame: WorkFrame, axis: int) -> tuple[Tensor, Tenso
     """For each native voxel along an axis the cells beside it, and the share of the second."""
     last = maps.logits.shape[axis + 2] - 1
     cells = (frame.to_work(np.arange(frame.native[axis]), axis) + 0.5) / maps.logit_stride - 0.5
+    # Clipped, not padded with zeros: at the image's end zero logits would be a tie of all classes.
     inside = torch.from_numpy(np.clip(cells, 0, last))
     low = inside.floor().long()
     part = (inside - low).to(maps.logits.dtype)

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import RAS, axes_to, oriented
-from napari_morse.inference.likeness import EXTENT_SLACK, in_words
+from napari_morse.inference.domain_check import EXTENT_SLACK, in_words
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.types import Array, Mask, Scan
 
 if TYPE_CHECKING:
     from napari_morse.inference.predictor import Prepared
 
-FOUND = 0.02
+FOUND_SHARE = 0.02
 """Share of a given mask in which the model itself must find one of its structures. In masks of hippocampi that
 are swollen by 3 mm, eaten away by 2 or one slice alone it is a tenth at least; in atria, kidneys, heart walls mostly
 none."""
-WAY_OUT = "Choose a model of that structure; --anyway renders the mask all the same."
+NOT_ITS_STRUCTURE_HINT = "Choose a model of that structure; --anyway renders the mask all the same."
 
 
 def classes_of(card: ModelCard, ready: Prepared, mask: Mask) -> NDArray[np.int64]:
@@ -45,11 +45,11 @@ def classes_of(card: ModelCard, ready: Prepared, mask: Mask) -> NDArray[np.int64
             f"Its labels are {', '.join(map(str, ids[1:]))}.",
         )
     if ready.roi is not None:
-        canonical = canonical[ready.axes.roi_there(ready.roi).slices]
+        canonical = canonical[ready.axes.roi_to_view(ready.roi).slices]
     classes = np.zeros(canonical.shape, np.int64)
     for index, number in enumerate(ids):
         classes[canonical == number] = index
-    return classes[None] if ready.moved is None else np.moveaxis(classes, ready.moved, 0)
+    return classes[None] if ready.slice_axis is None else np.moveaxis(classes, ready.slice_axis, 0)
 
 
 def _like(scan: Scan, mask: Mask) -> Array:
@@ -60,7 +60,7 @@ def _like(scan: Scan, mask: Mask) -> Array:
         same = oriented(mask.grid, axes).same_as(oriented(scan.grid, axes_to(scan.grid, RAS)))
     if not same:
         raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")
-    return axes.there(mask.data)
+    return axes.to_view(mask.data)
 
 
 def too_large(card: ModelCard, classes: NDArray[np.integer], spacing: tuple[float, ...], unsized: bool) -> str:
@@ -90,17 +90,17 @@ def too_large(card: ModelCard, classes: NDArray[np.integer], spacing: tuple[floa
     )
 
 
-def not_found(card: ModelCard, found: float | None) -> str:
+def not_found(card: ModelCard, found_share: float | None) -> str:
     """A sentence where the model finds its structures (almost) nowhere in the given mask; else empty.
 
     Parameters
     ----------
-    found
+    found_share
         Share of the mask's voxels in which its own coarse pass finds any of them; None where nothing can be said.
     """
-    if found is None or found >= FOUND:
+    if found_share is None or found_share >= FOUND_SHARE:
         return ""
-    share = f"{math.ceil(1000 * found) / 10:.1f} %" if found else "no voxel"
+    share = f"{math.ceil(1000 * found_share) / 10:.1f} %" if found_share else "no voxel"
     return (
         f"The model {card.name!r} itself finds its structures in {share} of the given mask: it takes it for something "
         "else, and rendering would eat it away."

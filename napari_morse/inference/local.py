@@ -21,16 +21,16 @@ from torch import Tensor
 
 from napari_morse.errors import GeometryError
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
-from napari_morse.inference.masks import DOUBTED, FAR, mask_logits
-from napari_morse.inference.passes import read_once
+from napari_morse.inference.masks import DOUBTED, SATURATION_DISTANCE, mask_logits
 from napari_morse.inference.predictor import Predictor, Prepared
 from napari_morse.inference.rendering import render_places
+from napari_morse.inference.voxel_scan import scan_margins
 from napari_morse.model.backbones import interpolated
 from napari_morse.types import Array, Roi
 
-CACHE = 10**9
+PART_CACHE = 10**9
 """Bytes of decoder maps that are kept."""
-CONTEXT = 0.25
+PART_CONTEXT = 0.25
 """Share of a training window that is read around a box, so that its edge is not the image's."""
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -91,7 +91,7 @@ class LocalRenderer:
         Bytes of decoder maps to keep.
     """
 
-    def __init__(self, predictor: Predictor, cache: int = CACHE) -> None:
+    def __init__(self, predictor: Predictor, cache: int = PART_CACHE) -> None:
         self._predictor, self._cache = predictor, cache
         self._ready: Prepared = predictor.ready
         self._parts: OrderedDict[Box, _Part] = OrderedDict()
@@ -153,10 +153,10 @@ class LocalRenderer:
         with self._lock, _one_core_left():
             part = self._part(stack, cancelled)
             labels = self._rendered(part, self._classes(mask), stack, strength, cancelled)
-        canonical = self._there(painted)
+        canonical = self._in_ras(painted)
         inside = self._inside(box)
         ids = self._ids[labels].astype(mask.dtype)
-        free = self._there(self._free(mask, box))[inside]
+        free = self._in_ras(self._free(mask, box))[inside]
         canonical[inside] = np.where(free, self._from_stack(ids), canonical[inside])
         return painted
 
@@ -178,45 +178,45 @@ class LocalRenderer:
     def _box_of(self, box: Roi) -> Box | None:
         """A box of the scan in the engine's stack, as far as it lies in the region that was read."""
         ready = self._ready
-        there = ready.axes.roi_there(box)
-        start, stop = np.array(there.start), np.array(there.stop)
+        box_ras = ready.axes.roi_to_view(box)
+        start, stop = np.array(box_ras.start), np.array(box_ras.stop)
         if ready.roi is not None:
-            read = ready.axes.roi_there(ready.roi)
-            start = np.maximum(start, read.start) - read.start
-            stop = np.minimum(stop, read.stop) - read.start
+            read_ras = ready.axes.roi_to_view(ready.roi)
+            start = np.maximum(start, read_ras.start) - read_ras.start
+            stop = np.minimum(stop, read_ras.stop) - read_ras.start
         if (start >= stop).any():
             return None
-        if ready.moved is None:
+        if ready.slice_axis is None:
             return (0, *map(int, start)), (1, *map(int, stop))
-        order = [ready.moved, *(a for a in range(3) if a != ready.moved)]
+        order = [ready.slice_axis, *(a for a in range(3) if a != ready.slice_axis)]
         return tuple(int(start[a]) for a in order), tuple(int(stop[a]) for a in order)
 
     def _inside(self, box: Roi) -> tuple[slice, ...]:
         """Of a box in RAS order, the part that lies in the region that was read."""
         ready = self._ready
-        there = ready.axes.roi_there(box)
+        box_ras = ready.axes.roi_to_view(box)
         if ready.roi is None:
             return (slice(None),) * 3
-        read = ready.axes.roi_there(ready.roi)
-        ends = zip(there.start, there.stop, read.start, read.stop, strict=True)
+        read_ras = ready.axes.roi_to_view(ready.roi)
+        ends = zip(box_ras.start, box_ras.stop, read_ras.start, read_ras.stop, strict=True)
         return tuple(slice(max(a, c) - a, min(b, d) - a) for a, b, c, d in ends)
 
-    def _there(self, part: Array) -> Array:
+    def _in_ras(self, part: Array) -> Array:
         """A box in storage order as a view in RAS order."""
-        there: Array = self._ready.axes.there(part)
-        return there
+        box_ras: Array = self._ready.axes.to_view(part)
+        return box_ras
 
     def _from_stack(self, labels: Array) -> Array:
-        moved = self._ready.moved
-        return labels[0] if moved is None else np.moveaxis(labels, 0, moved)
+        slice_axis = self._ready.slice_axis
+        return labels[0] if slice_axis is None else np.moveaxis(labels, 0, slice_axis)
 
     def _classes(self, mask: Array) -> Callable[[Box], NDArray[np.int64]]:
         """Reads class indices in a box of the stack."""
         ready = self._ready
-        canonical = ready.axes.there(mask)
+        canonical = ready.axes.to_view(mask)
         if ready.roi is not None:
-            canonical = canonical[ready.axes.roi_there(ready.roi).slices]
-        stack = canonical[None] if ready.moved is None else np.moveaxis(canonical, ready.moved, 0)
+            canonical = canonical[ready.axes.roi_to_view(ready.roi).slices]
+        stack = canonical[None] if ready.slice_axis is None else np.moveaxis(canonical, ready.slice_axis, 0)
 
         def read(box: Box) -> NDArray[np.int64]:
             part = stack[tuple(slice(a, b) for a, b in zip(*box, strict=True))]
@@ -242,7 +242,7 @@ class LocalRenderer:
 
     def _read(self, box: Box, cancelled: Callable[[], bool] | None) -> _Part:
         net, card = self._predictor.net, self._predictor.card
-        ready = self._ready = self._predictor.upright(self._ready, cancelled)
+        ready = self._ready = self._predictor.choose_polarity(self._ready, cancelled)
         outer, core = self._around(box)
         slices, *space = (slice(a, b) for a, b in zip(*outer, strict=True))
         channels = [slice(None)] * (ready.stack.ndim - 1 - len(space))
@@ -261,7 +261,7 @@ class LocalRenderer:
         sizes = zip(ready.spacing, self._predictor.card.spacing, recipe.train.window, strict=True)
         for axis, (own, target, window) in enumerate(sizes, start=1):
             span = math.ceil(window * target / own)
-            ends.append(_spread(box[0][axis], box[1][axis], span, math.ceil(CONTEXT * span), length[axis]))
+            ends.append(_spread(box[0][axis], box[1][axis], span, math.ceil(PART_CONTEXT * span), length[axis]))
         low, high, first, last = zip(*ends, strict=True)
         return (low, high), (first, last)
 
@@ -283,19 +283,21 @@ class LocalRenderer:
         logits = torch.stack([mask_logits(one, len(self._ids), steps) for one in given], dim=1)
         logits = logits.to(part.done.work.device)
         inner = tuple(slice(a - c, b - c) for a, b, c in zip(*box, crop[0], strict=True))
-        near = read_once(logits[(slice(None), *inner)].contiguous(), DOUBTED).places
+        near = scan_margins(logits[(slice(None), *inner)].contiguous(), DOUBTED).indices
         labels: NDArray[np.int64] = given[inner].copy()
         if not len(near):
             return labels
-        place = torch.stack(torch.unravel_index(near, labels.shape), dim=1)
-        shift = torch.tensor([a - o for a, o in zip(box[0], part.outer[0], strict=True)], device=place.device)
-        offset = torch.tensor([s.start for s in inner], device=place.device)
-        rows = logits.movedim(0, -1)[torch.unbind(place + offset, 1)].contiguous()
-        at = place + shift
+        in_box = torch.stack(torch.unravel_index(near, labels.shape), dim=1)
+        shift = torch.tensor([a - o for a, o in zip(box[0], part.outer[0], strict=True)], device=in_box.device)
+        offset = torch.tensor([s.start for s in inner], device=in_box.device)
+        rows = logits.movedim(0, -1)[torch.unbind(in_box + offset, 1)].contiguous()
+        in_stack = in_box + shift
         painted = self._painted(part, logits, crop)
-        again, _ = render_places(net, painted, at[:, 0], at[:, 1:], lambda some: rows[some], None, cancelled)
+        again, _ = render_places(
+            net, painted, in_stack[:, 0], in_stack[:, 1:], lambda some: rows[some], None, cancelled
+        )
         mixed = rows + strength * (again - rows)
-        labels[tuple(place.T.cpu().numpy())] = mixed.argmax(dim=1).cpu().numpy()
+        labels[tuple(in_box.T.cpu().numpy())] = mixed.argmax(dim=1).cpu().numpy()
         return labels
 
     @staticmethod
@@ -303,7 +305,7 @@ class LocalRenderer:
         """The box with as much around it as distances are looked at, inside the part."""
         low, high = [box[0][0]], [box[1][0]]
         for axis, step in enumerate(steps, start=1):
-            reach = math.ceil(FAR / step) + 1
+            reach = math.ceil(SATURATION_DISTANCE / step) + 1
             low.append(max(part.outer[0][axis], box[0][axis] - reach))
             high.append(min(part.outer[1][axis], box[1][axis] + reach))
         return tuple(low), tuple(high)

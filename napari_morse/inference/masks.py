@@ -15,7 +15,7 @@ from napari_morse.metrics.surface import bounding_box
 DOUBTED = 4.0
 """Working voxels from a given mask's border within which the renderer looks, whatever bound its own maps have: how far
 off a painted mask may be has nothing to do with how sure the backbone is."""
-FAR = 6.0
+SATURATION_DISTANCE = 6.0
 """Working voxels beyond which a mask is as sure as it gets."""
 
 
@@ -37,21 +37,21 @@ def mask_logits(classes: NDArray[np.integer], count: int, steps: tuple[float, ..
     Returns
     -------
     Tensor
-        float32; ± half the distance in working voxels, at most half of ``FAR``.
+        float32; ± half the distance in working voxels, at most half of ``SATURATION_DISTANCE``.
     """
     return torch.from_numpy(np.stack([_near(classes == index, steps) for index in range(count)]) / 2)
 
 
 def _near(inside: NDArray[np.bool_], steps: tuple[float, ...]) -> NDArray[np.float32]:
-    """Signed distance up to ± `FAR`: looked at around the border only."""
-    near = np.where(inside, np.float32(FAR), np.float32(-FAR))
+    """Signed distance up to ± `SATURATION_DISTANCE`: looked at around the border only."""
+    near = np.where(inside, np.float32(SATURATION_DISTANCE), np.float32(-SATURATION_DISTANCE))
     if inside.all() or not inside.any():
         return near
     box = []
     for step, one, other in zip(steps, bounding_box(inside), bounding_box(~inside), strict=True):
-        spare = math.ceil(FAR / step) + 2
+        spare = math.ceil(SATURATION_DISTANCE / step) + 2
         box.append(slice(max(0, max(one.start, other.start) - spare), min(one.stop, other.stop) + spare))
-    near[tuple(box)] = _signed(inside[tuple(box)], steps).clip(-FAR, FAR)
+    near[tuple(box)] = _signed(inside[tuple(box)], steps).clip(-SATURATION_DISTANCE, SATURATION_DISTANCE)
     return near
 
 

@@ -44,6 +44,7 @@ def normalise(image: Array, how: Intensity) -> Normalised:
     InputError
         When no voxel is finite.
     """
+    # float64 holds every grey level of an int32 scan; float32 merges those above 16 777 216.
     values = np.asarray(image, dtype=np.float64)
     finite = np.isfinite(values)
     missing = int(values.size - np.count_nonzero(finite))
@@ -55,6 +56,7 @@ def normalise(image: Array, how: Intensity) -> Normalised:
         return Normalised(np.zeros(values.shape, np.float32), 0.0, missing, True)
     low, high = np.percentile(inside, [how.lower_percentile, how.upper_percentile])
     clipped = np.clip(inside, low, high)
+    # Values near the end of float64 have an infinite sd: as good as no contrast, and no reason for a warning.
     with np.errstate(over="ignore"):
         mean, sd = clipped.mean(), clipped.std()
     if not np.isfinite(sd) or sd <= np.finfo(np.float64).tiny:

@@ -20,7 +20,7 @@ def clean(mask: NDArray[np.integer], voxel_mm3: float, card: ModelCard) -> NDArr
     volume = mask[0] if mask.ndim == 4 else mask
     pieces = cc3d.connected_components(volume > 0, connectivity=26)
     sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
+    sizes[0] = 0  # the background is no piece, however large
     keep = sizes * voxel_mm3 >= max(card.minimum_volume_mm3, 1e-12)
     if card.largest_component and sizes.any():
         keep &= np.arange(len(sizes)) == sizes.argmax()

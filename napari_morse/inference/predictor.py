@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
 from napari_morse.geometry.orientation import AXES, RAS, Axes, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
-from napari_morse.inference.contrast import key_of, read_surer, turns
 from napari_morse.inference.devices import point_precision, resolve_device
+from napari_morse.inference.domain_check import channel_warnings, out_of_domain_warnings
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
-from napari_morse.inference.given import WAY_OUT, classes_of, lacking, not_found, too_large
-from napari_morse.inference.likeness import further, unlike
+from napari_morse.inference.given import NOT_ITS_STRUCTURE_HINT, classes_of, lacking, not_found, too_large
 from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import Normalised, normalise
+from napari_morse.inference.polarity import choose_polarity, polarity_cache, polarity_key
 from napari_morse.inference.postprocess import clean
 from napari_morse.inference.progress import COARSE_SHARE, Progress, teller
 from napari_morse.inference.rendering import Rendering, render
@@ -29,7 +29,7 @@ from napari_morse.metrics import doubtful_patches
 from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
-TURNED = "The grey levels were read inverted: the model is surer of what it finds so."
+INVERTED_NOTICE = "The grey levels were read inverted: the model is surer of what it finds so."
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +39,16 @@ class Prepared:
     scan: Scan
     roi: Roi | None
     axes: Axes
-    moved: int | None
+    slice_axis: int | None
     """RAS axis that was brought to the front as slices; None in 3-D."""
-    look: Normalised
+    image: Normalised
     """Of channel 0."""
     stack: NDArray[np.float32]
     """(B, *space), or (B, channels, *space) where there are several."""
     spacing: tuple[float, ...]
     warnings: tuple[str, ...]
     seconds: float
-    upright: bool
+    polarity_chosen: bool
     """Whether ``stack`` is of the contrast that the model is surer of, or the model reads no other than the scan's."""
 
 
@@ -104,23 +104,25 @@ class Predictor:
             roi.check(scan.grid.shape)
         self._check_channels(scan)
         axes = axes_to(scan.grid, RAS)
-        box = (...,) if roi is None else axes.roi_there(roi).slices
-        looks = [normalise(axes.there(channel)[box], self.card.intensity) for channel in scan.channels]
-        look = replace(looks[0], flat=all(each.flat for each in looks))
-        moved = self._slice_axis(scan, look.pixels.shape)
+        box = (...,) if roi is None else axes.roi_to_view(roi).slices
+        images = [normalise(axes.to_view(channel)[box], self.card.intensity) for channel in scan.channels]
+        image = replace(images[0], flat=all(each.flat for each in images))
+        slice_axis = self._slice_axis(scan, image.pixels.shape)
         spacing = oriented(scan.grid, axes).spacing
-        stacks = [each.pixels[None] if moved is None else np.moveaxis(each.pixels, moved, 0) for each in looks]
+        stacks = [
+            each.pixels[None] if slice_axis is None else np.moveaxis(each.pixels, slice_axis, 0) for each in images
+        ]
         stack = stacks[0] if len(stacks) == 1 else np.stack(stacks, axis=1)
-        plane = tuple(s for a, s in enumerate(spacing) if a != moved)
+        plane = tuple(s for a, s in enumerate(spacing) if a != slice_axis)
         unsized = scan.is_picture and not scan.size_known
         if unsized:
             plane = self.card.spacing
         extent = tuple(n * s for n, s in zip(stacks[0].shape[1:], plane, strict=True))
-        warnings = unlike(self.card, plane, extent, look, unsized, roi is not None)
-        warnings += further(self.card, looks[1:])
+        warnings = out_of_domain_warnings(self.card, plane, extent, image, unsized, roi is not None)
+        warnings += channel_warnings(self.card, images[1:])
         seconds = time.perf_counter() - begun
-        pixels, upright = np.ascontiguousarray(stack), self.net.recipe.contrast == "as_is" or look.flat
-        self._set = Prepared(scan, roi, axes, moved, look, pixels, plane, warnings, seconds, upright)
+        pixels, polarity_chosen = np.ascontiguousarray(stack), self.net.recipe.contrast == "as_is" or image.flat
+        self._set = Prepared(scan, roi, axes, slice_axis, image, pixels, plane, warnings, seconds, polarity_chosen)
         return warnings
 
     @property
@@ -202,9 +204,9 @@ class Predictor:
         share = COARSE_SHARE / self.net.recipe.render.looks
         doubts = () if coarse is None else self._doubts(ready, coarse, strict)
         ready, done = self._read(ready, coarse, teller("coarse", share, progress), cancelled)
-        nowhere = "" if ready.look.flat else not_found(self.card, done.found)
+        nowhere = "" if ready.image.flat else not_found(self.card, done.found_share)
         if nowhere and strict:
-            raise InputError(nowhere, WAY_OUT)
+            raise InputError(nowhere, NOT_ITS_STRUCTURE_HINT)
         ready = replace(ready, warnings=(*ready.warnings, *doubts, *((nowhere,) if nowhere else ())))
         between = time.perf_counter()
         rendering = render(self.net, done, teller("render", share, progress), cancelled)
@@ -225,7 +227,7 @@ class Predictor:
         unsized = ready.scan.is_picture and not ready.scan.size_known
         large = too_large(self.card, classes, ready.spacing, unsized)
         if large and strict:
-            raise InputError(large, WAY_OUT)
+            raise InputError(large, NOT_ITS_STRUCTURE_HINT)
         return (*((large,) if large else ()), *lacking(self.card, classes))
 
     def _read(
@@ -234,8 +236,8 @@ class Predictor:
     ) -> tuple[Prepared, CoarsePass]:  # fmt: skip
         """The coarse pass, and the scan as it was read."""
         done = None
-        if not ready.upright:
-            ready, done = self._upright(ready, self._frame(ready, mask is not None), tick, cancelled)
+        if not ready.polarity_chosen:
+            ready, done = self._choose_polarity(ready, self._frame(ready, mask is not None), tick, cancelled)
         if done is None or mask is not None:
             done = self._coarse(ready, mask, tick, cancelled)
         return ready, done
@@ -263,7 +265,7 @@ class Predictor:
             )
         return frame
 
-    def upright(self, ready: Prepared, cancelled: Callable[[], bool] | None = None) -> Prepared:
+    def choose_polarity(self, ready: Prepared, cancelled: Callable[[], bool] | None = None) -> Prepared:
         """A scan that was set, with inverted grey levels where the model reads either and is surer so.
 
         Raises
@@ -271,32 +273,36 @@ class Predictor:
         CancelledError, MemoryBudgetError
             As `predict`.
         """
-        return ready if ready.upright else self._upright(ready, self._frame(ready, False), None, cancelled)[0]
+        return (
+            ready
+            if ready.polarity_chosen
+            else self._choose_polarity(ready, self._frame(ready, False), None, cancelled)[0]
+        )
 
-    def _upright(
+    def _choose_polarity(
         self, ready: Prepared, frame: WorkFrame, tick: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> tuple[Prepared, CoarsePass | None]:  # fmt: skip
         """The scan as the model is surer of it, and the coarse pass over it where that had to be found out."""
-        key, done = key_of(self.model.digest, ready.stack, ready.spacing), None
-        turned = turns.get(key)
-        if turned is None:
-            turned, done = read_surer(self.net, ready.stack, frame, tick, cancelled)
-            turns.put(key, turned)
-        found = replace(ready, upright=True)
-        if turned:
-            found = replace(found, stack=-ready.stack, warnings=(*ready.warnings, TURNED))
+        key, done = polarity_key(self.model.digest, ready.stack, ready.spacing), None
+        inverted = polarity_cache.get(key)
+        if inverted is None:
+            inverted, done = choose_polarity(self.net, ready.stack, frame, tick, cancelled)
+            polarity_cache.put(key, inverted)
+        prepared = replace(ready, polarity_chosen=True)
+        if inverted:
+            prepared = replace(prepared, stack=-ready.stack, warnings=(*ready.warnings, INVERTED_NOTICE))
         if self._set is ready:
-            self._set = found
-        return found, done
+            self._set = prepared
+        return prepared, done
 
     def _finished(self, ready: Prepared, rendering: Rendering, given: bool) -> tuple[NDArray[np.integer], ...]:
         """Both masks, post-processed; a mask that was given is its maker's, and nothing is taken out of it."""
         masks = rendering.coarse, rendering.rendered
         if given:
-            return masks if not ready.look.flat else masks[:1] * 2
+            return masks if not ready.image.flat else masks[:1] * 2
         volume = ready.scan.grid.voxel_volume
-        return tuple(clean(_blank_if(ready.look.flat, mask), volume, self.card) for mask in masks)
+        return tuple(clean(_blank_if(ready.image.flat, mask), volume, self.card) for mask in masks)
 
     def _collect(
         self,
@@ -311,65 +317,65 @@ class Predictor:
         labels = tuple(Label(e.id, e.name, e.color, e.code) for e in self.card.labels)
         ids = np.array([0, *(label.id for label in labels)])
         masks = [
-            Mask(_smallest(self._place(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
+            Mask(_smallest(self._on_scan_grid(ready, ids[m])), ready.scan.grid, labels, ready.scan.header)
             for m in (coarse, rendered)
         ]
-        kept = () if ready.look.flat else _kept(rendering, labels)
-        doubt, error = _doubt(rendering, rendered, self.card.temperature, ready.look.flat)
+        kept_notices = () if ready.image.flat else _kept(rendering, labels)
+        doubt, error = _doubt(rendering, rendered, self.card.temperature, ready.image.flat)
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         begun = time.perf_counter()
-        sliced = None if ready.moved is None else int(ready.axes.order[ready.moved])
+        sliced = None if ready.slice_axis is None else int(ready.axes.order[ready.slice_axis])
         if tick is not None:
             tick(0, 1)
         patches = doubtful_patches(
-            masks[1].data, self._place(ready, error), ready.scan.grid, sliced, ready.roi, cancelled
+            masks[1].data, self._on_scan_grid(ready, error), ready.scan.grid, sliced, ready.roi, cancelled
         )
         if tick is not None:
             tick(1, 1)
         seconds["patches"] = time.perf_counter() - begun
         seconds["total"] = sum(seconds.values())
         return Prediction(
-            masks[0], masks[1], self._place(ready, doubt), points, self.card.name, self.model.digest, ready.roi,
-            MappingProxyType(seconds), ready.warnings + kept, patches,
+            masks[0], masks[1], self._on_scan_grid(ready, doubt), points, self.card.name, self.model.digest, ready.roi,
+            MappingProxyType(seconds), ready.warnings + kept_notices, patches,
         )  # fmt: skip
 
-    def _place(self, ready: Prepared, stack: Array) -> Array:
+    def _on_scan_grid(self, ready: Prepared, stack: Array) -> Array:
         """(B, *space) stack → (I, J, K) on the scan's grid."""
-        canonical = stack[0] if ready.moved is None else np.moveaxis(stack, 0, ready.moved)
+        canonical = stack[0] if ready.slice_axis is None else np.moveaxis(stack, 0, ready.slice_axis)
         if ready.roi is None:
-            return np.ascontiguousarray(ready.axes.back(canonical))
+            return np.ascontiguousarray(ready.axes.to_storage(canonical))
         whole = np.zeros(tuple(ready.scan.grid.shape[a] for a in ready.axes.order), dtype=stack.dtype)
-        whole[ready.axes.roi_there(ready.roi).slices] = canonical
-        return np.ascontiguousarray(ready.axes.back(whole))
+        whole[ready.axes.roi_to_view(ready.roi).slices] = canonical
+        return np.ascontiguousarray(ready.axes.to_storage(whole))
 
     def _points(self, ready: Prepared, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
         margin = rendering.point_margin
         order = np.argsort(margin, kind="stable")
-        if ready.look.flat:
+        if ready.image.flat:
             order = order[:0]
-        place, *axes = rendering.voxel[order].T
-        if ready.moved is not None:
-            axes.insert(ready.moved, place)
-        canonical = np.stack(axes, axis=1)
+        slices, *axes_ras = rendering.voxel_stack[order].T
+        if ready.slice_axis is not None:
+            axes_ras.insert(ready.slice_axis, slices)
+        voxel_ras = np.stack(axes_ras, axis=1)
         if ready.roi is not None:
-            canonical = canonical + np.array(ready.axes.roi_there(ready.roi).start)
-        voxel = ready.axes.index_back(canonical).astype(np.int64)
+            voxel_ras = voxel_ras + np.array(ready.axes.roi_to_view(ready.roi).start)
+        voxel_ijk = ready.axes.index_to_storage(voxel_ras).astype(np.int64)
         affine = ready.scan.grid.affine
-        at = tuple(voxel.T)
+        index = tuple(voxel_ijk.T)
         return Points(
-            voxel,
-            voxel @ affine[:3, :3].T + affine[:3, 3],
+            voxel_ijk,
+            voxel_ijk @ affine[:3, :3].T + affine[:3, 3],
             margin[order].astype(np.float32),
-            before[at].astype(np.uint16),
-            after[at].astype(np.uint16),
+            before[index].astype(np.uint16),
+            after[index].astype(np.uint16),
             rendering.weights[order].astype(np.float32),
             self.net.experts,
         )
 
 
 def _kept(rendering: Rendering, labels: tuple[Label, ...]) -> tuple[str, ...]:
-    names = [labels[index - 1].name for index in rendering.kept]
+    names = [labels[index - 1].name for index in rendering.kept_classes]
     return tuple(f"Rendering left nothing of “{name}”: its coarse voxels were kept. Look at them." for name in names)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 COARSE_SHARE = 0.8
-"""Of a run with one look, how much the coarse pass takes, for the progress bar."""
+"""Of a run with one view, how much the coarse pass takes, for the progress bar."""
 PATCHES_FROM = 0.97
 """Where the progress bar stands when the boundary is cut into patches."""
 

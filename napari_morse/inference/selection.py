@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_morse.config import RenderConfig
-from napari_morse.inference.passes import labels_and_margins, smallest
+from napari_morse.inference.voxel_scan import labels_and_margins, smallest
 
 
 def most_uncertain(logits: Tensor, count: int) -> Tensor:

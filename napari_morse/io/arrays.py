@@ -62,50 +62,50 @@ def load_arrays(path: Path | str) -> StoredArrays:
     InputError
         The file is missing, cannot be read, is damaged, or would not fit into memory.
     """
-    place = Path(path)
+    file = Path(path)
     try:
-        check_budget(2 * place.stat().st_size, place.name)
-        with enough_memory(place.name):
-            content = place.read_bytes()
+        check_budget(2 * file.stat().st_size, file.name)
+        with enough_memory(file.name):
+            content = file.read_bytes()
     except OSError as error:
         raise InputError(
-            f"“{place.name}” could not be read: {error.strerror or error}.", "Run the model again."
+            f"“{file.name}” could not be read: {error.strerror or error}.", "Run the model again."
         ) from error
-    words = _words(content, place)
+    words = _words(content, file)
     try:
         arrays = load(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise _damaged(place) from error
+        raise _damaged(file) from error
     about = words.get(_ABOUT, "")
     if words.get(_DIGEST) != _digest(arrays, about):
-        raise _damaged(place)
+        raise _damaged(file)
     return StoredArrays(arrays, json.loads(about))
 
 
-def _words(content: bytes, place: Path) -> dict[str, str]:
+def _words(content: bytes, file: Path) -> dict[str, str]:
     """The strings in the file's head; checks that the head describes no more than the file holds."""
     length = int.from_bytes(content[:_LENGTH], "little")
     if len(content) < _LENGTH or length > min(_MOST_HEADER, len(content) - _LENGTH):
-        raise _damaged(place)
+        raise _damaged(file)
     try:
         head = json.loads(content[_LENGTH : _LENGTH + length])
         words = head["__metadata__"]
         counts = [math.prod(part["shape"]) for name, part in head.items() if name != "__metadata__"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(place) from error
+        raise _damaged(file) from error
     if not isinstance(words, dict) or any(count > len(content) for count in counts):
-        raise _damaged(place)
+        raise _damaged(file)
     return words
 
 
 def _digest(arrays: Mapping[str, Array], about: str) -> str:
-    found = hashlib.sha256(about.encode())
+    digest = hashlib.sha256(about.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        found.update(f"{name}\n{array.dtype.str}\n{array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest.update(f"{name}\n{array.dtype.str}\n{array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
-def _damaged(place: Path) -> DamagedFileError:
-    return DamagedFileError(f"“{place.name}” is damaged.", "Run the model again.")
+def _damaged(file: Path) -> DamagedFileError:
+    return DamagedFileError(f"“{file.name}” is damaged.", "Run the model again.")

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from napari_morse.errors import InputError
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+_HOST_IN_NAMES = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+# Host and process stand in the name, hashed: on a shared folder only the computer that wrote a part knows whether its
+# writer still runs, and no name of a computer is left behind.
 _TEMPORARY = re.compile(r"\.morse-part-([0-9a-f]{6})-(\d+)-[0-9a-f]{8}(\.[\w.]*)?")
 _STALE_SECONDS = 24 * 3600.0
 """Age after which a leftover of another computer on a shared folder is taken for dead."""
@@ -36,7 +38,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         The folder does not exist, is read-only, or the disk is full.
     """
     final = Path(os.path.realpath(target))
-    part = final.parent / f".morse-part-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
+    part = final.parent / f".morse-part-{_HOST_IN_NAMES}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
     try:
         _check(final)
         yield part
@@ -70,6 +72,7 @@ def _suffix(path: Path) -> str:
 def _publish(part: Path, final: Path) -> None:
     if final.exists():
         shutil.copymode(final, part)
+    # Content first, then the name: renamed before it is on the disk, a file may come back empty after a power cut.
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(final)
@@ -142,7 +145,7 @@ def sweep(folder: Path | str) -> list[str]:
 
 
 def _stale(entry: os.DirEntry[str], host: str, process: int) -> bool:
-    if host == _HOST and not _runs(process):
+    if host == _HOST_IN_NAMES and not _runs(process):
         return True
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS
 

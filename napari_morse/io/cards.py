@@ -27,7 +27,7 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 last."""
 _SHOWN = 300
 """Characters of a validation message that are repeated."""
-COPY_AGAIN = "Copy the model folder again from where it came, or train it again."
+COPY_MODEL_AGAIN = "Copy the model folder again from where it came, or train it again."
 
 
 def read_card(folder: Path | str) -> ModelCard:
@@ -65,18 +65,18 @@ def parse_card(content: bytes, name: str) -> ModelCard:
         raise _invalid(error, name) from error
     problem = _contradiction(card)
     if problem:
-        raise WeightsError(f"The card of the model “{name}” contradicts itself: {problem}.", COPY_AGAIN)
+        raise WeightsError(f"The card of the model “{name}” contradicts itself: {problem}.", COPY_MODEL_AGAIN)
     return card
 
 
 def _invalid(error: ValidationError, name: str) -> WeightsError:
     first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if place == "format_version":
+    field = ".".join(str(part) for part in first["loc"])
+    if field == "format_version":
         return WeightsError(f"The model “{name}” has a format that this version does not know.", "Update napari-morse.")
-    where = f"{place}: " if place else ""
+    where = f"{field}: " if field else ""
     message = f"{where}{first['msg']}"[:_SHOWN]
-    return WeightsError(f"The card of the model “{name}” is not valid ({message}).", COPY_AGAIN)
+    return WeightsError(f"The card of the model “{name}” is not valid ({message}).", COPY_MODEL_AGAIN)
 
 
 def _contradiction(card: ModelCard) -> str:
@@ -127,20 +127,22 @@ def read_file(folder: Path | str, name: str, limit: int) -> bytes:
     try:
         _check_plain(path.lstat(), where)
         with os.fdopen(os.open(path, _READ), "rb") as file:
-            found = os.fstat(file.fileno())
-            _check_plain(found, where)
-            if found.st_size > limit:
-                raise WeightsError(f"{where} is larger than {limit / 1e6:g} MB, the most that is read.", COPY_AGAIN)
-            content = file.read(found.st_size + 1)  # what is asked for is allocated: the limit would be 2 GB
+            status = os.fstat(file.fileno())
+            _check_plain(status, where)
+            if status.st_size > limit:
+                raise WeightsError(
+                    f"{where} is larger than {limit / 1e6:g} MB, the most that is read.", COPY_MODEL_AGAIN
+                )
+            content = file.read(status.st_size + 1)  # what is asked for is allocated: the limit would be 2 GB
     except FileNotFoundError as error:
-        raise WeightsError(f"The model folder “{path.parent.name}” has no {name}.", COPY_AGAIN) from error
+        raise WeightsError(f"The model folder “{path.parent.name}” has no {name}.", COPY_MODEL_AGAIN) from error
     except OSError as error:
         raise WeightsError(f"{where} cannot be read: {error.strerror}.", "Check its permissions.") from error
-    if len(content) > found.st_size:
+    if len(content) > status.st_size:
         raise WeightsError(f"{where} grew while it was read.", "Wait until it is copied, then try again.")
     return content
 
 
 def _check_plain(status: os.stat_result, where: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise WeightsError(f"{where} is a link or no plain file.", COPY_AGAIN)
+        raise WeightsError(f"{where} is a link or no plain file.", COPY_MODEL_AGAIN)

@@ -12,7 +12,7 @@ from napari_morse.io import case_stem, open_scan
 from napari_morse.types import Scan
 
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
-ENDINGS = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGE_ENDINGS = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Of images; what lies beside them, such as a side-car, is none."""
 _WAY_OUT = "Put them beside each other as {case}_0000.nii.gz to {case}_{last:04d}.nii.gz, or into one 4-D NIfTI."
 
@@ -28,11 +28,11 @@ def case_files(files: Iterable[Path], channels: int) -> list[Path]:
     """One file for each case, in the order given: of numbered files in one folder, the one with the lowest number."""
     if channels == 1:
         return list(files)
-    kept: dict[tuple[Path, str, bool], Path] = {}
+    one_name_each: dict[tuple[Path, str, bool], Path] = {}
     for path in files:
         key = (path.parent, case_name(path, channels), _is_numbered(path))
-        kept[key] = min(kept.get(key, path), path, key=case_stem)
-    return list(kept.values())
+        one_name_each[key] = min(one_name_each.get(key, path), path, key=case_stem)
+    return list(one_name_each.values())
 
 
 def channel_files(path: Path, channels: int) -> tuple[Path, ...]:
@@ -47,8 +47,8 @@ def channel_files(path: Path, channels: int) -> tuple[Path, ...]:
         return (path,)
     case = case_name(path, channels)
     files = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    beside = [p for p in files if not p.name.startswith(".") and p.name.lower().endswith(ENDINGS)]
-    found = []
+    beside = [p for p in files if not p.name.startswith(".") and p.name.lower().endswith(IMAGE_ENDINGS)]
+    chosen = []
     for number in range(channels):
         stem = f"{case}_{number:04d}"
         named = [p for p in beside if case_stem(p) == stem]
@@ -58,8 +58,8 @@ def channel_files(path: Path, channels: int) -> tuple[Path, ...]:
                 f"Channel {number} of the case {case!r} {what} ({stem}.nii.gz); {channels} images are read per case.",
                 _WAY_OUT.format(case=case, last=channels - 1),
             )
-        found.append(named[0])
-    return tuple(found)
+        chosen.append(named[0])
+    return tuple(chosen)
 
 
 def open_case(path: Path | str, channels: int = 1, *, frame: int | None = None) -> Scan:
@@ -107,11 +107,11 @@ def open_case(path: Path | str, channels: int = 1, *, frame: int | None = None) 
 def _frames(path: Path, channels: int) -> list[Scan]:
     try:
         open_scan(path)
-        found = 1
+        frames = 1
     except SeriesError as series:
-        found = series.frames
-    if found != channels:
-        images = "one image" if found == 1 else f"{found} images"
+        frames = series.frames
+    if frames != channels:
+        images = "one image" if frames == 1 else f"{frames} images"
         raise InputError(
             f"“{path.name}” holds {images}; {channels} are read per case.",
             _WAY_OUT.format(case=case_stem(path), last=channels - 1),

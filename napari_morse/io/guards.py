@@ -24,21 +24,21 @@ _DEFLATE = 1032
 """Deflate never expands a byte to more than this many (zlib, "Maximum Compression Factor")."""
 _TRAILING = 1 << 20
 """Bytes tolerated behind the voxels of a gzipped file: some writers pad; a bomb holds more."""
-_CHUNK = 1 << 20
+_READ_AT_ONCE = 1 << 20
 COPY_AGAIN = "Copy it again from where it came."
 
 
 def memory_budget() -> int:
     """Bytes that one image may take: half of the physical memory, or what ``NAPARI_MORSE_MEMORY_GB`` says."""
-    said = os.environ.get(MEMORY_VARIABLE, "").strip()
-    if not said:
+    text = os.environ.get(MEMORY_VARIABLE, "").strip()
+    if not text:
         return int(_physical_memory() / 2)
     try:
-        gigabytes = float(said)
+        gigabytes = float(text)
     except ValueError:
         gigabytes = math.nan
     if not 0 < gigabytes < math.inf:
-        raise InputError(f"{MEMORY_VARIABLE} is “{said}”, not a number of GB.", "Set it to a number such as 8.")
+        raise InputError(f"{MEMORY_VARIABLE} is “{text}”, not a number of GB.", "Set it to a number such as 8.")
     return int(gigabytes * 1e9)
 
 
@@ -70,6 +70,7 @@ def enough_memory(name: str) -> Iterator[None]:
 
 def check_length(declared: int, size: int, gzipped: bool, name: str) -> None:
     """Raise DamagedFileError when a file of ``size`` bytes cannot hold the ``declared`` ones."""
+    # Before anything is unpacked: a header that promises more than deflate can give is damage, or an attack.
     if declared > (size * _DEFLATE if gzipped else size):
         raise incomplete(name, size, declared, " on disk" if gzipped else "")
 
@@ -110,7 +111,7 @@ class Stream:
         """Go forward by ``count`` bytes."""
         if isinstance(self._file, gzip.GzipFile):
             while count > 0:
-                count -= len(self._some(min(count, _CHUNK)))
+                count -= len(self._some(min(count, _READ_AT_ONCE)))
         else:
             self._file.seek(count, os.SEEK_CUR)
             self.position += count
@@ -120,7 +121,7 @@ class Stream:
         buffer = np.empty(count, np.uint8)
         done = 0
         while done < count:
-            chunk = self._some(min(count - done, _CHUNK))
+            chunk = self._some(min(count - done, _READ_AT_ONCE))
             buffer[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
             done += len(chunk)
         return buffer
@@ -130,7 +131,7 @@ class Stream:
         if not isinstance(self._file, gzip.GzipFile):
             return
         extra = 0
-        while chunk := self._read(_CHUNK):
+        while chunk := self._read(_READ_AT_ONCE):
             extra += len(chunk)
             if extra > _TRAILING:
                 raise DamagedFileError(

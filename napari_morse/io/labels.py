@@ -8,7 +8,7 @@ from napari_morse.errors import InputError
 from napari_morse.types import Array
 
 _TYPES = (np.uint8, np.uint16, np.uint32)
-_ROUNDING = 1e-4
+_LABEL_ROUNDING = 1e-4
 """How far a scaled or floating label may lie from an integer: files written through a float slope give 1000.0000012."""
 
 
@@ -32,7 +32,7 @@ def as_labels(array: Array, name: str = "The mask") -> Array:
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{name} holds values that are not finite.", "Give a mask of whole label ids.")
-    if low < (-_ROUNDING if array.dtype.kind == "f" else 0):
+    if low < (-_LABEL_ROUNDING if array.dtype.kind == "f" else 0):
         raise InputError(f"{name} holds negative values ({low:g}).", "Label ids start at 0.")
     kind = next((t for t in _TYPES if high <= np.iinfo(t).max), None)
     if kind is None:
@@ -40,6 +40,6 @@ def as_labels(array: Array, name: str = "The mask") -> Array:
     if array.dtype.kind != "f":
         return array.astype(kind, order="K")
     whole = np.rint(array)
-    if np.abs(array - whole).max(initial=0.0) > _ROUNDING:
+    if np.abs(array - whole).max(initial=0.0) > _LABEL_ROUNDING:
         raise InputError(f"{name} holds fractions, not label ids.", "Give a mask, or threshold the image first.")
     return whole.astype(kind, order="K")

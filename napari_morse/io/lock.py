@@ -90,14 +90,14 @@ class Lock:
     def held(self) -> bool:
         """Whether the lock is still ours, as far as can be known: a folder that is out of reach is nobody else's."""
         try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
+            lock = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return _identity(self._path.parent) != self._place
         except OSError:
             return True
         except (ValueError, RecursionError):
             return False
-        return isinstance(found, dict) and found.get("token") == self._token
+        return isinstance(lock, dict) and lock.get("token") == self._token
 
     def release(self) -> None:
         """Give it back; a lock that another window took over stays that window's."""
@@ -116,11 +116,11 @@ class Lock:
 
     def _displace(self, take_over: bool) -> None:
         """Remove the lock in the way, when it may be: under a name of our own, lest it is another one by then."""
-        found = _read(self._path)
-        if found is None:
+        holder = _read(self._path)
+        if holder is None:
             return
-        if not take_over and not _gone(found):
-            raise _locked(self._path, found)
+        if not take_over and not _gone(holder):
+            raise _locked(self._path, holder)
         aside = self._path.with_name(f"{self._path.name}.{self._token}")
         try:
             self._path.rename(aside)
@@ -128,9 +128,9 @@ class Lock:
             return
         except OSError as error:
             raise _unwritable(self._path, error) from error
-        if _read(aside) != found and not take_over:  # another window displaced it first: its lock goes back
+        if _read(aside) != holder and not take_over:  # another window displaced it first: its lock goes back
             with suppress(OSError):
-                os.link(aside, self._path)
+                os.link(aside, self._path)  # unlike renaming back, it fails where a third window has locked meanwhile
         with suppress(OSError):
             aside.unlink()
 
@@ -143,10 +143,10 @@ class Lock:
 def _identity(folder: Path) -> tuple[int, int] | None:
     """Which folder lies at a path; another one, or None, where a share was taken away."""
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
@@ -159,16 +159,16 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 def _read(path: Path) -> dict[str, Any] | None:
     """What a lock says; an empty dict when it says nothing that can be read; None when there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        lock = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return {}  # not None: a lock is empty between being made and being signed, and is somebody's even so
+    return lock if isinstance(lock, dict) else {}
 
 
-def _age(path: Path, found: dict[str, Any]) -> float:
-    at = found.get("at")
+def _age(path: Path, lock: dict[str, Any]) -> float:
+    at = lock.get("at")
     if not isinstance(at, int | float) or not math.isfinite(at):
         at = 0.0
         with suppress(OSError):
@@ -176,10 +176,10 @@ def _age(path: Path, found: dict[str, Any]) -> float:
     return time.time() - at
 
 
-def _gone(found: dict[str, Any]) -> bool:
+def _gone(lock: dict[str, Any]) -> bool:
     """Whether the holder is known to be gone: only a process of this computer can be asked."""
-    process = found.get("process")
-    if found.get("host") != _HOST or not isinstance(process, int) or os.name == "nt":
+    process = lock.get("process")
+    if lock.get("host") != _HOST or not isinstance(process, int) or os.name == "nt":
         return False
     try:
         os.kill(process, 0)
@@ -190,11 +190,11 @@ def _gone(found: dict[str, Any]) -> bool:
     return False
 
 
-def _locked(path: Path, found: dict[str, Any]) -> ProjectLockedError:
-    age = _age(path, found)
+def _locked(path: Path, lock: dict[str, Any]) -> ProjectLockedError:
+    age = _age(path, lock)
     alive = age < STALE
-    where = "on this computer" if found.get("host") == _HOST else "on another computer"
-    who = str(found.get("reader") or "somebody")
+    where = "on this computer" if lock.get("host") == _HOST else "on another computer"
+    who = str(lock.get("reader") or "somebody")
     seen = "a moment ago" if alive else f"{age / 60:.0f} minutes ago"
     return ProjectLockedError(
         f"The project is open in another window ({who}, {where}, last seen {seen}).",

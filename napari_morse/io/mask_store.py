@@ -27,10 +27,10 @@ from napari_morse.io.atomic import atomic_path
 from napari_morse.io.guards import check_budget, enough_memory
 from napari_morse.types import Array
 
-FORMAT: Final = "napari-morse-corrections"
+CORRECTIONS_FORMAT: Final = "napari-morse-corrections"
 FORMAT_VERSION: Final = 1
 ENDING = ".zarr.zip"
-_CHUNK = 128
+_CHUNK_SIDE = 128
 """Voxels per axis of a chunk: 2 MB of uint8."""
 _HISTORY_CHUNK = 1 << 26
 """Bytes: blosc takes no more than 2 GB at once."""
@@ -190,7 +190,7 @@ def save_store(stored: StoredMask, path: Path | str) -> Path:
         No such folder, no space, no right to write.
     """
     attributes = _Attributes(
-        format=FORMAT,
+        format=CORRECTIONS_FORMAT,
         format_version=FORMAT_VERSION,
         mask_sha256=stored.digest,
         history_sha256=hashlib.sha256(stored.history).hexdigest(),
@@ -200,7 +200,7 @@ def save_store(stored: StoredMask, path: Path | str) -> Path:
     history = np.frombuffer(stored.history, np.uint8)
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
         packed.writestr("zarr.json", group.model_dump_json(exclude_none=True))
-        _write_array(packed, "mask", stored.data, [min(n, _CHUNK) for n in stored.data.shape])
+        _write_array(packed, "mask", stored.data, [min(n, _CHUNK_SIDE) for n in stored.data.shape])
         _write_array(packed, "history", history, [min(max(len(history), 1), _HISTORY_CHUNK)])
     return Path(path)
 
@@ -292,12 +292,12 @@ class _Reader:
         return parts
 
     def _attributes(self) -> _Attributes:
-        found = self._parsed("zarr.json", _Group).attributes
-        version = found.get("format_version")
-        if found.get("format") == FORMAT and isinstance(version, int) and version > FORMAT_VERSION:
+        attributes = self._parsed("zarr.json", _Group).attributes
+        version = attributes.get("format_version")
+        if attributes.get("format") == CORRECTIONS_FORMAT and isinstance(version, int) and version > FORMAT_VERSION:
             raise InputError(f"“{self._name}” was written by a newer version of napari-morse.", "Update napari-morse.")
         try:
-            return _Attributes.model_validate(found)
+            return _Attributes.model_validate(attributes)
         except ValidationError as error:
             raise self._damaged("it does not hold corrections of napari-morse") from error
 
@@ -347,6 +347,7 @@ class _Reader:
         """A chunk, which is refused unread when it would unfold to another length than the metadata says."""
         from numcodecs import blosc
 
+        # blosc believes its own header and allocates what stands there: bytes 4 to 8 (unfolded) and 12 to 16 (folded).
         content = self._parts[key]
         if len(content) < _BLOSC_HEADER or int.from_bytes(content[12:16], "little") != len(content):
             raise self._damaged(f"its part “{key}” is cut off or junk")

@@ -18,7 +18,7 @@ from napari_morse.io.labels import as_labels
 from napari_morse.io.sniff import Kind, Sniffed
 from napari_morse.types import Array, Grid, Mask, Scan
 
-_CHUNK = 1 << 20
+_CONVERTED_AT_ONCE = 1 << 20
 """Voxels converted at a time, so that no second copy of the volume is made."""
 _EXACT = 1 << 24
 """float32 holds every integer up to here."""
@@ -94,9 +94,10 @@ def _read(path: Path, sniffed: Sniffed, frame: int | None) -> Stored:
     with guards.open_stream(path, sniffed.gzipped, layout.declared) as stream:
         stream.skip(layout.offset + (chosen or 0) * layout.frame_bytes)
         raw = stream.take(layout.frame_bytes)
+        # To the end even where one frame is wanted: only there stands the checksum that says whether it is whole.
         stream.skip(layout.declared - stream.position)
         stream.finish()
-    data = raw.view(layout.dtype).reshape(layout.shape, order="F")
+    data = raw.view(layout.dtype).reshape(layout.shape, order="F")  # NIfTI's first axis is the fastest
     if not layout.dtype.isnative:
         data = data.byteswap(inplace=True).view(layout.dtype.newbyteorder("="))
     return Stored(header, data, layout.slope, layout.inter, grid, known, chosen, layout.notices + odd)
@@ -143,15 +144,16 @@ def _intensities(stored: Stored) -> tuple[Array, tuple[str, ...]]:
 
 
 def _flat(volume: Array) -> Iterator[Array]:
-    """Views on at most `_CHUNK` voxels of an F-ordered volume, together all of it."""
+    """Views on at most `_CONVERTED_AT_ONCE` voxels of an F-ordered volume, together all of it."""
     line = volume.reshape(-1, order="F")
-    for start in range(0, line.size, _CHUNK):
-        yield line[start : start + _CHUNK]
+    for start in range(0, line.size, _CONVERTED_AT_ONCE):
+        yield line[start : start + _CONVERTED_AT_ONCE]
 
 
 def _scale_into(source: Array, target: Array, slope: float, inter: float) -> int:
     """Write source × slope + inter into ``target`` (float32); returns how many finite voxels had to be clipped."""
     with np.errstate(all="ignore"):
+        # In float64: large stored integers times a slope lose their last digits in float32 before they are added to.
         value = source.astype(np.float64) * slope + inter
         over = np.isfinite(source) & ~(np.abs(value) <= _LARGEST)
         value[over] = np.copysign(_LARGEST, value[over])

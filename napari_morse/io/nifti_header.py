@@ -122,12 +122,12 @@ def _dtype(header: Nifti1Header, name: str) -> np.dtype[Any]:
 
 def _offset(header: Nifti1Header, name: str) -> tuple[int, tuple[str, ...]]:
     first = header.single_vox_offset
-    said = float(header["vox_offset"])
-    if said == 0:
+    offset = float(header["vox_offset"])
+    if offset == 0:
         return first, (f"The header does not say where the voxels start; byte {first}, the usual place, was taken.",)
-    if not math.isfinite(said) or said != int(said) or said < first:
-        raise DamagedFileError(f"“{name}” says that its voxels start at byte {said:g}, which cannot be.", REPAIR)
-    return int(said), ()
+    if not math.isfinite(offset) or offset != int(offset) or offset < first:
+        raise DamagedFileError(f"“{name}” says that its voxels start at byte {offset:g}, which cannot be.", REPAIR)
+    return int(offset), ()
 
 
 def _scale(header: Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
@@ -141,6 +141,7 @@ def _scale(header: Nifti1Header) -> tuple[float, float, tuple[str, ...]]:
 
 def affine_of(header: Nifti1Header) -> tuple[NDArray[np.float64], bool]:
     """Voxel index → mm RAS+ (4, 4) from sform, else qform, else spacing alone; and whether the orientation is known."""
+    # sform first, as nibabel does: it is the affine itself, while a qform, a rotation, can't hold a shear.
     if int(header["sform_code"]) > 0:
         affine, known = _sform(header), True
     elif int(header["qform_code"]) > 0:
@@ -258,6 +259,8 @@ def header_for(dtype: np.dtype[Any], grid: Grid, like: object = None) -> Nifti1H
 
 
 def _same_affine(like: Nifti1Header, grid: Grid) -> bool:
+    # To the last bit: an affine that goes through a quaternion and back is off in its last digits, and programs that
+    # compare headers exactly then refuse the mask as one of another grid.
     try:
         with np.errstate(all="ignore"):
             return bool(np.array_equal(affine_of(like)[0], grid.affine))
@@ -266,7 +269,7 @@ def _same_affine(like: Nifti1Header, grid: Grid) -> bool:
 
 
 def _set_affine(header: Nifti1Header, grid: Grid, like: object) -> None:
-    code = 2
+    code = 2  # aligned; 1 would say that the place is the scanner's own, which nobody told
     if isinstance(like, Nifti1Header):
         code = max(int(like["sform_code"]), 0) or max(int(like["qform_code"]), 0) or code
     header.set_xyzt_units("mm")

@@ -37,7 +37,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EO
            AttributeError, OverflowError, ZeroDivisionError, NotImplementedError, RuntimeError)  # fmt: skip
 """What Pillow raises on damaged pictures, found by changing bytes of good ones."""
 _EXIF_ORIENTATION = 0x0112
-_WIDEST = 8
+_BYTES_PER_PIXEL = 8
 """Bytes that a pixel may take while it is decoded and turned to grey."""
 
 
@@ -63,8 +63,8 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
         _check_size(image, sniffed, path.name)  # pages differ
         image.load()
         grey, notices = _grey(image)
-        spacing, size_known, said = _spacing(image)
-        notices += said + _turned(image)
+        spacing, size_known, size_notices = _spacing(image)
+        notices += size_notices + _turned(image)
         if any(not issubclass(each.category, Image.DecompressionBombWarning) for each in grumbles):
             notices += ("Some of the picture's metadata could not be read.",)
     if grey.dtype.kind == "f":
@@ -156,7 +156,7 @@ def _check_size(image: ImageFile.ImageFile, sniffed: Sniffed, name: str) -> None
     if sniffed.kind is Kind.PNG:
         bits = 1 if image.mode == "1" else 2 if image.mode == "P" else 8
         guards.check_length(pixels * bits // 8, sniffed.size, True, name)
-    guards.check_budget(pixels * _WIDEST, name)
+    guards.check_budget(pixels * _BYTES_PER_PIXEL, name)
 
 
 def _grey(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
@@ -166,12 +166,15 @@ def _grey(image: Image.Image) -> tuple[Array, tuple[str, ...]]:
     if image.mode == "1":
         return np.asarray(image.convert("L")), ()
     rgba = np.asarray(image.convert("RGBA"))
-    said: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     if (rgba[:, :, 3] != 255).any():
-        said = ("Transparency was ignored.",)
+        notices = ("Transparency was ignored.",)
     if (rgba[:, :, :3] == rgba[:, :, :1]).all():
-        return np.ascontiguousarray(rgba[:, :, 0]), said
-    return np.asarray(Image.fromarray(rgba[:, :, :3]).convert("L")), (*said, "Colours were turned to grey (luminance).")
+        return np.ascontiguousarray(rgba[:, :, 0]), notices
+    return np.asarray(Image.fromarray(rgba[:, :, :3]).convert("L")), (
+        *notices,
+        "Colours were turned to grey (luminance).",
+    )
 
 
 def _native(pixels: Array) -> Array:

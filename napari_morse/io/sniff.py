@@ -104,7 +104,7 @@ def _size(path: Path) -> int:
 def _gunzip(head: bytes, size: int, path: Path) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        unpacked = unpacker.decompress(head, _NIFTI_HEAD)
+        unpacked = unpacker.decompress(head, _NIFTI_HEAD)  # no more than a header, whatever the stream unfolds to
     except zlib.error as error:
         raise DamagedFileError(f"“{path.name}” is damaged: its compression cannot be undone.", _AGAIN) from error
     if len(unpacked) < _NIFTI_HEAD and size <= len(head) and not unpacker.eof:

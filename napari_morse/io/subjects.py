@@ -52,7 +52,7 @@ def subject_in(stem: str) -> str:
 def folder_subject(path: Path) -> str:
     """``sub-…`` of the nearest folder above a file whose name begins so; empty without one."""
     parts = (unicodedata.normalize("NFC", folder.name) for folder in path.parents)
-    return next((found for part in parts if (found := _named(_SUBJECT.match(part)))), "")
+    return next((subject for part in parts if (subject := _named(_SUBJECT.match(part)))), "")
 
 
 def _named(match: re.Match[str] | None) -> str:
@@ -67,8 +67,8 @@ def _named(match: re.Match[str] | None) -> str:
 
 def older_subject(subject: str) -> str:
     """What older versions took for the subject: its label up to the first sign that BIDS does not know."""
-    found = re.match(r"sub-[A-Za-z0-9]+", subject)
-    return found[0] if found else ""
+    match = re.match(r"sub-[A-Za-z0-9]+", subject)
+    return match[0] if match else ""
 
 
 def patient_said(text: str) -> str:
@@ -79,6 +79,7 @@ def patient_said(text: str) -> str:
 
 def patient_key(name: str) -> str:
     """The same for all spellings of a name: capitals, composed letters and blanks do not tell people apart."""
+    # NFC: macOS hands out file names with letters and accents apart, other systems together.
     return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
 
 
@@ -97,14 +98,15 @@ def together(marks: Sequence[Iterable[Hashable]]) -> list[int]:
     """
     first = list(range(len(marks)))
 
-    def root(place: int) -> int:
-        while first[place] != place:
-            first[place] = place = first[first[place]]
-        return place
+    def root(index: int) -> int:
+        while first[index] != index:
+            # Paths are halved on the way (union-find): thousands of cases stay quick.
+            first[index] = index = first[first[index]]
+        return index
 
     seen: dict[Hashable, int] = {}
-    for place, own in enumerate(marks):
+    for index, own in enumerate(marks):
         for mark in own:
-            a, b = sorted((root(seen.setdefault(mark, place)), root(place)))
+            a, b = sorted((root(seen.setdefault(mark, index)), root(index)))
             first[b] = a
-    return [root(place) for place in range(len(marks))]
+    return [root(index) for index in range(len(marks))]

@@ -64,9 +64,9 @@ def lettered(pixels: Pixels, letters: Sequence[str]) -> Pixels:
     framed.paste(Image.fromarray(pixels), (WIDE, WIDE))
     draw, font, half = ImageDraw.Draw(framed), ImageFont.load_default(LETTER), WIDE // 2
     middle, centre = framed.height // 2, framed.width // 2
-    places = ((centre, half), (centre, framed.height - half), (half, middle), (framed.width - half, middle))
-    for place, letter in zip(places, letters, strict=True):
-        draw.text(place, letter, INK, font, anchor="mm")
+    positions = ((centre, half), (centre, framed.height - half), (half, middle), (framed.width - half, middle))
+    for position, letter in zip(positions, letters, strict=True):
+        draw.text(position, letter, INK, font, anchor="mm")
     return np.array(framed)
 
 

@@ -20,7 +20,7 @@ from napari_morse.types import Array
 
 PREFIX: Final = "voxels-1:"
 """Of a digest by voxels; those by files, which older versions kept, have none."""
-_BLOCK = 1 << 16
+_HASHED_AT_ONCE = 1 << 16
 """Voxels at a time: what is worked out of them stays in the processor's cache."""
 _ROUNDED = 0.1
 """Integers that were saved with a slope come back within this distance of themselves."""
@@ -61,8 +61,9 @@ def voxel_digest(data: Array) -> str:
         return ""
     # Sums over planes know no order within the plane; each axis is taken from its smaller end.
     ways = sorted(min(p.tolist(), p[::-1].tolist()) for p in profiles)
-    said = "|".join(",".join(map(str, (len(way), *way))) for way in ways)
-    return PREFIX + hashlib.sha256(said.encode()).hexdigest()
+    # The prefix is on disk in projects and model cards: another way of counting needs another prefix, not this one.
+    text = "|".join(",".join(map(str, (len(way), *way))) for way in ways)
+    return PREFIX + hashlib.sha256(text.encode()).hexdigest()
 
 
 def scan_digest(path: Path, channels: int = 1) -> str:
@@ -99,13 +100,13 @@ def file_digest(path: Path, channels: int = 1) -> str:
     InputError
         One cannot be read, or a channel is missing.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in channel_files(path, channels):
         try:
-            found.update(file.read_bytes())
+            digest.update(file.read_bytes())
         except OSError as error:
             raise InputError(f"The scan {file} can't be read: {error.strerror}.", "Bring it back.") from error
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 def same_scans(scans: Sequence[Path], digests: Sequence[str], shown: int = 3) -> list[str]:
@@ -124,10 +125,10 @@ def same_scans(scans: Sequence[Path], digests: Sequence[str], shown: int = 3) ->
     for scan, digest in zip(scans, digests, strict=True):
         if digest:
             by_digest.setdefault(digest, []).append(scan)
-    found = [each for each in by_digest.values() if len(each) > 1]
-    said = [f"{listed(each)} are the same scan under {_number(len(each))} names" for each in found[:shown]]
-    more = [f"{len(found) - shown} more scans are there under several names"] if len(found) > shown else []
-    return [*said, *more]
+    copies = [each for each in by_digest.values() if len(each) > 1]
+    sentences = [f"{listed(each)} are the same scan under {_number(len(each))} names" for each in copies[:shown]]
+    more = [f"{len(copies) - shown} more scans are there under several names"] if len(copies) > shown else []
+    return [*sentences, *more]
 
 
 def listed(scans: Sequence[Path]) -> str:
@@ -143,12 +144,12 @@ def _number(count: int) -> str:
 
 def _digest(path: Path, channels: int) -> str:
     try:
-        found = sorted(voxel_digest(data) for data in _channels(path, channels))
+        digests = sorted(voxel_digest(data) for data in _channels(path, channels))
     except _ODD:  # what is wrong with a scan is said where it is used; here its bytes are enough
         return file_digest(path, channels)
-    if not all(found):
+    if not all(digests):
         return file_digest(path, channels)
-    return found[0] if len(found) == 1 else PREFIX + hashlib.sha256("\n".join(found).encode()).hexdigest()
+    return digests[0] if len(digests) == 1 else PREFIX + hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _channels(path: Path, channels: int) -> tuple[Array, ...]:
@@ -169,10 +170,10 @@ def _stamp(path: Path) -> tuple[object, ...]:
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Boxes of about `_BLOCK` voxels, cut across the last axis, and across the one before where one plane is larger."""
+    """Boxes of about `_HASHED_AT_ONCE` voxels, cut across the last axis, and the one before where a plane is larger."""
     plane = int(np.prod(shape[:-1]))
-    if plane <= _BLOCK:
-        step = max(1, _BLOCK // max(plane, 1))
+    if plane <= _HASHED_AT_ONCE:
+        step = max(1, _HASHED_AT_ONCE // max(plane, 1))
         for start in range(0, shape[-1], step):
             yield (*(slice(None) for _ in shape[:-1]), slice(start, start + step))
         return
@@ -202,7 +203,7 @@ def _bits(block: Array, rounded: bool) -> NDArray[np.uint32]:
         values = block.astype(np.float32)
     if rounded:
         np.rint(values, out=values)
-    values += np.float32(0)
+    values += np.float32(0)  # −0 becomes 0: equal numbers must have equal bits
     bits = values.view(np.uint32)
     if block.dtype.kind == "f":
         bits[np.isnan(values)] = 0x7FC00000
@@ -211,6 +212,7 @@ def _bits(block: Array, rounded: bool) -> NDArray[np.uint32]:
 
 def _mixed(bits: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """Numbers whose sums (modulo 2⁶⁴) tell what was summed, in whatever order."""
+    # Without mixing, sums of the bits would take 1 + 3 for 2 + 2; the steps are those of splitmix64.
     mixed = bits.astype(np.uint64)
     mixed += np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

@@ -24,7 +24,7 @@ from napari_morse.errors import InputError, WeightsError
 from napari_morse.io.atomic import flush_folder, part_folder, write_bytes
 from napari_morse.io.cards import (
     CARD,
-    COPY_AGAIN,
+    COPY_MODEL_AGAIN,
     WEIGHTS,
     WEIGHTS_LIMIT,
     card_bytes,
@@ -110,12 +110,12 @@ def load_model(folder: Path | str) -> tuple[ModelCard, dict[str, Tensor]]:
     if hashlib.sha256(content).hexdigest() != card.weights_sha256:
         raise WeightsError(
             f"The weights of the model “{folder.name}” are damaged or were changed: their digest is not the card's.",
-            COPY_AGAIN,
+            COPY_MODEL_AGAIN,
         )
     try:
         tensors = load(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(f"{WEIGHTS} in the model “{folder.name}” is no tensor file.", COPY_AGAIN) from error
+        raise WeightsError(f"{WEIGHTS} in the model “{folder.name}” is no tensor file.", COPY_MODEL_AGAIN) from error
     for name, tensor in tensors.items():
         _check_finite(name, tensor)
     return card, tensors
@@ -202,8 +202,8 @@ def _with_digest(card: ModelCard | Mapping[str, Any], digest: str, name: str) ->
         return ModelCard.model_validate(fields | {"weights_sha256": digest})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise WeightsError(f"The card of the model “{name}” is not valid ({place}: {first['msg']}).") from error
+        field = ".".join(str(part) for part in first["loc"])
+        raise WeightsError(f"The card of the model “{name}” is not valid ({field}: {first['msg']}).") from error
 
 
 def _check_replaceable(folder: Path, overwrite: bool) -> None:

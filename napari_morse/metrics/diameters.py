@@ -19,7 +19,7 @@ from scipy.spatial.distance import pdist, squareform
 from napari_morse.metrics.surface import bounding_box
 
 Plane = NDArray[np.float64]
-MOST = 4096
+MOST_PLACES = 4096
 """Places along the longest diameter at which the one across it is looked for; an outline has rarely so many corners."""
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 _TOP, _LEFT, _RIGHT, _BOTTOM = (0.0, 0.5), (0.5, 0.0), (0.5, 1.0), (1.0, 0.5)
@@ -152,8 +152,10 @@ def _longest_across(segments: Plane, axis: Plane) -> Plane:
     order = np.argsort(u, axis=1)
     u, v = np.take_along_axis(u, order, 1), np.take_along_axis(v, order, 1)
     places = np.unique(u)
-    places = places[:: 1 + len(places) // MOST]
-    at, enter, leave = max((_stretch(u, v, places, side) for side in _SIDES), key=lambda found: found[2] - found[1])
+    places = places[:: 1 + len(places) // MOST_PLACES]
+    at, enter, leave = max(
+        (_stretch(u, v, places, side) for side in _SIDES), key=lambda stretch: stretch[2] - stretch[1]
+    )
     return np.array([at * along + enter * across, at * along + leave * across])
 
 
@@ -163,12 +165,12 @@ def _stretch(u: Plane, v: Plane, places: Plane, side: Literal["left", "right"]) 
     first = np.searchsorted(places, u0, side)
     count = np.searchsorted(places, u1, side) - first
     piece = np.repeat(np.arange(len(u0)), count)
-    place = np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count) + first[piece]
-    met = v0[piece] + (places[place] - u0[piece]) / (u1 - u0)[piece] * (v1 - v0)[piece]
-    order = np.lexsort((met, place))
+    which = np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count) + first[piece]
+    met = v0[piece] + (places[which] - u0[piece]) / (u1 - u0)[piece] * (v1 - v0)[piece]
+    order = np.lexsort((met, which))
     enter, leave = met[order].reshape(-1, 2).T  # a closed outline is met an even number of times
     best = int((leave - enter).argmax())
-    return float(places[place[order][2 * best]]), float(enter[best]), float(leave[best])
+    return float(places[which[order][2 * best]]), float(enter[best]), float(leave[best])
 
 
 def _mm(points: Plane, steps: Plane) -> Plane:
@@ -177,8 +179,8 @@ def _mm(points: Plane, steps: Plane) -> Plane:
 
 
 def _dot(points: Plane, direction: Plane) -> Plane:
-    found: Plane = points[..., 0] * direction[0] + points[..., 1] * direction[1]
-    return found
+    product: Plane = points[..., 0] * direction[0] + points[..., 1] * direction[1]
+    return product
 
 
 def _length(ends: Plane) -> float:

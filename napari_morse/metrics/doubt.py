@@ -40,8 +40,8 @@ def fit_temperature(logits: NDArray[np.floating], truth: Array) -> float:
         likely = softmax(logits, float(np.exp(log_t)))[rows, truth]
         return float(-np.log(np.maximum(likely, 1e-12)).mean())
 
-    found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
-    return round(float(np.exp(found.x)), 4)
+    fitted = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
+    return round(float(np.exp(fitted.x)), 4)
 
 
 def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15) -> float:
@@ -63,9 +63,9 @@ def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool
     """
     if not len(confidence):
         return 0.0
-    place = np.minimum((np.asarray(confidence, np.float64) * bins).astype(np.int64), bins - 1)
-    claimed = np.bincount(place, confidence, minlength=bins)
-    held = np.bincount(place, correct, minlength=bins)
+    bin_of = np.minimum((np.asarray(confidence, np.float64) * bins).astype(np.int64), bins - 1)
+    claimed = np.bincount(bin_of, confidence, minlength=bins)
+    held = np.bincount(bin_of, correct, minlength=bins)
     return float(np.abs(claimed - held).sum() / len(confidence))
 
 

@@ -31,9 +31,9 @@ from napari_morse.types import Array
 
 EXTENT = 15.0
 """mm: the longest that a patch may be; about what is taken in at a glance."""
-LEVELS = (0.15, 0.3, 0.4)
+ERROR_LEVELS = (0.15, 0.3, 0.4)
 """Probabilities of error at which patches part; chosen on the validation cases of the hippocampus."""
-SMALL = 3
+FEWEST_VOXELS = 3
 """Fewer voxels than these join the piece beside them before it is cut to size."""
 WALKED = 6
 """Fewer voxels than these join the patch beside them, where it stays short enough: nobody wants to walk from voxel to
@@ -48,7 +48,7 @@ class Partition:
 
     Parameters
     ----------
-    voxel
+    voxel_ijk
         (M, 3) int64, indices into the mask.
     patch
         (M,) int64, 0 … N − 1: patches of the highest mean probability of error first.
@@ -62,7 +62,7 @@ class Partition:
         N.
     """
 
-    voxel: NDArray[np.int64]
+    voxel_ijk: NDArray[np.int64]
     patch: NDArray[np.int64]
     error: NDArray[np.float64]
     length: NDArray[np.float64]
@@ -127,18 +127,18 @@ def partition(
     box = bounding_box(edge)
     start = np.array([s.start for s in box])
     part, edge = mask[box], edge[box]
-    voxel = np.argwhere(edge)
-    if not len(voxel):
-        return Partition(voxel, np.zeros(0, np.int64), np.zeros(0), np.zeros(0), mask[:0, 0, 0], 0)
-    at = tuple(voxel.T)
+    voxel_ijk = np.argwhere(edge)
+    if not len(voxel_ijk):
+        return Partition(voxel_ijk, np.zeros(0, np.int64), np.zeros(0), np.zeros(0), mask[:0, 0, 0], 0)
+    at = tuple(voxel_ijk.T)
     doubt = np.asarray(error[box][at], np.float64)
     _leave_if(cancelled)
     length = contour_shares(part, spacing, slice_axis)[at]
     plane = [s for a, s in enumerate(spacing) if a != slice_axis]
-    length[length == 0] = sum(plane) / 4
-    patch = _patches(voxel, part.shape, doubt, np.asarray(spacing, float), slice_axis, planar, extent, cancelled)
+    length[length == 0] = sum(plane) / 4  # its border lies across slices only: see *length* above
+    patch = _patches(voxel_ijk, part.shape, doubt, np.asarray(spacing, float), slice_axis, planar, extent, cancelled)
     patch = _ranked(patch, doubt)
-    return Partition(voxel + start, patch, doubt, length, _other(part, axes)[at], int(patch.max()) + 1)
+    return Partition(voxel_ijk + start, patch, doubt, length, _other(part, axes)[at], int(patch.max()) + 1)
 
 
 def contour_shares(mask: Array, spacing: Sequence[float], slice_axis: int) -> NDArray[np.float64]:
@@ -173,8 +173,8 @@ def contour_shares(mask: Array, spacing: Sequence[float], slice_axis: int) -> ND
     share = inside * lines.sum(axis=1) / 2 / np.maximum(edge.sum(axis=1), 1)
     out = np.zeros(slices.shape)
     for k, (row, column) in enumerate(((-1, -1), (-1, 0), (0, -1), (0, 0))):
-        place = np.clip(mixed[1] + row, 0, slices.shape[1] - 1), np.clip(mixed[2] + column, 0, slices.shape[2] - 1)
-        np.add.at(out, (mixed[0], *place), share * edge[:, k])
+        neighbour = np.clip(mixed[1] + row, 0, slices.shape[1] - 1), np.clip(mixed[2] + column, 0, slices.shape[2] - 1)
+        np.add.at(out, (mixed[0], *neighbour), share * edge[:, k])
     return np.moveaxis(out, 0, slice_axis)
 
 
@@ -196,7 +196,7 @@ def _other(mask: Array, axes: Sequence[int]) -> Array:
 
 
 def _patches(
-    voxel: NDArray[np.int64],
+    voxel_ijk: NDArray[np.int64],
     shape: tuple[int, ...],
     doubt: NDArray[np.float64],
     spacing: NDArray[np.float64],
@@ -207,20 +207,20 @@ def _patches(
 ) -> NDArray[np.int64]:
     """(M,) which patch: voxels of one level that touch, small ones joined to what they touch, then cut to size."""
     # Neighbouring slices of a planar mask carry different values, so that nothing connects across them.
-    apart = (len(LEVELS) + 1) * (voxel[:, slice_axis] % 2) if planar else 0
+    apart = (len(ERROR_LEVELS) + 1) * (voxel_ijk[:, slice_axis] % 2) if planar else 0
     _leave_if(cancelled)
-    piece = _connected(voxel, shape, 1 + np.digitize(doubt, LEVELS) + apart)
+    piece = _connected(voxel_ijk, shape, 1 + np.digitize(doubt, ERROR_LEVELS) + apart)
     _leave_if(cancelled)
-    piece = _joined(voxel, piece, shape, _around(slice_axis if planar else None))
-    cut = np.zeros(len(voxel), np.int64)
-    parts = (p for whole in _groups(piece) for p in _split(whole, voxel, spacing, extent))
+    piece = _joined(voxel_ijk, piece, shape, _around(slice_axis if planar else None))
+    cut = np.zeros(len(voxel_ijk), np.int64)
+    parts = (p for whole in _groups(piece) for p in _split(whole, voxel_ijk, spacing, extent))
     for number, part in enumerate(parts):
         _leave_if(cancelled)
         cut[part] = number + 1
     if planar:
-        cut = 2 * cut + voxel[:, slice_axis] % 2
+        cut = 2 * cut + voxel_ijk[:, slice_axis] % 2  # again: cutting has given new numbers
     around = _around(slice_axis if planar else None)
-    return _gathered(voxel, _connected(voxel, shape, cut), shape, around, spacing, extent, cancelled)
+    return _gathered(voxel_ijk, _connected(voxel_ijk, shape, cut), shape, around, spacing, extent, cancelled)
 
 
 def _leave_if(cancelled: Callable[[], bool] | None) -> None:
@@ -228,11 +228,11 @@ def _leave_if(cancelled: Callable[[], bool] | None) -> None:
         raise CancelledError
 
 
-def _connected(voxel: NDArray[np.int64], shape: tuple[int, ...], value: NDArray[np.int64]) -> NDArray[np.int64]:
+def _connected(voxel_ijk: NDArray[np.int64], shape: tuple[int, ...], value: NDArray[np.int64]) -> NDArray[np.int64]:
     """(M,) number of the 26-connected piece of equal values > 0 that each voxel is in."""
     volume = np.zeros(shape, np.uint32)
-    volume[tuple(voxel.T)] = value
-    pieces: NDArray[np.int64] = cc3d.connected_components(volume, connectivity=26)[tuple(voxel.T)].astype(np.int64)
+    volume[tuple(voxel_ijk.T)] = value
+    pieces: NDArray[np.int64] = cc3d.connected_components(volume, connectivity=26)[tuple(voxel_ijk.T)].astype(np.int64)
     return pieces
 
 
@@ -245,7 +245,7 @@ def _around(planar_axis: int | None) -> NDArray[np.int64]:
 
 
 def _beside(
-    voxel: NDArray[np.int64],
+    voxel_ijk: NDArray[np.int64],
     piece: NDArray[np.int64],
     small: NDArray[np.bool_],
     shape: tuple[int, ...],
@@ -253,27 +253,27 @@ def _beside(
 ) -> NDArray[np.int64]:
     """For each small voxel, the nearest piece that is not small and touches it; −1 where there is none."""
     volume = np.full([n + 2 for n in shape], -1, np.int64)
-    volume[tuple(voxel[~small].T + 1)] = piece[~small]
+    volume[tuple(voxel_ijk[~small].T + 1)] = piece[~small]
     met = np.full(np.count_nonzero(small), -1, np.int64)
     for step in around:
-        found = volume[tuple((voxel[small] + 1 + step).T)]
-        met = np.where(met < 0, found, met)
+        neighbour = volume[tuple((voxel_ijk[small] + 1 + step).T)]
+        met = np.where(met < 0, neighbour, met)
     return met
 
 
 def _joined(
-    voxel: NDArray[np.int64], piece: NDArray[np.int64], shape: tuple[int, ...], around: NDArray[np.int64]
+    voxel_ijk: NDArray[np.int64], piece: NDArray[np.int64], shape: tuple[int, ...], around: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Voxels of pieces below ``SMALL`` take the piece of a larger one that they touch."""
-    small = np.bincount(piece)[piece] < SMALL
-    met = _beside(voxel, piece, small, shape, around)
+    """Voxels of pieces below ``FEWEST_VOXELS`` take the piece of a larger one that they touch."""
+    small = np.bincount(piece)[piece] < FEWEST_VOXELS
+    met = _beside(voxel_ijk, piece, small, shape, around)
     out = piece.copy()
     out[np.flatnonzero(small)[met >= 0]] = met[met >= 0]
     return out
 
 
 def _gathered(
-    voxel: NDArray[np.int64],
+    voxel_ijk: NDArray[np.int64],
     patch: NDArray[np.int64],
     shape: tuple[int, ...],
     around: NDArray[np.int64],
@@ -284,18 +284,19 @@ def _gathered(
     """Patches below ``WALKED`` go to one that they touch, where both together fit into ``extent``."""
     for _ in range(ROUNDS):
         _leave_if(cancelled)
+        # Numbered without gaps: patches that were taken up have left some.
         _, patch, count = np.unique(patch, return_inverse=True, return_counts=True)
         small = count[patch] < WALKED
-        met = _beside(voxel, patch, small, shape, around)
+        met = _beside(voxel_ijk, patch, small, shape, around)
         pairs = np.unique(np.column_stack([patch[small], met])[met >= 0], axis=0)
-        patch = _fitting(voxel, patch, pairs, spacing, extent)[patch]
+        patch = _fitting(voxel_ijk, patch, pairs, spacing, extent)[patch]
         if not len(pairs):
             break
     return patch
 
 
 def _fitting(
-    voxel: NDArray[np.int64],
+    voxel_ijk: NDArray[np.int64],
     patch: NDArray[np.int64],
     pairs: NDArray[np.int64],
     spacing: NDArray[np.float64],
@@ -304,7 +305,7 @@ def _fitting(
     """Where each patch goes, of (small, large) pairs that touch: the first large one that stays within ``extent``."""
     order = np.argsort(patch, kind="stable")
     starts = np.flatnonzero(np.diff(patch[order], prepend=-1))
-    low, high = (ends.reduceat(voxel[order], starts, axis=0) for ends in (np.minimum, np.maximum))
+    low, high = (ends.reduceat(voxel_ijk[order], starts, axis=0) for ends in (np.minimum, np.maximum))
     goes = np.arange(len(low))
     for small, large in pairs.tolist():
         both = np.minimum(low[small], low[large]), np.maximum(high[small], high[large])
@@ -321,19 +322,19 @@ def _groups(number: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _split(
-    part: NDArray[np.int64], voxel: NDArray[np.int64], spacing: NDArray[np.float64], extent: float
+    part: NDArray[np.int64], voxel_ijk: NDArray[np.int64], spacing: NDArray[np.float64], extent: float
 ) -> Iterator[NDArray[np.int64]]:
     """Halve the longest side until the box's diagonal is short enough."""
     todo = [part]
     while todo:
-        now = todo.pop()
-        low, high = voxel[now].min(axis=0), voxel[now].max(axis=0)
+        piece = todo.pop()
+        low, high = voxel_ijk[piece].min(axis=0), voxel_ijk[piece].max(axis=0)
         if (low == high).all() or np.linalg.norm((high - low + 1) * spacing) <= extent:
-            yield now
+            yield piece
             continue
         axis = int(((high - low) * spacing).argmax())
-        first = voxel[now, axis] <= (low[axis] + high[axis]) / 2
-        todo += [now[~first], now[first]]
+        first = voxel_ijk[piece, axis] <= (low[axis] + high[axis]) / 2
+        todo += [piece[~first], piece[first]]
 
 
 def _ranked(patch: NDArray[np.int64], doubt: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -47,12 +47,12 @@ def doubtful_patches(
         When ``cancelled`` said so.
     """
     axis = _across(grid) if sliced is None else sliced
-    box = roi.slices if roi is not None else (slice(None),) * 3
-    found = partition(mask[box], error[box], grid.spacing, axis, planar=sliced is not None, cancelled=cancelled)
-    if not found.count:
+    region = roi.slices if roi is not None else (slice(None),) * 3
+    pieces = partition(mask[region], error[region], grid.spacing, axis, planar=sliced is not None, cancelled=cancelled)
+    if not pieces.count:
         return no_patches()
     start = np.array(roi.start if roi is not None else (0, 0, 0))
-    return _listed(found, found.voxel + start, mask, grid, axis)
+    return _listed(pieces, pieces.voxel_ijk + start, mask, grid, axis)
 
 
 def _across(grid: Grid) -> int:
@@ -66,26 +66,26 @@ def _across(grid: Grid) -> int:
     return superior if superior in long else int(long[0])
 
 
-def _listed(found: Partition, voxel: NDArray[np.int64], mask: Array, grid: Grid, axis: int) -> Patches:
-    order = np.lexsort((-found.error, found.patch))
-    patch, voxel, error = found.patch[order], voxel[order], found.error[order]
-    count = np.bincount(patch, minlength=found.count)
+def _listed(pieces: Partition, voxel_ijk: NDArray[np.int64], mask: Array, grid: Grid, axis: int) -> Patches:
+    order = np.lexsort((-pieces.error, pieces.patch))
+    patch, voxel_ijk, error = pieces.patch[order], voxel_ijk[order], pieces.error[order]
+    count = np.bincount(patch, minlength=pieces.count)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    mm = voxel @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    mm = voxel_ijk @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     middle = np.add.reduceat(mm, first) / count[:, None]
     nearest = np.lexsort((((mm - middle[patch]) ** 2).sum(axis=1), patch))[first]
-    label, other = _sides(mask[tuple(voxel.T)], found.other[order], patch)
+    label, other = _sides(mask[tuple(voxel_ijk.T)], pieces.other[order], patch)
     return Patches(
-        centre=voxel[nearest],
+        centre=voxel_ijk[nearest],
         mm=mm[nearest],
-        worst=voxel[first],
-        length=np.bincount(patch, found.length[order]).astype(np.float64),
+        worst=voxel_ijk[first],
+        length=np.bincount(patch, pieces.length[order]).astype(np.float64),
         probability=np.bincount(patch, error) / count,
         highest=error[first],
         label=label,
         other=other,
         voxels=count,
-        voxel=voxel,
+        voxel=voxel_ijk,
         error=error,
         slice_axis=axis,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Region = NDArray[np.bool_]
 
-_ROUNDING = 1e-6
+_TOLERANCE_SLACK = 1e-6
 """Relative slack on the tolerance: distance maps are float32, and a surface exactly at the tolerance is inside it."""
 
 
@@ -56,6 +56,8 @@ def surface_scores(pred: Region, truth: Region, spacing: Sequence[float], tolera
     """
     if not pred.any() or not truth.any():
         raise ValueError("surface distances need two non-empty regions")
+    # One empty voxel around both: a region that ends with the image has a surface there, too, and `_edges` rolls over
+    # the array's end.
     pred, truth = _framed(pred, truth)
     there, back = _distances(_edges(pred), _edges(truth), spacing)
     areas = surfel_areas(tuple(float(s) for s in spacing))
@@ -118,7 +120,7 @@ def _surface_dice(
     pred_surface, truth_surface = (pred != 0) & (pred != full), (truth != 0) & (truth != full)
     there, back = _distances(pred_surface, truth_surface, spacing)
     pred_areas, truth_areas = areas[pred[pred_surface]], areas[truth[truth_surface]]
-    reach = tolerance * (1 + _ROUNDING)
+    reach = tolerance * (1 + _TOLERANCE_SLACK)
     close = pred_areas[there <= reach].sum() + truth_areas[back <= reach].sum()
     return float(close / (pred_areas.sum() + truth_areas.sum()))
 

@@ -14,7 +14,7 @@ from napari_morse.errors import CancelledError
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.types import Array
 
-MOST = 60_000
+MOST_FACES = 60_000
 """Faces of one structure beyond which the mesh is made coarser."""
 
 
@@ -40,7 +40,7 @@ class Mesh:
         return len(self.face)
 
 
-def mesh(mask: Array, cancelled: Callable[[], bool] | None = None, most: int = MOST) -> Mesh:
+def mesh(mask: Array, cancelled: Callable[[], bool] | None = None, most: int = MOST_FACES) -> Mesh:
     """The surfaces of all structures of a mask, each closed, between voxel centres.
 
     Parameters

@@ -137,8 +137,8 @@ def _planar(pred: Array, truth: Array, spacing: tuple[float, ...]) -> tuple[Arra
     if pred.ndim == 2 or 1 not in pred.shape:
         return pred, truth, spacing
     axis = max(a for a, n in enumerate(pred.shape) if n == 1)
-    kept = tuple(s for a, s in enumerate(spacing) if a != axis)
-    return pred.squeeze(axis), truth.squeeze(axis), kept
+    in_plane = tuple(s for a, s in enumerate(spacing) if a != axis)
+    return pred.squeeze(axis), truth.squeeze(axis), in_plane
 
 
 def _row(

@@ -15,7 +15,7 @@ from napari_morse.config import RenderConfig
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.experts import silence
 
-GROUPS = 8
+MOST_GROUPS = 8
 """Most groups of a group norm."""
 
 
@@ -26,7 +26,7 @@ class MixedMaps(CoarseMaps):
 
 def _gate_norm(name: str, channels: int, dims: int) -> nn.Module:
     if name == "group":
-        return nn.GroupNorm(GROUPS if channels % GROUPS == 0 else 1, channels)
+        return nn.GroupNorm(MOST_GROUPS if channels % MOST_GROUPS == 0 else 1, channels)
     if name == "instance":
         kind = nn.InstanceNorm3d if dims == 3 else nn.InstanceNorm2d
         return kind(channels, affine=True)

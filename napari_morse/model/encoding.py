@@ -15,7 +15,7 @@ class Encoding(nn.Module, abc.ABC):
     width: int
 
     @abc.abstractmethod
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+    def forward(self, voxel_work: Tensor, size: tuple[int, ...]) -> Tensor:
         """(N, d) voxels in an array of ``size`` → (N, width)."""
 
 
@@ -39,9 +39,9 @@ class FourierEncoding(Encoding):
         self.register_buffer("matrix", empty.uniform_() if draw == "uniform" else empty.normal_())
         self.width = 2 * features
 
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+    def forward(self, voxel_work: Tensor, size: tuple[int, ...]) -> Tensor:
         """(N, d) voxels in an array of ``size`` → (N, 2·features)."""
-        unit = (voxel + 0.5) / torch.tensor(size, dtype=voxel.dtype, device=voxel.device)
+        unit = (voxel_work + 0.5) / torch.tensor(size, dtype=voxel_work.dtype, device=voxel_work.device)
         angle = 2 * math.pi * (2 * unit - 1) @ self.matrix
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
@@ -57,9 +57,9 @@ class CellRelativeEncoding(Encoding):
         self.strides = strides
         self.width = 2 * dims * len(strides)
 
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
+    def forward(self, voxel_work: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """(N, d) voxels → (N, 2·d·S)."""
-        angle = torch.cat([2 * math.pi * (voxel + 0.5) / stride for stride in self.strides], dim=1)
+        angle = torch.cat([2 * math.pi * (voxel_work + 0.5) / stride for stride in self.strides], dim=1)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
@@ -68,9 +68,9 @@ class NoEncoding(Encoding):
 
     width = 0
 
-    def forward(self, voxel: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
+    def forward(self, voxel_work: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """(N, d) → (N, 0)."""
-        return voxel[:, :0]
+        return voxel_work[:, :0]
 
 
 def make_encoding(name: str, dims: int, strides: tuple[int, ...], features: int, draw: str = "uniform") -> Encoding:

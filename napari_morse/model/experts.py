@@ -25,7 +25,7 @@ def draw_survivors(experts: int, protected: int | None, generator: torch.Generat
         (S,) bool, True for those that speak; at least one does.
     """
     candidates = [s for s in range(experts) if s != protected]
-    most = len(candidates) - (1 if protected is None else 0)
+    most = len(candidates) - (1 if protected is None else 0)  # one must speak: the protected one does anyhow
     silenced = int(torch.randint(most + 1, (1,), generator=generator))
     order = torch.randperm(len(candidates), generator=generator)[:silenced]
     speaks = torch.ones(experts, dtype=torch.bool)
@@ -62,6 +62,7 @@ def silence(
     weights = weights * speaks.view(1, experts, *[1] * (weights.ndim - 2))
     if rescale == "none":
         return weights
+    # The experts that are left may all have had weights of nearly 0.
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
@@ -113,12 +114,12 @@ class PointExperts(nn.Module):
         if torch.is_grad_enabled():
             return torch.cat([mlp(e, f) for e, f in zip(self.experts, features, strict=True)], dim=1)  # type: ignore[arg-type]
         width = self.experts[0][-2].out_features  # type: ignore[index]
-        said = features[0].new_empty(len(features[0]), width * len(features))
+        features_out = features[0].new_empty(len(features[0]), width * len(features))
         for number, (expert, read) in enumerate(zip(self.experts, features, strict=True)):
             first, second = expert[0], expert[2]  # type: ignore[index]
-            mine = said[:, number * width : (number + 1) * width]
+            mine = features_out[:, number * width : (number + 1) * width]
             linear_into(second, linear(first, read).relu_(), mine).relu_()
-        return said
+        return features_out
 
 
 def _mixed(spoken: Tensor, weights: Tensor) -> Tensor:

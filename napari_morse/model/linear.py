@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS = 2048
+POINTS_AT_ONCE = 2048
 """Points that go through all layers together: what one layer writes is still in the cache when the next reads it."""
 
 
@@ -30,5 +30,5 @@ def mlp(layers: nn.Sequential, rows: Tensor) -> Tensor:
         elif isinstance(layer, nn.ReLU):
             rows = rows.relu()
         else:
-            rows = layer(rows.float()).to(rows.dtype)
+            rows = layer(rows.float()).to(rows.dtype)  # a norm's sums of squares lose themselves in bfloat16
     return rows

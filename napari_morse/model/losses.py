@@ -8,6 +8,8 @@ from torch import Tensor
 
 from napari_morse.model.backbones import CoarseMaps
 
+# batch=True: Dice over all images together. Image by image, a stray voxel in a slice without the structure would weigh
+# as much as a whole structure that was missed.
 _dice_ce = DiceCELoss(
     to_onehot_y=True, softmax=True, include_background=False, batch=True, lambda_dice=0.5, lambda_ce=0.5
 )

@@ -72,6 +72,7 @@ class Morse(nn.Module):
         first = first_read(render.scales, len(self.backbone.strides))
         self.read_strides = self.backbone.strides[first:]
         self.offsets: Tensor
+        # Not persistent: the rings stand in the recipe, and a second copy in the weights could contradict it.
         self.register_buffer("offsets", ring_offsets(backbone.spatial_dims, render.native_rings), persistent=False)
         dims, classes = backbone.spatial_dims, backbone.classes
         native = len(self.offsets) * backbone.in_channels if render.native else 0
@@ -107,9 +108,9 @@ class Morse(nn.Module):
         self,
         maps: CoarseMaps,
         image: Tensor,
-        voxel: Tensor,
+        voxel_work: Tensor,
         native: NativeImage,
-        native_voxel: Tensor,
+        voxel_native: Tensor,
         coarse: Tensor | None = None,
         stem: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -121,9 +122,9 @@ class Morse(nn.Module):
             Of the backbone; those of a dense mixture may have been through `mixed` already.
         image
             (N,) which image of the batch.
-        voxel
+        voxel_work
             (N, d) continuous indices of the backbone's input.
-        native, native_voxel
+        native, voxel_native
             The image at its own resolution, and (N, d) the same points in it.
         coarse
             (N, C) P(p), when the caller holds it on the native grid; read from ``maps`` otherwise.
@@ -138,16 +139,16 @@ class Morse(nn.Module):
             (N, S) of the experts.
         """
         if coarse is None:
-            coarse = sample(maps.logits, image, to_cells(voxel, maps.logit_stride))
+            coarse = sample(maps.logits, image, to_cells(voxel_work, maps.logit_stride))
         maps = self.mixed(maps)
         scales = list(zip(maps.features, maps.strides, strict=True))
         if not isinstance(maps, MixedMaps):
             scales = scales[-len(self.read_strides) :]
-        features = [sample(f, image, to_cells(voxel, s)) for f, s in scales]
+        features = [sample(f, image, to_cells(voxel_work, s)) for f, s in scales]
         if self.recipe.render.native:
-            around = neighbourhood(native.pixels, image, native_voxel, self.offsets * native.step)
+            around = neighbourhood(native.pixels, image, voxel_native, self.offsets * native.step)
             features.append(around if stem is None else torch.cat([around, stem], dim=1))
-        logits, weights = self.renderer(features, voxel, maps.size, coarse)
+        logits, weights = self.renderer(features, voxel_work, maps.size, coarse)
         return logits, weights
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 NEAR = 8
 """A box of a map is turned into a table where it holds at most so many cells per cell that is read."""
-SMALL = 2**31
+INT32_CELLS = 2**31
 """Fewer cells than this are counted in 32 bits, which halves what a gather reads beside the map itself."""
 
 
@@ -30,12 +30,12 @@ def uncertainty(logits: Tensor, dim: int = 1) -> Tensor:
     return low - high
 
 
-def corners(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def corners(cell: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Neighbours for linear interpolation with border padding.
 
     Parameters
     ----------
-    voxel
+    cell
         (N, d) continuous indices into a map of ``size``.
 
     Returns
@@ -45,15 +45,16 @@ def corners(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     weight
         (N, 2^d), summing to 1 in each row.
     """
-    low, high, part = _brackets(voxel, size)
+    low, high, part = _brackets(cell, size)
     return _flat_corners(low, high, part, size)
 
 
-def _brackets(voxel: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _brackets(cell: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """(…, d) points → the cells below and above them, and the share of the one above."""
-    kind = torch.int32 if math.prod(size) < SMALL else torch.int64
-    limit = torch.tensor([n - 1 for n in size], dtype=voxel.dtype, device=voxel.device)
-    inside = torch.minimum(voxel.clamp(min=0), limit)
+    kind = torch.int32 if math.prod(size) < INT32_CELLS else torch.int64
+    limit = torch.tensor([n - 1 for n in size], dtype=cell.dtype, device=cell.device)
+    # Border padding: with zeros beyond the image, points within half a cell of its end would be mixed with nothing.
+    inside = torch.minimum(cell.clamp(min=0), limit)
     floor = inside.floor()
     low = floor.to(kind)
     return low, torch.minimum(low + 1, limit.to(kind)), inside - floor
@@ -81,7 +82,7 @@ def channels_last(maps: Tensor) -> Tensor:
     return rows.view(batch, *space, channels).movedim(-1, 1)
 
 
-def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
+def sample(maps: Tensor, image: Tensor, cell: Tensor) -> Tensor:
     """Read maps at points by linear interpolation, border padding, ``align_corners=False``.
 
     All channels of a cell are read at once, from a table of cells. Maps in torch's channels-last format are that table
@@ -93,7 +94,7 @@ def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
         (B, F, *space).
     image
         (N,) int64 in 0…B−1.
-    voxel
+    cell
         (N, d) continuous indices of this map's own cells.
 
     Returns
@@ -101,17 +102,17 @@ def sample(maps: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
     Tensor
         (N, F). Differentiable in ``maps``, not in the points.
     """
-    if not len(voxel):
+    if not len(cell):
         return maps.new_zeros(0, maps.shape[1])
     size = (maps.shape[0], *maps.shape[2:])
-    low, high, part = _brackets(voxel.detach(), size[1:])
+    low, high, part = _brackets(cell.detach(), size[1:])
     at = image.to(low.dtype)[:, None]
     low, high = torch.cat([at, low], dim=1), torch.cat([at, high], dim=1)
     rows = maps.movedim(1, -1)
     if not rows.is_contiguous():
         start, stop = low.amin(dim=0).tolist(), (high.amax(dim=0) + 1).tolist()
         box = tuple(b - a for a, b in zip(start, stop, strict=True))
-        if math.prod(box) <= NEAR * len(voxel) * 2 ** (len(size) - 1):
+        if math.prod(box) <= NEAR * len(cell) * 2 ** (len(size) - 1):
             origin = low.new_tensor(start)
             within = tuple(map(slice, start, stop))
             rows, size = channels_last(maps[(within[0], slice(None), *within[1:])]).movedim(1, -1), box
@@ -132,9 +133,10 @@ def _weighed(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     return (rows[places] * weight[..., None]).sum(dim=1)
 
 
-def to_cells(voxel: Tensor, stride: int) -> Tensor:
+def to_cells(voxel_work: Tensor, stride: int) -> Tensor:
     """Indices of the backbone's input → continuous indices of a map whose cells are ``stride`` voxels wide."""
-    return (voxel + 0.5) / stride - 0.5
+    # By centres, as align_corners=False has it: voxel 0's centre lies half a voxel, not half a cell, from the edge.
+    return (voxel_work + 0.5) / stride - 0.5
 
 
 def training_points(
@@ -171,7 +173,7 @@ def training_points(
     -------
     image
         (B·N,) int64.
-    voxel
+    voxel_work
         (B·N, d), in start + [−0.5, size − 0.5].
     """
     batch, dims = logits.shape[0], len(size)
@@ -180,29 +182,30 @@ def training_points(
 
     def draw(number: int) -> Tensor:
         unit = torch.rand(batch, number, dims, generator=generator).to(logits.device)
-        voxel = unit * torch.tensor(size, device=logits.device) - 0.5
-        voxel = snap(voxel, size) if voxel_centres else voxel
-        return voxel if start is None else voxel + start[:, None].to(voxel)
+        voxel_work = unit * torch.tensor(size, device=logits.device) - 0.5
+        voxel_work = snap(voxel_work, size) if voxel_centres else voxel_work
+        return voxel_work if start is None else voxel_work + start[:, None].to(voxel_work)
 
     drawn = draw(candidates)
     which = torch.arange(batch, device=logits.device)
     read = sample(logits.detach(), which.repeat_interleave(candidates), to_cells(drawn.flatten(0, 1), stride))
     best = uncertainty(read).view(batch, candidates).topk(chosen, dim=1).indices
     hard = drawn.gather(1, best[..., None].expand(-1, -1, dims))
-    voxel = torch.cat([hard, draw(count - chosen)], dim=1)
-    return which.repeat_interleave(count), voxel.flatten(0, 1)
+    voxel_work = torch.cat([hard, draw(count - chosen)], dim=1)
+    return which.repeat_interleave(count), voxel_work.flatten(0, 1)
 
 
-def snap(voxel: Tensor, size: tuple[int, ...]) -> Tensor:
+def snap(point: Tensor, size: tuple[int, ...]) -> Tensor:
     """(…, d) points → centres of the voxels that hold them."""
-    limit = torch.tensor([n - 1 for n in size], dtype=voxel.dtype, device=voxel.device)
-    return torch.minimum(voxel.round().clamp(min=0), limit)
+    # Points may lie half a voxel beyond the last centre, which may round to a voxel that is not there.
+    limit = torch.tensor([n - 1 for n in size], dtype=point.dtype, device=point.device)
+    return torch.minimum(point.round().clamp(min=0), limit)
 
 
-def nearest_labels(labels: Tensor, image: Tensor, voxel: Tensor) -> Tensor:
+def nearest_labels(labels: Tensor, image: Tensor, voxel_work: Tensor) -> Tensor:
     """(B, *space) integer labels read at the voxels that hold the points → (N,)."""
-    at = snap(voxel, tuple(labels.shape[1:])).long()
-    return labels[(image, *at.unbind(1))]
+    inside = snap(voxel_work, tuple(labels.shape[1:])).long()
+    return labels[(image, *inside.unbind(1))]
 
 
 def ring_offsets(dims: int, rings: tuple[int, ...]) -> Tensor:
@@ -212,14 +215,14 @@ def ring_offsets(dims: int, rings: tuple[int, ...]) -> Tensor:
     return torch.tensor(offsets, dtype=torch.float32)
 
 
-def neighbourhood(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor) -> Tensor:
+def neighbourhood(native: Tensor, image: Tensor, voxel_native: Tensor, offsets: Tensor) -> Tensor:
     """Read an image around points.
 
     Parameters
     ----------
     native
         (B, F, *space).
-    voxel
+    voxel_native
         (N, d) continuous indices of ``native``.
     offsets
         (K, d) in voxels of ``native``, fractions allowed.
@@ -229,30 +232,30 @@ def neighbourhood(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor)
     Tensor
         (N, K·F), border padding, linear between voxels.
     """
-    if torch.equal(offsets, offsets.round()) and torch.equal(voxel, voxel.round()):
-        return _read_whole(native, image, voxel.long(), offsets.long())
+    if torch.equal(offsets, offsets.round()) and torch.equal(voxel_native, voxel_native.round()):
+        return _read_whole(native, image, voxel_native.long(), offsets.long())
     size = tuple(native.shape[2:])
-    low, high, part = _brackets((voxel[:, None, :] + offsets[None]).flatten(0, 1), size)
+    low, high, part = _brackets((voxel_native[:, None, :] + offsets[None]).flatten(0, 1), size)
     index, weight = _flat_corners(low, high, part, size)
     pages = image.repeat_interleave(len(offsets))
     read = [(page[pages[:, None], index.long()] * weight).sum(dim=1) for page in native.flatten(2).unbind(1)]
-    return torch.stack(read, dim=1).view(len(voxel), len(offsets) * native.shape[1])
+    return torch.stack(read, dim=1).view(len(voxel_native), len(offsets) * native.shape[1])
 
 
-def _read_whole(native: Tensor, image: Tensor, voxel: Tensor, offsets: Tensor) -> Tensor:
+def _read_whole(native: Tensor, image: Tensor, voxel_native: Tensor, offsets: Tensor) -> Tensor:
     """`neighbourhood` of whole voxels at whole steps: one index each, clipped only where the border is near."""
     size, channels = tuple(native.shape[2:]), native.shape[1]
     cells = math.prod(size)
-    kind = torch.int32 if native.numel() < SMALL else torch.int64
-    limit = torch.tensor(size, device=voxel.device) - 1
-    strides = torch.tensor([math.prod(size[axis + 1 :]) for axis in range(len(size))], device=voxel.device)
+    kind = torch.int32 if native.numel() < INT32_CELLS else torch.int64
+    limit = torch.tensor(size, device=voxel_native.device) - 1
+    strides = torch.tensor([math.prod(size[axis + 1 :]) for axis in range(len(size))], device=voxel_native.device)
     page = image * (channels * cells)
-    index = (page + (voxel * strides).sum(dim=1)).to(kind)[:, None] + (offsets * strides).sum(dim=1).to(kind)
+    index = (page + (voxel_native * strides).sum(dim=1)).to(kind)[:, None] + (offsets * strides).sum(dim=1).to(kind)
     reach_down, reach_up = offsets.amin(dim=0), offsets.amax(dim=0)
-    edge = ((voxel + reach_down < 0) | (voxel + reach_up > limit)).any(dim=1).nonzero().squeeze(1)
+    edge = ((voxel_native + reach_down < 0) | (voxel_native + reach_up > limit)).any(dim=1).nonzero().squeeze(1)
     if len(edge):
-        around = torch.minimum((voxel[edge, None] + offsets).clamp(min=0), limit)
+        around = torch.minimum((voxel_native[edge, None] + offsets).clamp(min=0), limit)
         index[edge] = (page[edge, None] + (around * strides).sum(dim=2)).to(kind)
-    flat, places = native.flatten(), index.flatten()
-    read = [flat.index_select(0, places + c * cells if c else places) for c in range(channels)]
-    return torch.stack(read, dim=1).view(len(voxel), len(offsets) * native.shape[1])
+    flat, indices = native.flatten(), index.flatten()
+    read = [flat.index_select(0, indices + c * cells if c else indices) for c in range(channels)]
+    return torch.stack(read, dim=1).view(len(voxel_native), len(offsets) * native.shape[1])

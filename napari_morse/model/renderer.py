@@ -11,7 +11,7 @@ from napari_morse.config import RenderConfig
 from napari_morse.model.dense import DenseMixture
 from napari_morse.model.encoding import make_encoding
 from napari_morse.model.experts import PointExperts
-from napari_morse.model.linear import ROWS, linear, linear_into, mlp
+from napari_morse.model.linear import POINTS_AT_ONCE, linear, linear_into, mlp
 
 
 class RenderingHead(nn.Module):
@@ -32,23 +32,23 @@ class RenderingHead(nn.Module):
 
     def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
         """(N, inputs) features and (N, C) coarse logits → (N, C) logits."""
-        said = coarse.to(features.dtype)
-        rows = torch.cat([features, said], dim=1)
+        coarse_again = coarse.to(features.dtype)
+        rows = torch.cat([features, coarse_again], dim=1)
         for layer in self.layers:
             if torch.is_grad_enabled():
-                rows = torch.cat([linear(layer, rows).relu(), said], dim=1)  # type: ignore[arg-type]
+                rows = torch.cat([linear(layer, rows).relu(), coarse_again], dim=1)  # type: ignore[arg-type]
             else:
-                rows = self._beside(layer, rows, said)  # type: ignore[arg-type]
+                rows = self._beside(layer, rows, coarse_again)  # type: ignore[arg-type]
         out = linear(self.last, rows).to(coarse.dtype)
         return coarse + out if self.residual else out
 
     @staticmethod
-    def _beside(layer: nn.Linear, rows: Tensor, said: Tensor) -> Tensor:
+    def _beside(layer: nn.Linear, rows: Tensor, coarse_again: Tensor) -> Tensor:
         """A layer's answer with P(p) in the columns after it."""
         width = layer.out_features
-        both = rows.new_empty(len(rows), width + said.shape[1])
+        both = rows.new_empty(len(rows), width + coarse_again.shape[1])
         linear_into(layer, rows, both[:, :width]).relu_()
-        both[:, width:] = said
+        both[:, width:] = coarse_again
         return both
 
 
@@ -103,7 +103,7 @@ class Renderer(nn.Module):
         return mlp(self.fusion, mixed), weights
 
     def forward(
-        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+        self, features: list[Tensor], voxel_work: Tensor, size: tuple[int, ...], coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Re-predict points.
 
@@ -111,7 +111,7 @@ class Renderer(nn.Module):
         ----------
         features
             S × (N, F_s), read at the points; of a dense mixture Z and the weights.
-        voxel
+        voxel_work
             (N, d) in the backbone's input of ``size``.
         coarse
             (N, C) P(p).
@@ -124,22 +124,22 @@ class Renderer(nn.Module):
             (N, S); a column of ones without a mixture.
         """
         if torch.is_grad_enabled() or self.training:
-            return self._of(features, voxel, size, coarse)
+            return self._of(features, voxel_work, size, coarse)
         parts = []
-        for start in range(0, max(1, len(coarse)), ROWS):
-            rows = slice(start, start + ROWS)
+        for start in range(0, max(1, len(coarse)), POINTS_AT_ONCE):
+            rows = slice(start, start + POINTS_AT_ONCE)
             read = [f[rows].to(self.precision) for f in features]
             if isinstance(self.mixture, DenseMixture):
                 read[1] = features[1][rows]  # weights that sum to 1
-            parts.append(self._of(read, voxel[rows], size, coarse[rows]))
+            parts.append(self._of(read, voxel_work[rows], size, coarse[rows]))
         logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
         return logits, weights
 
     def _of(
-        self, features: list[Tensor], voxel: Tensor, size: tuple[int, ...], coarse: Tensor
+        self, features: list[Tensor], voxel_work: Tensor, size: tuple[int, ...], coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
         mixed, weights = self._mixed(features)
-        encoded = self.encoding(voxel, size).to(mixed.dtype)
+        encoded = self.encoding(voxel_work, size).to(mixed.dtype)
         return self.head(torch.cat([encoded, mixed], dim=1), coarse), weights.float()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_morse.model.backbones import CoarseMaps
 from napari_morse.model.points import uncertainty
-from napari_morse.model.stem import BLOCK
+from napari_morse.model.stem import STRIDE
 
 ANYWHERE = 0.1
 """Share of the boxes that lie anywhere; the others hold a doubtful voxel."""
@@ -58,14 +58,14 @@ def draw_box(maps: CoarseMaps, window: int, reach: int) -> Boxes:
     Points are drawn in ``window`` voxels per axis; the stem reads ``reach`` more to each side, or the whole axis where
     that is shorter.
     """
-    size = tuple(n if n <= window + 2 * reach else (window + 2 * reach) // BLOCK * BLOCK for n in maps.size)
+    size = tuple(n if n <= window + 2 * reach else (window + 2 * reach) // STRIDE * STRIDE for n in maps.size)
     starts = []
     for logits in maps.full_logits().detach():
         doubt = uncertainty(logits, dim=0).flatten()
         among = torch.randint(len(doubt), (1 if float(torch.rand(1)) < ANYWHERE else DOUBTFUL,)).to(doubt.device)
         centre = torch.unravel_index(among[doubt[among].argmax()], maps.size)
         pairs = zip(centre, size, maps.size, strict=True)
-        starts.append([max(0, min(int(c) - n // 2, whole - n)) // BLOCK * BLOCK for c, n, whole in pairs])
+        starts.append([max(0, min(int(c) - n // 2, whole - n)) // STRIDE * STRIDE for c, n, whole in pairs])
     start = torch.tensor(starts, device=maps.logits.device)
     rim = [0 if n == whole else reach for n, whole in zip(size, maps.size, strict=True)]
     inner = tuple(n - 2 * r for n, r in zip(size, rim, strict=True))

@@ -231,7 +231,7 @@ def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity
     if stray:
         raise InputError(f"{scan.stem} holds the label {stray[0]}, which no training case has.", "Check its labels.")
     axes = axes_to(scan.grid, RAS)
-    looks = [normalise(axes.there(channel), intensity) for channel in scan.channels]
+    looks = [normalise(axes.to_view(channel), intensity) for channel in scan.channels]
     if any(look.flat for look in looks):
         raise InputError(f"{scan.stem} has no contrast.", "Take it out of the training set.")
     classes = np.zeros(truth.grid.shape, np.uint8)
@@ -239,7 +239,7 @@ def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity
         classes[truth.data == label] = index
     spacing = oriented(scan.grid, axes).spacing
     image, *others = (np.ascontiguousarray(look.pixels) for look in looks)
-    labels = np.ascontiguousarray(axes.there(classes))
+    labels = np.ascontiguousarray(axes.to_view(classes))
     return Case(scan.stem, image, labels, spacing, looks[0].skewness, tuple(others))
 
 

@@ -90,7 +90,7 @@ def codes_of(source: Source, case: Case) -> NDArray[np.uint8]:
     if source.codes is None:
         return np.zeros(case.labels.shape, np.uint8)
     mask = open_mask(source.codes)
-    codes = np.ascontiguousarray(axes_to(mask.grid, RAS).there(mask.data)).astype(np.uint8)
+    codes = np.ascontiguousarray(axes_to(mask.grid, RAS).to_view(mask.data)).astype(np.uint8)
     if codes.shape != case.labels.shape:
         raise GeometryError(f"What was reviewed of {source.name} does not lie on its scan.", "Accept the case again.")
     return codes

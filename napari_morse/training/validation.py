@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse.geometry.orientation import AXES
-from napari_morse.inference.contrast import read_surer
 from napari_morse.inference.engine import frame_of
+from napari_morse.inference.polarity import choose_polarity
 from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
@@ -80,7 +80,7 @@ def run_case(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str
 def upright(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Case:
     """The case as the network takes it: with inverted grey levels, where its recipe reads either and it is surer so."""
     stack, own = _stack(case, slice_axis)
-    turned, _ = read_surer(net, stack, frame_of(stack, own, spacing, net))
+    turned, _ = choose_polarity(net, stack, frame_of(stack, own, spacing, net))
     return inverted(case) if turned else case
 
 

@@ -14,7 +14,7 @@ from napari_morse.types import Prediction, Scan
 from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.dock import MorseDock
 
-SAMPLE = "colin27_left_hippocampus"
+DEMO_SAMPLE = "colin27_left_hippocampus"
 SIZE = (1400, 900)
 """Pixels of the window."""
 PATIENCE = 300_000
@@ -49,7 +49,7 @@ def run_demo(model: str, ready: Ready, *, stay: bool) -> None:
     try:
         viewer.window.resize(*SIZE)
         dock = MorseDock.open(viewer)
-        viewer.open_sample("napari-morse", SAMPLE)
+        viewer.open_sample("napari-morse", DEMO_SAMPLE)
         prediction, scan = _press_run(dock, model)
         ready(prediction, scan, lambda path, mode: _picture(viewer, dock, path, mode))
         if stay:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Part = ReviewTab | CorrectTab | LearnTab | Planes
 
-CLOSED = "The MORSE dock was closed. Open it again to go on: Plugins ▸ MORSE ▸ MORSE."
+DOCK_CLOSED = "The MORSE dock was closed. Open it again to go on: Plugins ▸ MORSE ▸ MORSE."
 
 
 class Alone(EndingWidget):
@@ -65,7 +65,7 @@ class Alone(EndingWidget):
 
     def _on_closing(self) -> None:
         self._drop()
-        self.note.say(CLOSED)
+        self.note.say(DOCK_CLOSED)
         MorseDock.opened.add(self)
 
     def _drop(self) -> None:

@@ -77,8 +77,8 @@ class LoadedModel:
 
 def library() -> Path:
     """Folder of the user's own models; it need not exist."""
-    said = os.environ.get(LIBRARY_VARIABLE, "").strip()
-    return Path(said) if said else Path(platformdirs.user_data_dir("napari-morse", appauthor=False)) / "models"
+    chosen = os.environ.get(LIBRARY_VARIABLE, "").strip()
+    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-morse", appauthor=False)) / "models"
 
 
 def available() -> list[ModelInfo]:
@@ -101,18 +101,19 @@ def find(name_or_dir: str | Path) -> ModelInfo:
     WeightsError
         There is no such model (the message lists those there are), or it cannot be used.
     """
-    said = os.fspath(name_or_dir)
+    wanted = os.fspath(name_or_dir)
     for model in _listed():
-        if model.name != said:
+        if model.name != wanted:
             continue
         if isinstance(model, BrokenModel):
             raise WeightsError(model.problem)
         return model
-    path = Path(said).expanduser()
+    # Names first: a folder that happens to stand in the working directory must not change what a script means.
+    path = Path(wanted).expanduser()
     if not path.exists():
         names = ", ".join(model.name for model in available()) or "none"
         raise WeightsError(
-            f"There is no model “{said}”.", f"Known models: {names}. Or give the path of a model folder."
+            f"There is no model “{wanted}”.", f"Known models: {names}. Or give the path of a model folder."
         )
     return _info(path, path.resolve().name, shipped=path.resolve().parent == SHIPPED)
 
@@ -148,10 +149,10 @@ def _listed() -> list[ModelInfo | BrokenModel]:
     return models
 
 
-def _folders(place: Path) -> list[Path]:
-    if not place.is_dir():
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
         return []
-    return sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def _look(folder: Path, shipped: bool) -> ModelInfo | BrokenModel:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_morse import zoo
-from napari_morse.config import NAME
+from napari_morse.config import MODEL_NAME
 from napari_morse.errors import InputError, WeightsError
 from napari_morse.io import cards
 from napari_morse.io.atomic import flush_folder, part_folder, write_bytes
@@ -24,15 +24,15 @@ __all__ = ["copy_model", "export_model", "import_model", "present"]
 _FILES = {cards.WEIGHTS: cards.WEIGHTS_LIMIT, cards.CARD: cards.CARD_LIMIT}
 
 
-def export_model(info: zoo.ModelInfo, place: Path | str) -> Path:
+def export_model(info: zoo.ModelInfo, folder: Path | str) -> Path:
     """Copy a model's folder into another folder, whole or not at all.
 
     Parameters
     ----------
     info
         The model, as `zoo.find` gives it.
-    place
-        Folder to copy into, made when it is missing. The copy is always ``place/<name of the model>``.
+    folder
+        Folder to copy into, made when it is missing. The copy is always ``folder/<name of the model>``.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def export_model(info: zoo.ModelInfo, place: Path | str) -> Path:
     """
     from napari_morse.io.weights import load_model
 
-    target = Path(place).expanduser() / info.name
+    target = Path(folder).expanduser() / info.name
     _check_free(target)
     load_model(info.folder)
     _copy(info.folder, target, cards.model_digest(info.folder))
@@ -135,16 +135,16 @@ def _check_whole(there: zoo.ModelInfo) -> None:
 def _check_name(name: str) -> None:
     """Raise unless a folder of this name can be added to the library of any file system, in any case of its letters."""
     other = "Import it under another name (--name on the command line)."
-    if not re.fullmatch(NAME, name):
+    if not re.fullmatch(MODEL_NAME, name):
         raise InputError(
             f"“{name}” cannot be the name of a model: only letters, digits, dots, dashes and underscores can, at most"
             " 64, the first a letter or digit.",
             other,
         )
-    for place, said in ((zoo.SHIPPED, "ships with napari-morse"), (zoo.library(), "is in your library already")):
-        for taken in place.iterdir() if place.is_dir() else ():
+    for library, where in ((zoo.SHIPPED, "ships with napari-morse"), (zoo.library(), "is in your library already")):
+        for taken in library.iterdir() if library.is_dir() else ():
             if taken.name.casefold() == name.casefold():
-                raise InputError(f"Another model named “{taken.name}” {said}.", other)
+                raise InputError(f"Another model named “{taken.name}” {where}.", other)
 
 
 def _check_free(target: Path) -> None:
@@ -161,7 +161,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
             for name, limit in _FILES.items():
                 write_bytes(part / name, cards.read_file(folder, name, limit))
             _check_copy(part, target.name, digest)
-            _check_free(target)
+            _check_free(target)  # again: copying gigabytes takes long enough for somebody else to have been here
             part.rename(target)
     except OSError as error:
         raise InputError(
@@ -173,11 +173,11 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
 
 
 @contextmanager
-def _made(place: Path) -> Iterator[None]:
+def _made(target: Path) -> Iterator[None]:
     """The folder, made with its parents where missing; what was made goes again when the work in it fails."""
-    missing = [folder for folder in (place, *place.parents) if not os.path.lexists(folder)]
+    missing = [folder for folder in (target, *target.parents) if not os.path.lexists(folder)]
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
         for folder in missing:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from napari_morse.cli.main import main
 from napari_morse.errors import InputError
-from napari_morse.inference import Predictor, written
+from napari_morse.inference import Predictor, written_files
 from napari_morse.io import open_mask, save_image, save_mask
 from napari_morse.io.weights import save_model
 from napari_morse.types import Grid, Mask, Prediction
@@ -398,7 +398,7 @@ def test_a_disk_that_is_full_costs_no_file(tmp_path: Path, run: Run, monkeypatch
     def full(*_: object, **__: object) -> None:
         raise InputError("“a_rendered.nii.gz” could not be written: No space left on device.")
 
-    monkeypatch.setattr(written, "save_prediction", full)
+    monkeypatch.setattr(written_files, "save_prediction", full)
     code, said = run(path, "--roi", "2:18,2:16,1:11")
     assert code == 2 and "No space left" in said and content(tmp_path / "out") == before
 

@@ -16,7 +16,7 @@ from npe2 import PluginManifest
 from napari_morse.contributions import samples
 from napari_morse.widgets import bridge as L
 from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.own_settings import KEYS
+from napari_morse.widgets.base.own_settings import KEYS_SECTION
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +89,7 @@ def test_reading_a_sample_loads_no_torch():
 
 
 def test_the_keys_in_the_preferences_are_those_of_the_dock(manifest):
-    group = manifest.contributions.configurations[KEYS]
+    group = manifest.contributions.configurations[KEYS_SECTION]
     assert {name: each.default for name, each in group.properties.items()} == shortcuts.DEFAULTS
 
 

@@ -80,7 +80,7 @@ def test_a_mask_is_told_by_what_it_says_and_what_it_holds(tmp_path, stem, data, 
     assert found == kind
     layer = Layer.create(shown, attributes, found)
     carrier = L.carrier_of(layer)
-    index = L.display_axes(carrier.scan).index_there(np.array([MARKER]))[0]
+    index = L.display_axes(carrier.scan).index_to_view(np.array([MARKER]))[0]
     assert layer.data[tuple(index)] == pytest.approx(array[MARKER])
 
 

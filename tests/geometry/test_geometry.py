@@ -71,18 +71,18 @@ def test_there_and_back_is_nothing_and_places_stay(target: str) -> None:
         grid = Grid((3, 4, 5), affine)
         data = rng.random(grid.shape)
         axes = axes_to(grid, target)
-        turned, moved = axes.there(data), oriented(grid, axes)
+        turned, moved = axes.to_view(data), oriented(grid, axes)
         assert codes(moved) == target and moved.shape == turned.shape
-        assert np.array_equal(axes.back(turned), data)
+        assert np.array_equal(axes.to_storage(turned), data)
         voxel = rng.integers(0, 3, (6, 3))
-        other = axes.index_there(voxel)
+        other = axes.index_to_view(voxel)
         assert np.array_equal(turned[tuple(other.T)], data[tuple(voxel.T)])
-        assert np.array_equal(axes.index_back(other), voxel)
+        assert np.array_equal(axes.index_to_storage(other), voxel)
         homogeneous = np.c_[voxel, np.ones(6)].T, np.c_[other, np.ones(6)].T
         assert np.allclose(affine @ homogeneous[0], moved.affine @ homogeneous[1])
         roi = Roi((0, 1, 2), (2, 3, 4))
-        assert axes.roi_back(axes.roi_there(roi)) == roi
-        assert np.array_equal(np.sort(turned[axes.roi_there(roi).slices].ravel()), np.sort(data[roi.slices].ravel()))
+        assert axes.roi_to_storage(axes.roi_to_view(roi)) == roi
+        assert np.array_equal(np.sort(turned[axes.roi_to_view(roi).slices].ravel()), np.sort(data[roi.slices].ravel()))
 
 
 def test_obliquity_and_sizes() -> None:

@@ -129,7 +129,7 @@ def test_a_channel_without_weight_changes_nothing(dims: int) -> None:
     pair = np.stack([stack, np.random.default_rng(0).standard_normal(stack.shape).astype(np.float32)], axis=1)
     spacing, target = (0.8,) * dims, (1.0,) * dims
     narrow, both = segment(one, stack, spacing, target), segment(two, pair, spacing, target)
-    assert len(narrow.voxel) > 100
+    assert len(narrow.voxel_stack) > 100
     assert np.allclose(narrow.logits, both.logits, atol=1e-4)
     assert np.allclose(narrow.weights.sum(1), both.weights.sum(1), atol=1e-5)
 

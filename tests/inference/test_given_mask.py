@@ -16,7 +16,7 @@ from napari_morse import zoo
 from napari_morse.cli.main import main
 from napari_morse.errors import InputError
 from napari_morse.inference import Predictor
-from napari_morse.inference.given import FOUND, not_found, piece_extent, too_large
+from napari_morse.inference.given import FOUND_SHARE, not_found, piece_extent, too_large
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.pictures import picture_grid
 from napari_morse.io.weights import save_model
@@ -220,7 +220,7 @@ def test_extents_are_those_of_the_largest_piece() -> None:
 def test_a_card_that_does_not_tell_its_field_of_view_refuses_nothing() -> None:
     card = model(3).card
     assert too_large(card, np.ones((1, 200, 200, 200), int), (1.0,) * 3, False) == ""
-    assert not_found(card, None) == not_found(card, FOUND) == "" and "0.1 %" in not_found(card, 0.0001)
+    assert not_found(card, None) == not_found(card, FOUND_SHARE) == "" and "0.1 %" in not_found(card, 0.0001)
 
 
 # On real scans, with the shipped models

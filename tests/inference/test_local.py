@@ -30,7 +30,7 @@ def painted(shape: tuple[int, ...]) -> Array:
 
 
 def test_a_box_of_the_whole_scan_is_what_one_look_makes_of_a_given_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_morse.inference.rendering.further_looks", lambda _recipe: ())
+    monkeypatch.setattr("napari_morse.inference.rendering.extra_views", lambda _recipe: ())
     monkeypatch.setattr("napari_morse.inference.rendering._most", lambda voxels, _fraction: voxels)
     local, predictor = renderer()
     mask = painted((22, 31, 19))

@@ -8,7 +8,7 @@ import torch
 
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.inference import Predictor
-from napari_morse.inference.masks import FAR, mask_logits, signed_distances
+from napari_morse.inference.masks import SATURATION_DISTANCE, mask_logits, signed_distances
 from napari_morse.training.rough import REACH, damage, rough_logits
 from napari_morse.types import Grid, Mask, Roi, Scan
 from napari_morse.zoo import LoadedModel
@@ -36,7 +36,7 @@ def test_logits_of_a_mask_give_the_mask_back_and_grow_with_the_distance() -> Non
     margin = np.abs(logits[1] - logits[0])[:, 0]
     assert margin[8:13] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
     assert margin[7:2:-1] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
-    assert margin.max() == FAR and (logits[2] == -FAR / 2).all()
+    assert margin.max() == SATURATION_DISTANCE and (logits[2] == -SATURATION_DISTANCE / 2).all()
 
 
 def test_distances_of_a_mask_are_in_working_voxels() -> None:
@@ -49,7 +49,7 @@ def test_distances_of_a_mask_are_in_working_voxels() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_mask_of_one_class_is_sure_of_itself(value: int) -> None:
     logits = mask_logits(np.full((4, 5), value), 2, (1.0, 1.0))
-    assert (logits.argmax(0) == value).all() and bool((logits.diff(dim=0).abs() == FAR).all())
+    assert (logits.argmax(0) == value).all() and bool((logits.diff(dim=0).abs() == SATURATION_DISTANCE).all())
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -165,5 +165,5 @@ def test_distances_around_the_border_are_those_of_the_whole_image(seed):
     for label in (1, 2):
         low = rng.integers(0, np.array(shape) - 6)
         mask[tuple(slice(a, a + n) for a, n in zip(low, rng.integers(1, 9, len(shape)), strict=True))] = label
-    whole = signed_distances(mask, 4, steps).clip(-FAR, FAR) / 2
+    whole = signed_distances(mask, 4, steps).clip(-SATURATION_DISTANCE, SATURATION_DISTANCE) / 2
     np.testing.assert_array_equal(mask_logits(mask, 4, steps).numpy(), whole)

@@ -52,7 +52,7 @@ def test_sixteen_bit_png(tmp_path):
 def test_rows_run_to_posterior_and_columns_to_the_left(tmp_path):
     scan = open_scan(written(tmp_path, GREY))
     assert codes(scan.grid) == "PLS"
-    np.testing.assert_array_equal(axes_to(scan.grid, DISPLAY).there(scan.data)[0], GREY)
+    np.testing.assert_array_equal(axes_to(scan.grid, DISPLAY).to_view(scan.data)[0], GREY)
 
 
 def test_resolution_in_metres_is_believed(tmp_path):

@@ -22,7 +22,7 @@ from napari_morse.config import Tuned
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.io import cards, open_scan, save_mask, voxels
 from napari_morse.io.voxels import same_scans, scan_digest, voxel_digest
-from napari_morse.session.project import Project, Source, from_folders
+from napari_morse.session.project import CaseFiles, Project, from_folders
 from napari_morse.training.card import Purpose
 from napari_morse.training.cases import pair_files, split_cases
 from napari_morse.training.finetuning.from_scratch import NewRun
@@ -307,26 +307,26 @@ def test_a_scan_that_is_added_later_goes_to_the_side_of_its_other_name(tmp_path:
             tmp_path / f"s{share}", from_folders(images), name="s", reader="AB", holdout_share=share
         ) as project:
             before = sides(project)
-            assert not project.said
+            assert not project.duplicate_notices
             project.add_cases(from_folders(more))
             after = sides(project)
             assert before.items() <= after.items()
-            assert all(after[f"again{n}"] == after[f"c{n}"] for n in range(6)) and len(project.said) >= 3
+            assert all(after[f"again{n}"] == after[f"c{n}"] for n in range(6)) and len(project.duplicate_notices) >= 3
 
 
 def test_a_scan_of_two_patients_who_are_on_two_sides_already_is_refused(tmp_path: Path) -> None:
     images, _ = folders(tmp_path, 4, "renamed")
     (images / "zz.nii.gz").unlink()
-    found = [Source(p, patient=f"P{k}") for k, p in enumerate(sorted(images.iterdir()))]
+    found = [CaseFiles(p, patient=f"P{k}") for k, p in enumerate(sorted(images.iterdir()))]
     with Project.create(tmp_path / "study", found, name="s", reader="AB", holdout_share=0.5) as project:
         held = next(case for case in project.cases() if case.held_out)
         kept = next(case for case in project.cases() if not case.held_out)
         scaled(integers(int(held.stem[1:])), tmp_path / "again.nii.gz")
         before = sides(project)
         with pytest.raises(InputError, match=rf"“again\.nii\.gz” .*“{held.stem}\.nii\.gz”.*{kept.patient}"):
-            project.add_cases([Source(tmp_path / "again.nii.gz", patient=kept.patient)])
+            project.add_cases([CaseFiles(tmp_path / "again.nii.gz", patient=kept.patient)])
         assert sides(project) == before
-        project.add_cases([Source(tmp_path / "again.nii.gz", patient=held.patient)])
+        project.add_cases([CaseFiles(tmp_path / "again.nii.gz", patient=held.patient)])
 
 
 def test_a_project_of_an_older_version_knows_its_scans_too(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_scans_without_contrast_and_files_that_are_none_are_no_twins(tmp_path: P
     described(nib.load(tmp_path / "b.nii.gz"), tmp_path / "d.nii.gz")
     (tmp_path / "e.nii.gz").write_bytes(b"no scan")
     with Project.create(tmp_path / "study", from_folders(tmp_path), name="s", reader="AB") as project:
-        assert not any("“d.nii.gz”" in text or "“e.nii.gz”" in text for text in project.said)
+        assert not any("“d.nii.gz”" in text or "“e.nii.gz”" in text for text in project.duplicate_notices)
 
 
 # People

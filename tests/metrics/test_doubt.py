@@ -18,7 +18,7 @@ from napari_morse.inference.engine import coarse_pass, frame_of
 from napari_morse.inference.export import patches_csv
 from napari_morse.inference.rendering import render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches, partition
-from napari_morse.metrics.patches import EXTENT, SMALL, WALKED, contour_shares
+from napari_morse.metrics.patches import EXTENT, FEWEST_VOXELS, WALKED, contour_shares
 from napari_morse.types import Grid, Label, Roi, no_patches
 from tests.nets import awake, blob, small_net
 
@@ -54,13 +54,13 @@ def test_patches_part_the_whole_boundary_and_none_is_longer_than_allowed(planar,
     found = partition(mask, error, spacing, axis, planar)
     edge = by_hand(mask, [a for a in range(3) if not (planar and a == axis)])
     listed = np.zeros(mask.shape, int)
-    np.add.at(listed, tuple(found.voxel.T), 1)
+    np.add.at(listed, tuple(found.voxel_ijk.T), 1)
     np.testing.assert_array_equal(listed, edge.astype(int))
     assert set(found.patch) == set(range(found.count)) and found.count > 10
     mean = np.bincount(found.patch, found.error) / np.bincount(found.patch)
     assert (np.diff(mean) <= 1e-12).all() and mean.min() >= 0 and mean.max() <= 1
     for number in range(found.count):
-        voxel = found.voxel[found.patch == number]
+        voxel = found.voxel_ijk[found.patch == number]
         side = (np.ptp(voxel, axis=0) + 1) * spacing
         assert np.linalg.norm(side) <= EXTENT
         assert not planar or np.ptp(voxel[:, axis]) == 0
@@ -76,7 +76,7 @@ def test_doubtful_stretches_stay_together_and_come_first():
     error[8:12, 14:24] = 0.45
     found = partition(mask, error, (1, 1, 1), 2, planar=True)
     for number in range(3):
-        voxel = found.voxel[found.patch == number]
+        voxel = found.voxel_ijk[found.patch == number]
         assert sorted(set(voxel[:, 0])) == [9, 10] and sorted(set(voxel[:, 1])) == list(range(14, 24))
     assert found.error[found.patch >= 3].max() == 0.05
 
@@ -87,7 +87,7 @@ def test_small_pieces_join_what_they_touch():
     error = np.full(mask.shape, 0.2)
     error[6, 12] = 0.5
     found = partition(mask, error, (1, 1, 1), 2, planar=True)
-    assert np.bincount(found.patch).min() >= SMALL
+    assert np.bincount(found.patch).min() >= FEWEST_VOXELS
 
 
 def test_patches_worth_a_visit_where_neighbours_allow_it():
@@ -98,12 +98,12 @@ def test_patches_worth_a_visit_where_neighbours_allow_it():
     error = np.where(np.random.default_rng(0).random(mask.shape) < 0.1, 0.45, 0.02)
     found = partition(mask, error, (1, 1, 1), 2)
     sizes = np.bincount(found.patch)
-    alone = found.patch[(found.voxel <= 3).all(axis=1) & (found.voxel[:, 2] < 2)]
+    alone = found.patch[(found.voxel_ijk <= 3).all(axis=1) & (found.voxel_ijk[:, 2] < 2)]
     assert len(set(alone)) == 1 and sizes[alone[0]] == len(alone)
     others = np.delete(sizes, alone[0])
     assert others.min() >= WALKED
     for number in range(found.count):
-        assert np.linalg.norm(np.ptp(found.voxel[found.patch == number], axis=0) + 1) <= EXTENT
+        assert np.linalg.norm(np.ptp(found.voxel_ijk[found.patch == number], axis=0) + 1) <= EXTENT
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

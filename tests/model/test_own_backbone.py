@@ -64,7 +64,7 @@ def test_the_example_trains_renders_saves_and_loads(example, dims, tmp_path):
     stack = image[:, 0].numpy()
     loaded = zoo.load(save(tmp_path / "own", net.eval())).net
     one, two = (segment(each, stack, (1.0,) * dims, (1.0,) * dims) for each in (net, loaded))
-    assert len(one.voxel) and np.array_equal(one.logits, two.logits)
+    assert len(one.voxel_stack) and np.array_equal(one.logits, two.logits)
 
 
 def test_a_model_whose_network_is_missing_says_so(example, tmp_path, monkeypatch):

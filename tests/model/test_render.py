@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from napari_morse.config import RenderConfig
 from napari_morse.inference.engine import coarse_pass, frame_of
-from napari_morse.inference.passes import read_once
 from napari_morse.inference.rendering import render, render_voxels, selected
+from napari_morse.inference.voxel_scan import scan_margins
 from napari_morse.model.experts import PointExperts, draw_survivors
 from napari_morse.model.losses import coarse_loss, point_loss
 from napari_morse.model.morse import Morse, NativeImage
@@ -30,7 +30,7 @@ def passed(net: Morse, dims: int):
 def test_an_untrained_residual_head_changes_nothing(dims: int) -> None:
     net = small_net(dims)
     result = render(net, passed(net, dims))
-    assert len(result.voxel) > 0
+    assert len(result.voxel_stack) > 0
     assert np.array_equal(result.coarse, result.rendered)
     done = passed(net, dims)
     assert torch.equal(torch.from_numpy(result.logits), done.logits)
@@ -43,9 +43,9 @@ def test_only_the_chosen_voxels_change_and_they_are_the_ones_that_were_read(dims
     result = render(net, done)
     changed = (torch.from_numpy(result.logits) != done.logits).any(dim=0).numpy()
     chosen = np.zeros(changed.shape, bool)
-    chosen[tuple(result.voxel.T)] = True
+    chosen[tuple(result.voxel_stack.T)] = True
     assert changed.any() and not (changed & ~chosen).any()
-    for place in result.voxel[:: max(1, len(result.voxel) // 20)]:
+    for place in result.voxel_stack[:: max(1, len(result.voxel_stack) // 20)]:
         flat = torch.tensor([np.ravel_multi_index(tuple(place), changed.shape)])
         alone, _ = render_voxels(net, done, flat)
         assert np.allclose(result.logits[(slice(None), *place)], alone[0].numpy(), atol=1e-5)
@@ -139,7 +139,7 @@ def test_the_most_doubtful_voxels_are_taken_first_and_no_more_than_allowed() -> 
     logits = torch.randn(3, 1, 7, 8, 9, generator=torch.Generator().manual_seed(3))
     top = logits.sort(dim=0, descending=True).values
     margin = (top[0] - top[1]).flatten()
-    reading = read_once(logits, 0.5)
+    reading = scan_margins(logits, 0.5)
     chosen = selected(logits, reading, RenderConfig(uncertain_below=0.5, fraction=1.0))
     assert set(chosen.tolist()) == set(torch.nonzero(margin < 0.5).flatten().tolist())
     assert torch.equal(margin[chosen], margin[chosen].sort().values)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.clock import alternate, ratio
 from benchmarks.textbook import agreement, make_case
-from napari_morse.inference import devices, passes, rendering
+from napari_morse.inference import devices, rendering, voxel_scan
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.rendering import render, render_voxels
 from napari_morse.model import points, renderer
@@ -86,9 +86,9 @@ def test_a_neighbourhood_equals_one_read_per_offset(space: tuple[int, ...], shif
 
 @pytest.mark.parametrize("classes", [2, 3, 5, 300])
 def test_one_pass_finds_labels_and_margins(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "SLAB", 50)
+    monkeypatch.setattr(voxel_scan, "SLAB", 50)
     logits = torch.randn(classes, 7, 9, 4).mul_(4).round_()
-    labels, margins = passes.labels_and_margins(logits)
+    labels, margins = voxel_scan.labels_and_margins(logits)
     top = logits.flatten(1).sort(dim=0, descending=True).values
     assert np.array_equal(labels.numpy(), logits.flatten(1).numpy().argmax(axis=0))
     assert torch.equal(margins, top[0] - top[1])
@@ -97,28 +97,28 @@ def test_one_pass_finds_labels_and_margins(classes: int, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("count", [1, 500, 4999, 20000, 60000])
 @pytest.mark.parametrize("kind", ["random", "ties", "sorted"])
 def test_the_smallest_are_those_of_a_full_sort(count: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "SAMPLE", 512)
+    monkeypatch.setattr(voxel_scan, "THRESHOLD_SAMPLE", 512)
     values = torch.rand(20000, generator=torch.Generator().manual_seed(1))
     values = {"random": values, "ties": (values * 40).round(), "sorted": values.sort().values}[kind]
     expected = values.sort(stable=True).indices[:count].sort().values
-    assert torch.equal(passes.smallest(values, count), expected)
+    assert torch.equal(voxel_scan.smallest(values, count), expected)
 
 
 def test_a_sample_that_misleads_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value that the sample sees is small, and fewer values than asked for are smaller than those."""
-    monkeypatch.setattr(passes, "SAMPLE", 512)
+    monkeypatch.setattr(voxel_scan, "THRESHOLD_SAMPLE", 512)
     values = torch.rand(20000) + 1
     values[:: 20000 // 512] = 0
-    assert torch.equal(passes.smallest(values, 5000), values.sort(stable=True).indices[:5000].sort().values)
+    assert torch.equal(voxel_scan.smallest(values, 5000), values.sort(stable=True).indices[:5000].sort().values)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_doubts_are_those_of_a_softmax(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "SLAB", 7)
+    monkeypatch.setattr(voxel_scan, "SLAB", 7)
     logits = 5 * torch.randn(classes, 6, 7)
     logits[1, :2] += 80
     top = (logits / 1.7).softmax(dim=0).topk(2, dim=0).values
-    assert torch.allclose(passes.doubts(logits, 1.7).view(6, 7), 1 - (top[0] - top[1]), atol=1e-6)
+    assert torch.allclose(voxel_scan.doubts(logits, 1.7).view(6, 7), 1 - (top[0] - top[1]), atol=1e-6)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -132,7 +132,7 @@ def test_masks_equal_those_of_the_plain_selection(dims: int, looks: int) -> None
     margin = (top[0] - top[1]).flatten()
     order = margin.argsort(stable=True)
     chosen = order[margin[order] < 0.5][: int(0.2 * len(margin))]
-    assert np.array_equal(np.ravel_multi_index(tuple(result.voxel.T), done.logits.shape[1:]), chosen.numpy())
+    assert np.array_equal(np.ravel_multi_index(tuple(result.voxel_stack.T), done.logits.shape[1:]), chosen.numpy())
     flat = done.logits.flatten(1).clone()
     assert np.array_equal(result.coarse.ravel(), flat.argmax(dim=0).numpy())
     flat[:, chosen] = torch.from_numpy(result.again.T)
@@ -156,8 +156,8 @@ def test_rendering_does_not_depend_on_how_the_points_are_split(
     chosen = torch.randperm(done.logits[0].numel())[:3000]
     logits, weights = render_voxels(net, done, chosen)
     for chunk, rows in ((16384, 7), (500, 2048), (97, 31)):
-        monkeypatch.setattr(rendering, "CHUNK", chunk)
-        monkeypatch.setattr(renderer, "ROWS", rows)
+        monkeypatch.setattr(rendering, "POINTS_PER_BLOCK", chunk)
+        monkeypatch.setattr(renderer, "POINTS_AT_ONCE", rows)
         again, their_weights = render_voxels(net, done, chosen)
         assert torch.allclose(again, logits, atol=1e-4) and torch.allclose(their_weights, weights, atol=1e-4)
 
@@ -184,7 +184,7 @@ def test_bfloat16_layers_give_nearly_the_same_masks(dims: int) -> None:
     exact = render(net, done)
     net.renderer.precision = torch.bfloat16
     rounded = render(net, done)
-    assert np.array_equal(exact.voxel, rounded.voxel)
+    assert np.array_equal(exact.voxel_stack, rounded.voxel_stack)
     scale = np.abs(exact.again - done.logits.flatten(1).T.numpy()[:1]).max()
     error = np.abs(exact.again - rounded.again)
     assert 0 < error.max() < 0.05 * scale
@@ -214,8 +214,8 @@ def test_no_array_of_the_whole_grid_is_wider_than_the_logits() -> None:
             return out
 
     with torch.no_grad(), Watch():
-        labels = passes.read_once(done.logits, 0.05).labels
-        passes.doubts(done.logits, 2.0)
+        labels = voxel_scan.scan_margins(done.logits, 0.05).labels
+        voxel_scan.doubts(done.logits, 2.0)
     assert labels.dtype == torch.uint8 and not wide
     result = render(net, done)
     assert (result.coarse.itemsize, result.rendered.itemsize, result.margin.itemsize) == (1, 1, 4)
@@ -225,19 +225,19 @@ def test_no_array_of_the_whole_grid_is_wider_than_the_logits() -> None:
 def test_one_reading_finds_what_is_in_doubt_and_skips_only_what_is_sure(
     classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "SLAB", 40)
+    monkeypatch.setattr(voxel_scan, "SLAB", 40)
     logits = torch.randn(classes, 6, 7, 8)
     logits[1, :3] += 12
     logits[0, 4:] += 9
-    labels, margins = passes.labels_and_margins(logits)
+    labels, margins = voxel_scan.labels_and_margins(logits)
     looked: list[int] = []
-    winners = passes._winners
-    monkeypatch.setattr(passes, "_winners", lambda part, out: looked.append(1) or winners(part, out))
-    reading = passes.read_once(logits, 0.7)
+    winners = voxel_scan._winners
+    monkeypatch.setattr(voxel_scan, "_winners", lambda part, out: looked.append(1) or winners(part, out))
+    reading = voxel_scan.scan_margins(logits, 0.7)
     assert torch.equal(reading.labels, labels) and reading.finite
-    assert torch.equal(reading.places, torch.nonzero(margins < 0.7).squeeze(1))
-    assert torch.equal(reading.margins, margins[reading.places])
-    assert 0 < len(looked) < -(-len(labels) // 40) and len(reading.places) > 0
+    assert torch.equal(reading.indices, torch.nonzero(margins < 0.7).squeeze(1))
+    assert torch.equal(reading.margins, margins[reading.indices])
+    assert 0 < len(looked) < -(-len(labels) // 40) and len(reading.indices) > 0
     expected = margins.argsort(stable=True)[:11]
     assert torch.equal(reading.doubtful(11), expected)
 
@@ -246,9 +246,9 @@ def test_one_reading_finds_what_is_in_doubt_and_skips_only_what_is_sure(
 def test_a_number_that_is_not_finite_is_seen_wherever_it_is(value: float) -> None:
     logits = torch.zeros(3, 4, 5, 6)
     logits[0] = 50
-    assert passes.read_once(logits, 4.0).finite
+    assert voxel_scan.scan_margins(logits, 4.0).finite
     logits[2, 3, 4, 5] = value
-    assert not passes.read_once(logits, 4.0).finite
+    assert not voxel_scan.scan_margins(logits, 4.0).finite
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_morse.inference import band
-from napari_morse.inference.band import stem_rows
+from napari_morse.inference import boundary_stem
+from napari_morse.inference.boundary_stem import stem_at_points
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.rendering import on_work, render
 from napari_morse.model.morse import Morse
@@ -65,8 +65,8 @@ def test_blocks_say_what_the_whole_grid_says(dims: int, spacing: float, monkeypa
     work = on_work(torch.stack(axes, dim=1), done.frame)
     whole = sample(net.stem(done.work, done.maps.full_logits()), image, work)
     for block in (5, 8, 200):
-        monkeypatch.setitem(band.BLOCK, dims, block)
-        assert torch.allclose(stem_rows(net, done, image, work), whole, atol=1e-5)
+        monkeypatch.setitem(boundary_stem.STEM_BLOCK, dims, block)
+        assert torch.allclose(stem_at_points(net, done, image, work), whole, atol=1e-5)
 
 
 def test_blocks_are_no_larger_than_the_points_need(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_blocks_are_no_larger_than_the_points_need(monkeypatch: pytest.MonkeyPat
     done = passed(net)
     seen = []
     monkeypatch.setattr(net.stem, "forward", lambda p, q: seen.append(p.shape) or NativeStem.forward(net.stem, p, q))
-    stem_rows(net, done, torch.zeros(1, dtype=torch.long), torch.tensor([[9.0, 9.0, 9.0]]))
+    stem_at_points(net, done, torch.zeros(1, dtype=torch.long), torch.tensor([[9.0, 9.0, 9.0]]))
     assert len(seen) == 1 and max(seen[0][2:]) <= 2 * (net.stem.reach + 1) + 3
 
 

@@ -116,8 +116,8 @@ def test_each_recipe_trains_saves_loads_and_renders(name: str, tmp_path: Path) -
     again = zoo.load(tmp_path / "tiny")
     assert again.card.recipe == recipe
     first, second = render(net, passed(net)), render(again.net, passed(again.net))
-    assert len(first.voxel) and np.array_equal(first.logits, second.logits)
-    assert first.weights.shape == (len(first.voxel), len(net.experts))
+    assert len(first.voxel_stack) and np.array_equal(first.logits, second.logits)
+    assert first.weights.shape == (len(first.voxel_stack), len(net.experts))
 
 
 def test_a_reference_run_killed_and_resumed_equals_the_uninterrupted_one(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_further_steps_choose_from_the_rendered_map_and_read_the_original_one(na
     net.renderer.register_forward_pre_hook(lambda _, args: seen.append(args[3]))
     result = render(net, done)
     flat, original = done.logits.flatten(1).clone(), done.logits.flatten(1)
-    places = [np.ravel_multi_index(tuple(result.voxel.T), done.logits.shape[1:])]
+    places = [np.ravel_multi_index(tuple(result.voxel_stack.T), done.logits.shape[1:])]
     read, expected = torch.cat(seen), original[:, torch.from_numpy(places[0])].T  # read in another order
     assert torch.equal(read.sort(dim=0).values, expected.sort(dim=0).values)
     touched = set()
@@ -195,17 +195,17 @@ def test_the_m_most_uncertain_voxels_of_every_image_are_written_where_they_were_
     done = passed(net)
     result: Rendering = render(net, done)
     voxels = done.logits[0, 0].numel()
-    images = np.bincount(result.voxel[:, 0])
+    images = np.bincount(result.voxel_stack[:, 0])
     assert (images == voxels // 8).all() and len(images) == len(done.logits[0])
     doubt = uncertainty(done.logits, dim=0)
     for image in range(len(images)):
         taken = np.zeros(done.logits.shape[2:], bool)
-        taken[tuple(result.voxel[result.voxel[:, 0] == image, 1:].T)] = True
+        taken[tuple(result.voxel_stack[result.voxel_stack[:, 0] == image, 1:].T)] = True
         mask = torch.from_numpy(taken)
         assert doubt[image][mask].min() >= doubt[image][~mask].max()
     changed = (torch.from_numpy(result.logits) != done.logits).any(0).numpy()
-    assert changed.sum() == len(result.voxel) and changed[tuple(result.voxel.T)].all()
-    for place in result.voxel[:: max(1, len(result.voxel) // 15)]:
+    assert changed.sum() == len(result.voxel_stack) and changed[tuple(result.voxel_stack.T)].all()
+    for place in result.voxel_stack[:: max(1, len(result.voxel_stack) // 15)]:
         index = np.ravel_multi_index(tuple(place), changed.shape)
         alone, _ = render_voxels(net, done, torch.tensor([index]))
         assert np.allclose(result.logits[(slice(None), *place)], alone[0].numpy(), atol=1e-5)

@@ -128,4 +128,4 @@ class CanvasMouse:
 
 def stored(scan, voxel):
     """Display voxel → storage voxel."""
-    return display_axes(scan).index_back(np.atleast_2d(voxel))[0]
+    return display_axes(scan).index_to_storage(np.atleast_2d(voxel))[0]

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_morse.session.case.standalone import open_standalone
 from napari_morse.session.project import Project, from_folders
 from napari_morse.widgets.dock import NAME, MorseDock
-from napari_morse.widgets.docks import CLOSED, ReviewAlone
+from napari_morse.widgets.docks import DOCK_CLOSED, ReviewAlone
 from tests.fakes import FakeEngine, make_scan
 from tests.widgets.conftest import add_scan
 from tests.widgets.plugin_hands import CLOSE, FLOAT, HIDE, around, docks, menu_act, settle, title_bar
@@ -196,7 +196,7 @@ def test_a_part_opens_the_dock_that_the_menu_knows_and_finds_the_next_one(window
     choose(window, "MORSE")
     assert MorseDock.of(window) is first and around(first).isVisible()
     title_bar(around(first), CLOSE, qtbot)
-    assert review.part is None and review.note.text() == CLOSED
+    assert review.part is None and review.note.text() == DOCK_CLOSED
     second = morse(window, qtbot)
     qtbot.waitUntil(lambda: review.part is not None)
     assert review.part.walker is second.walker and not review.note.text()

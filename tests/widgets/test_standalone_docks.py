@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_morse.widgets.docks import CLOSED, CorrectAlone, PlanesAlone, ReviewAlone
+from napari_morse.widgets.docks import DOCK_CLOSED, CorrectAlone, PlanesAlone, ReviewAlone
 from tests.fakes import FakeEngine
 
 
@@ -15,7 +15,7 @@ def test_a_part_alone_shares_the_docks_work_and_survives_its_end(viewer, dock, q
     qtbot.waitUntil(lambda: widget.part is not None)
     assert widget.part._desk is dock.desk
     viewer.window.remove_dock_widget(dock)
-    assert widget.part is None and widget.note.text() == CLOSED
+    assert widget.part is None and widget.note.text() == DOCK_CLOSED
     viewer.window.remove_dock_widget(around)
 
 

@@ -128,9 +128,10 @@ class Backbone(nn.Module, abc.ABC):
         size = tuple(x.shape[2:])
         short = [(-n) % self.divisor for n in size]
         if math.prod((n + s) // self.divisor for n, s in zip(size, short, strict=True)) < self.least_cells:
-            short[-1] += self.divisor
+            short[-1] += self.divisor  # instance norm over a single cell has no variance, and raises while training
         if any(short):
             pads = [p for s in reversed(short) for p in (0, s)]
+            # Behind the end only, so that cells start at voxel 0; with its own edge, as zeros would be a new border.
             x = F.pad(x, pads, mode="replicate")
         logits, features = self.maps(x)
         deeper = self.deeper(features) if self.training else ()

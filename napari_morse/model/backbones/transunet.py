@@ -17,7 +17,7 @@ from napari_morse.model.backbones.transformers import PATCH, drop_unused, vit_gr
 
 DEPTHS = (3, 4, 9)
 """Bottleneck blocks of the stages at a quarter, an eighth and a sixteenth: ResNet-50 without its last stage."""
-GROUPS = 4
+NORM_GROUPS = 4
 """Of the group norms: a window's batch is too small for batch norm; every width must be a multiple."""
 
 
@@ -33,8 +33,8 @@ class TransUNetBackbone(PooledInput):
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__(config, levels=5)
         widths, dims = config.filters, config.spatial_dims
-        if len(widths) != 4 or any(w % (4 * GROUPS) for w in widths):
-            raise ValueError(f"TransUNet takes 4 filters, multiples of {4 * GROUPS}, not {list(widths)}")
+        if len(widths) != 4 or any(w % (4 * NORM_GROUPS) for w in widths):
+            raise ValueError(f"TransUNet takes 4 filters, multiples of {4 * NORM_GROUPS}, not {list(widths)}")
         self.grid = vit_grid(config, PATCH * self.stem)
         self.root = _convolution(dims, config.in_channels, widths[0], kernel=7, stride=2)
         self.stages = nn.ModuleList(
@@ -52,7 +52,7 @@ class TransUNetBackbone(PooledInput):
             qkv_bias=True,
         )
         drop_unused(self.vit)
-        decoder = (widths[2], widths[2] // 2, widths[1] // 2, widths[0], max(GROUPS, widths[0] // 4))
+        decoder = (widths[2], widths[2] // 2, widths[1] // 2, widths[0], max(NORM_GROUPS, widths[0] // 4))
         self.after = _convolution(dims, config.vit_width, decoder[0])
         skips = (widths[2], widths[1], widths[0], 0)
         self.ups = nn.ModuleList(
@@ -100,7 +100,7 @@ def _convolution(dims: int, inputs: int, outputs: int, kernel: int = 3, stride: 
 
 
 def _norm() -> tuple[str, dict[str, int]]:
-    return ("group", {"num_groups": GROUPS})
+    return ("group", {"num_groups": NORM_GROUPS})
 
 
 def _stage(dims: int, inputs: int, outputs: int, depth: int) -> nn.Sequential:

@@ -19,7 +19,7 @@ from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.case.prediction_store import kept_prediction, record_of
 from napari_morse.session.case.protection import Protection
 from napari_morse.session.case_files import CORRECTED, RENDERED
-from napari_morse.session.edits import Act, Corrections, Unfinished, UnfinishedError, begin_afresh, insert
+from napari_morse.session.edits import Corrections, Edit, Unfinished, UnfinishedError, apply_before
 from napari_morse.session.edits.corrections import OnUnfinished
 from napari_morse.session.project import PredictionRecord, Project, rules
 from napari_morse.types import Array, Label, Mask, Prediction, Roi, Scan
@@ -96,7 +96,7 @@ class OpenCase:
     edited: ClassVar[Signal] = Signal(Roi)
     """The corrected mask changed inside this box (storage order); on the disk unless `Corrections.trouble` says why."""
     renumbered: ClassVar[Signal] = Signal(object)
-    """States have new numbers (`Moved`): something was put before what was done since."""
+    """States have new numbers (`Renumbering`): something was put before what was done since."""
     replaced: ClassVar[Signal] = Signal()
     """The mask is that of other `Corrections` now."""
     closed: ClassVar[Signal] = Signal()
@@ -167,7 +167,7 @@ class OpenCase:
             return np.asarray(self.view_only_mask.data)
         return None if self.prediction is None else np.asarray(self.prediction.rendered.data)
 
-    def edit(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
+    def edit(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Edit | None, int]:
         """Change voxels as one edit, but for those that are protected.
 
         Parameters
@@ -198,14 +198,14 @@ class OpenCase:
             return None, 0
         before = corrections.at(after, box)  # where it is put: what came later lies on top, and is not asked
         refused = self.protection.refused(before, values, box)
-        done, moved = insert(corrections, after, box, np.where(refused, before, values), kind)
+        done, moved = apply_before(corrections, after, box, np.where(refused, before, values), kind)
         if done is not None:
             if state is not None:
                 self.renumbered.emit(moved)
             self.edited.emit(box)
         return done, int(np.count_nonzero(refused))
 
-    def take_over(self, shown: Array, box: Roi, kind: str) -> tuple[Act | None, int]:
+    def take_over(self, shown: Array, box: Roi, kind: str) -> tuple[Edit | None, int]:
         """Take over what was painted into a copy of the mask; what is protected is put back into that copy.
 
         Parameters
@@ -373,7 +373,7 @@ class OpenCaseRequest:
         if self.keep_mask or not corrections.untouched:
             return corrections
         if not np.array_equal(corrections.mask, start):
-            return begin_afresh(self.folder, start, digest)
+            return Corrections.restart(self.folder, start, digest)
         if not (self.folder / CORRECTED).exists():
             corrections.checkpoint()
         return corrections

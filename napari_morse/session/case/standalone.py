@@ -16,7 +16,7 @@ from napari_morse.io.lock import Lock, ProjectLockedError
 from napari_morse.io.mask_store import load_store, pixel_digest
 from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.case_files import CORRECTED, LOCK
-from napari_morse.session.edits import Corrections, begin_afresh, recoverable, was_touched
+from napari_morse.session.edits import Corrections, recoverable, was_touched
 from napari_morse.types import Array, Scan
 
 VARIABLE = "NAPARI_MORSE_CORRECTIONS"
@@ -133,7 +133,7 @@ def open_standalone(scan: Scan, mask: Array | None, held: Mapping[str, Scan] = M
         start = np.zeros(scan.grid.shape, np.uint8) if mask is None else np.asarray(mask)
         corrections = Corrections.recover(folder, start, digest)
         if corrections.untouched and not np.array_equal(corrections.mask, start):
-            corrections = begin_afresh(folder, start, digest)
+            corrections = Corrections.restart(folder, start, digest)
     except BaseException:
         lock.release()
         raise

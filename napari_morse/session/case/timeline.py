@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from napari_morse.session.case.walk import Decision, Walk
-from napari_morse.session.edits import Corrections, Moved
+from napari_morse.session.edits import Corrections, Renumbering
 from napari_morse.types import Roi
 
 
@@ -20,7 +20,7 @@ class _Event:
     old: Decision | None
     new: Decision | None
 
-    def renumbered(self, moved: Moved) -> _Event:
+    def renumbered(self, moved: Renumbering) -> _Event:
         before = moved.ended(self.before) if self.before == self.after else moved.begun(self.before)
         return replace(self, before=before, after=moved.ended(self.after))
 
@@ -57,7 +57,7 @@ class Timeline:
         self._walk.decide(rank, decision)
         self._told(rank)
 
-    def renumber(self, moved: Moved) -> None:
+    def renumber(self, moved: Renumbering) -> None:
         """States have new numbers."""
         self._done = [event.renumbered(moved) for event in self._done]
 

@@ -1,7 +1,7 @@
-"""Corrections that are never lost: acts, undo and redo, a journal on the disk, recovery. No Qt."""
+"""Corrections that are never lost: edits, undo and redo, a journal on the disk, recovery. No Qt."""
 
-from napari_morse.session.edits.corrections import Corrections, Moved, begin_afresh, insert
-from napari_morse.session.edits.edit import JOINED, Act
+from napari_morse.session.edits.corrections import Corrections, Renumbering, apply_before
+from napari_morse.session.edits.edit import JOINED, Edit
 from napari_morse.session.edits.files import (
     ChangedOnDiskError,
     Checkpoint,
@@ -15,16 +15,15 @@ from napari_morse.session.edits.files import (
 
 __all__ = [
     "JOINED",
-    "Act",
     "ChangedOnDiskError",
     "Checkpoint",
     "Corrections",
-    "Moved",
+    "Edit",
+    "Renumbering",
     "Unfinished",
     "UnfinishedError",
     "Written",
-    "begin_afresh",
-    "insert",
+    "apply_before",
     "put_aside",
     "recoverable",
     "was_touched",

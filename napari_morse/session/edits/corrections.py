@@ -1,4 +1,4 @@
-"""One case's mask under work: every act is on the disk before the next begins, and can be taken back."""
+"""One case's mask under work: every edit is on the disk before the next begins, and can be taken back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_morse.config import EditsConfig
 from napari_morse.errors import GeometryError, InputError, MorseError
 from napari_morse.io.mask_store import StoredMask
-from napari_morse.session.edits.edit import JOINED, Act, Change
+from napari_morse.session.edits.edit import JOINED, Change, Edit
 from napari_morse.session.edits.files import (
     About,
     Checkpoint,
@@ -27,7 +27,15 @@ from napari_morse.session.edits.files import (
     read_fitting,
     unfinished,
 )
-from napari_morse.session.edits.journal import VERSION, Header, Journal, JournalText, LostJournalError, Record, Step
+from napari_morse.session.edits.journal import (
+    JOURNAL_VERSION,
+    Header,
+    Journal,
+    JournalText,
+    LostJournalError,
+    Record,
+    Step,
+)
 from napari_morse.session.edits.keeping import Keeping
 from napari_morse.session.edits.state import MaskState, Where, check_mask
 from napari_morse.types import Array, Roi, frozen
@@ -38,8 +46,8 @@ OnUnfinished = Literal["ask", "recover", "set_aside"]
 class Corrections:
     """A mask under work. It belongs to one thread; make one with `open` or `recover`.
 
-    Each act is in the journal, on the disk, when the call that made it returns. Where the disk refuses, the act stays
-    in memory, `trouble` says so, and the next act that can be written writes what is missing first.
+    Each edit is in the journal, on the disk, when the call that made it returns. Where the disk refuses, the edit stays
+    in memory, `trouble` says so, and the next edit that can be written writes what is missing first.
 
     Parameters
     ----------
@@ -63,8 +71,8 @@ class Corrections:
         self._base = saved.stored.digest if saved.fingerprint else ""
         self._anchored = bool(saved.fingerprint)
         self._journal: Journal | None = None
-        self._kept = Keeping(self.trouble_changed.emit)
-        self._told_dirty = self.dirty
+        self._persisted = Keeping(self.trouble_changed.emit)
+        self._reported_dirty = self.dirty
         self.notices: tuple[str, ...] = ()
         """Plain sentences on what was unusual when the case was opened."""
         self.patient = False
@@ -80,7 +88,7 @@ class Corrections:
         unfinished: OnUnfinished = "ask",
         limits: EditsConfig | None = None,
     ) -> Corrections:
-        """Begin with, or go on with, the corrections of a case. Nothing is written before the first act.
+        """Begin with, or go on with, the corrections of a case. Nothing is written before the first edit.
 
         Parameters
         ----------
@@ -115,8 +123,8 @@ class Corrections:
                 "Open the case that they were saved for.",
             )
         corrections = cls(path, saved)
-        corrections._meet_journal(saved, unfinished)
-        corrections._told_dirty = corrections.dirty
+        corrections._take_up_journal(saved, unfinished)
+        corrections._reported_dirty = corrections.dirty
         return corrections
 
     @classmethod
@@ -126,6 +134,22 @@ class Corrections:
         """`open`, with the steps that the last session did not save; they can be undone."""
         return cls.open(folder, mask, scan_digest, unfinished="recover", limits=limits)
 
+    @classmethod
+    def restart(cls, folder: Path | str, mask: Array, scan_digest: str) -> Corrections:
+        """Begin with another mask in the place of one that is `untouched`.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be written to.
+        """
+        # Deleted, not kept aside: the caller has seen that nobody painted on it, and a run may come a hundred times.
+        for path in case_files(Path(folder)):
+            path.unlink(missing_ok=True)
+        corrections = cls.open(folder, mask, scan_digest)
+        corrections.checkpoint()
+        return corrections
+
     @property
     def untouched(self) -> bool:
         """Whether the mask is, and was, the one that it began with."""
@@ -133,7 +157,7 @@ class Corrections:
 
     @property
     def mask(self) -> Array:
-        """(I, J, K) the present mask, read-only; it changes with each act."""
+        """(I, J, K) the present mask, read-only; it changes with each edit."""
         return frozen(self._state.data)
 
     @property
@@ -147,7 +171,7 @@ class Corrections:
 
     @property
     def newest(self) -> int:
-        """Number of the state that was made last; it grows with each act, and with nothing else."""
+        """Number of the state that was made last; it grows with each edit, and with nothing else."""
         return self._state.history.newest
 
     def at(self, state: int, box: Roi) -> Array:
@@ -162,25 +186,25 @@ class Corrections:
     @property
     def trouble(self) -> str:
         """Why the last steps are in memory only, in a sentence; empty when they are on the disk."""
-        return self._kept.trouble
+        return self._persisted.trouble
 
     @property
     def unwritten(self) -> int:
-        """How many of the last steps (acts, undos, redos) are in memory only."""
-        return self._kept.unwritten
+        """How many of the last steps (edits, undos, redos) are in memory only."""
+        return self._persisted.unwritten
 
     @property
     def undoable(self) -> int:
-        """How many acts can be undone."""
+        """How many edits can be undone."""
         return self._state.history.undoable
 
     @property
     def redoable(self) -> int:
-        """How many undone acts can be done again."""
+        """How many undone edits can be done again."""
         return self._state.history.redoable
 
-    def apply(self, where: Where, values: Any, kind: str) -> Act | None:
-        """Set voxels, as one act; returns it, or None when nothing changes.
+    def apply(self, where: Where, values: Any, kind: str) -> Edit | None:
+        """Set voxels, as one edit; returns it, or None when nothing changes.
 
         Parameters
         ----------
@@ -198,8 +222,8 @@ class Corrections:
         """
         return self._do(self._state.change(where, values, kind))
 
-    def diff(self, other: Array, region: Roi | None = None, kind: str = "paint") -> Act | None:
-        """Take over, as one act, what another editor changed.
+    def diff(self, other: Array, region: Roi | None = None, kind: str = "paint") -> Edit | None:
+        """Take over, as one edit, what another editor changed.
 
         Parameters
         ----------
@@ -223,11 +247,11 @@ class Corrections:
         return self._do(self._state.difference(other[region.slices], region, kind))
 
     def undo(self) -> Roi | None:
-        """Take the last act back, and those that belong to it; returns the changed box, None: nothing to undo."""
+        """Take the last edit back, and those that belong to it; returns the changed box, None: nothing to undo."""
         return self._step(Step.UNDO)
 
     def redo(self) -> Roi | None:
-        """Do the last undone act again, and those that belong to it; the changed box, None: nothing to redo."""
+        """Do the last undone edit again, and those that belong to it; the changed box, None: nothing to redo."""
         return self._step(Step.REDO)
 
     @contextmanager
@@ -241,7 +265,7 @@ class Corrections:
         finally:
             if journal is not None:
                 journal.let_go()
-                self._kept.attempt(self._write)
+                self._persisted.attempt(self._write)
 
     def checkpoint(self, *, replace_changed: bool = False) -> None:
         """Save mask and history, and begin a new journal.
@@ -271,7 +295,7 @@ class Corrections:
         self._base, self._fingerprint = written.digest, written.fingerprint
         journal = self._journal
         at_rest = self._state.history.state == job.about.saved
-        self._kept.saved(job.steps)
+        self._persisted.saved(job.steps)
         if journal is None:
             self._anchored = at_rest
             with suppress(MorseError, OSError):
@@ -286,28 +310,28 @@ class Corrections:
     def retry(self) -> None:
         """Write what is in memory only, where that is a few bytes more for the journal; else `checkpoint` does it."""
         if self.trouble and self._journal is not None:
-            self._kept.attempt(self._journal.append)
+            self._persisted.attempt(self._journal.append)
 
-    def _do(self, change: Change | None) -> Act | None:
+    def _do(self, change: Change | None) -> Edit | None:
         if change is None:
             return None
         self._ready()
         payload = self._state.do(change)
         box = change.box(self._state.shape)
-        self._record(Record(Step.ACT, payload), box)
-        return Act(change.kind, len(change.places), box)
+        self._record(Record(Step.EDIT, payload), box)
+        return Edit(change.kind, len(change.indices), box)
 
     def _step(self, step: Step) -> Roi | None:
         whole = None
-        while (done := self.step_alone(step)) is not None:
+        while (done := self.step_one(step)) is not None:
             box = done.box(self._state.shape)
             whole = box if whole is None else whole.around(box)
             if not self._state.goes_on(done, step):
                 break
         return whole
 
-    def step_alone(self, step: Step) -> Change | None:
-        """One act taken back or done again, without those that belong to it; None: there is none."""
+    def step_one(self, step: Step) -> Change | None:
+        """One edit taken back or done again, without those that belong to it; None: there is none."""
         if not (self.undoable if step == Step.UNDO else self.redoable):
             return None
         self._ready()
@@ -316,22 +340,22 @@ class Corrections:
             self._record(Record(step), change.box(self._state.shape))
         return change
 
-    def again(self, change: Change) -> None:
-        """An act that was taken back once more, with all its voxels, on whatever the mask is now."""
-        self._do(self._state.anew(change))
+    def reapply(self, change: Change) -> None:
+        """An edit that was taken back once more, with all its voxels, on whatever the mask is now."""
+        self._do(self._state.rebased(change))
 
     def _ready(self) -> None:
-        """Before the first act: have on the disk what the journal begins on."""
+        """Before the first edit: have on the disk what the journal begins on."""
         if self._journal is None:
-            self._kept.attempt(self._anchor)
+            self._persisted.attempt(self._anchor)
 
     def _record(self, record: Record, box: Roi) -> None:
         self._anchored = False
-        self._kept.step()
+        self._persisted.step()
         if self._journal is not None and self._journal.holding:
             self._journal.keep(record)
         else:
-            self._kept.attempt(lambda: self._write(record))
+            self._persisted.attempt(lambda: self._write(record))
         self.changed.emit(box)
         self._tell_dirty()
 
@@ -380,9 +404,9 @@ class Corrections:
         )
         stored = StoredMask(self._state.data.copy(), self._state.history.dump(), about.model_dump())
         expected = None if replace_changed else self._fingerprint
-        return Checkpoint(self._mask_file, stored, about, expected, self._kept.steps)
+        return Checkpoint(self._mask_file, stored, about, expected, self._persisted.steps)
 
-    def _meet_journal(self, saved: Saved, choice: OnUnfinished) -> None:
+    def _take_up_journal(self, saved: Saved, choice: OnUnfinished) -> None:
         path = self._journal_file
         if not path.exists():
             return
@@ -391,13 +415,13 @@ class Corrections:
         except InputError as error:
             self._set_aside(str(error))
             return
-        found = unfinished(path, text, records)
-        if found and choice == "set_aside":
-            self._set_aside(f"{found.steps} steps were not taken over.")
+        pending = unfinished(path, text, records)
+        if pending and choice == "set_aside":
+            self._set_aside(f"{pending.steps} steps were not taken over.")
             return
         taken = self._state.replay(records)
-        if found and choice == "ask" and self.dirty:
-            raise UnfinishedError(found)
+        if pending and choice == "ask" and self.dirty:
+            raise UnfinishedError(pending)
         behind = text.header.id == saved.about.journal and len(text.records) < saved.about.records
         self._adopt(text, records, taken, behind)
 
@@ -410,12 +434,12 @@ class Corrections:
         lost = text.lost + len(records) - taken
         if lost:
             self.notices += (f"At least {lost} of the last steps could not be read; their journal was kept.",)
-        if lost or behind or text.version != VERSION or not self._fingerprint:
-            self._kept.attempt(self._anchor)
+        if lost or behind or text.version != JOURNAL_VERSION or not self._fingerprint:
+            self._persisted.attempt(self._anchor)
             return
         self._journal = Journal.resume(self._journal_file, text)
         if records:
-            self._kept.attempt(lambda: self._write(Record(Step.MARK, b"recovered")))
+            self._persisted.attempt(lambda: self._write(Record(Step.MARK, b"recovered")))
 
     def _set_aside(self, why: str) -> None:
         aside = keep_aside(self._journal_file)
@@ -423,65 +447,52 @@ class Corrections:
             self.notices += (f"{why} The journal was kept as “{aside.name}”.",)
 
     def _tell_dirty(self) -> None:
-        if self.dirty != self._told_dirty:
-            self._told_dirty = self.dirty
-            self.dirty_changed.emit(self._told_dirty)
-
-
-def begin_afresh(folder: Path | str, mask: Array, scan_digest: str) -> Corrections:
-    """Begin with another mask in the place of one that is `Corrections.untouched`.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written to.
-    """
-    for path in case_files(Path(folder)):
-        path.unlink(missing_ok=True)
-    corrections = Corrections.open(folder, mask, scan_digest)
-    corrections.checkpoint()
-    return corrections
+        if self.dirty != self._reported_dirty:
+            self._reported_dirty = self.dirty
+            self.dirty_changed.emit(self._reported_dirty)
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What states are called since an act was put behind one of them.
+class Renumbering:
+    """What states are called since an edit was put behind one of them.
 
     Parameters
     ----------
-    at, now
+    at, after
         The state behind which it was put, and the one that it made; the same where it changed nothing.
     joined
-        Whether it belongs to the act that made the first: what came after that act comes after both.
+        Whether it belongs to the edit that made the first: what came after that edit comes after both.
     later
         New numbers of the states of what was done since, by the old ones.
     """
 
     at: int
-    now: int
+    after: int
     joined: bool = False
     later: Mapping[int, int] = field(default_factory=dict)
 
     def begun(self, state: int) -> int:
         """The state that something begins on that began on ``state``, and was done or asked for since."""
-        return self.now if state == self.at else self.later.get(state, state)
+        return self.after if state == self.at else self.later.get(state, state)
 
     def ended(self, state: int) -> int:
-        """The state that an act leads to which led to ``state``, or in which a decision stands that was made there."""
+        """The state that an edit leads to which led to ``state``, or in which a decision stands that was made there."""
         return self.begun(state) if self.joined else self.later.get(state, state)
 
 
-def insert(corrections: Corrections, state: int, where: Where, values: Any, kind: str) -> tuple[Act | None, Moved]:
+def apply_before(
+    corrections: Corrections, state: int, where: Where, values: Any, kind: str
+) -> tuple[Edit | None, Renumbering]:
     """`Corrections.apply`, as if it had been called when the mask had a ``state``.
 
     What was done since is taken back and done again on top, one after the other as it was done: each sets the voxels
-    that it changed once to the values that it gave them, also where the late act gave the same. All of it goes into the
-    journal in one piece: no later act is missing from the disk in between. Where nothing changes, nothing is done.
+    that it changed once to the values that it gave them, also where the late edit gave the same. All of it goes into
+    the journal in one piece: no later edit is missing from the disk in between. Where nothing changes, nothing is done.
 
     Parameters
     ----------
     corrections
-        What waits to be redone is forgotten, as after any act.
+        What waits to be redone is forgotten, as after any edit.
     state
         `Corrections.state` of then.
     where, values, kind
@@ -498,32 +509,32 @@ def insert(corrections: Corrections, state: int, where: Where, values: Any, kind
     InputError
         As `Corrections.apply`; then everything is as it was.
     """
-    done: Act | None = None
-    moved: dict[int, int] = {}
+    edit: Edit | None = None
+    new_numbers: dict[int, int] = {}
     if corrections.state == state:
-        done = corrections.apply(where, values, kind)
-        now = corrections.state
+        edit = corrections.apply(where, values, kind)
+        state_after = corrections.state
     elif corrections.reaches(state):
         with corrections.together():
-            later = _taken_back(corrections, state)
+            later = _undone_since(corrections, state)
             try:
-                done = corrections.apply(where, values, kind)
+                edit = corrections.apply(where, values, kind)
             finally:
-                if done is None:
+                if edit is None:
                     for _ in later:
-                        corrections.step_alone(Step.REDO)
-            now = corrections.state
-            for number, change in reversed(later if done is not None else []):
-                corrections.again(change)
-                moved[number] = corrections.state
-    if done is None:
-        return None, Moved(state, state)
-    return done, Moved(state, now, kind.startswith(JOINED), moved)
+                        corrections.step_one(Step.REDO)
+            state_after = corrections.state
+            for number, change in reversed(later if edit is not None else []):
+                corrections.reapply(change)
+                new_numbers[number] = corrections.state
+    if edit is None:
+        return None, Renumbering(state, state)
+    return edit, Renumbering(state, state_after, kind.startswith(JOINED), new_numbers)
 
 
-def _taken_back(corrections: Corrections, state: int) -> list[tuple[int, Change]]:
+def _undone_since(corrections: Corrections, state: int) -> list[tuple[int, Change]]:
     """What was done since a state is taken back: the latest first, each with the number of its state."""
     later = []
-    while (number := corrections.state) != state and (change := corrections.step_alone(Step.UNDO)) is not None:
+    while (number := corrections.state) != state and (change := corrections.step_one(Step.UNDO)) is not None:
         later.append((number, change))
     return later

@@ -1,10 +1,10 @@
-"""One act of correction: which voxels changed, from what to what, in few bytes.
+"""One edit of correction: which voxels changed, from what to what, in few bytes.
 
-Layout (numbers are those of `varints`): length and text of the kind; voxels; pairs; how places are written; then three
-streams, pairs, places and values, each as (raw length, stored length, content; compressed when the two differ).
-Places are sorted flat indices (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how many
-stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1, 2, 4,
-8, 16 or 32 bits; one pair alone takes nothing.
+Layout (numbers as `pack_varints` writes them): length and text of the kind; voxels; pairs; how indices are written;
+then three streams, pairs, indices and values, each as (raw length, stored length, content; compressed when the two
+differ). Indices are sorted and flat (C order of (I, J, K)), as gaps between voxels, as gaps of so many bits each (how
+many stands before them), or as runs of (gap, length), whichever is shortest. Values are an index into the pairs, in 1,
+2, 4, 8, 16 or 32 bits; one pair alone takes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from napari_morse.types import Array, Roi
 
 Numbers = NDArray[np.uint64]
 
-_LONGEST = 10
+_LONGEST_VARINT = 10
 """Bytes of the largest 64-bit number."""
 
 
@@ -30,10 +30,10 @@ def pack_varints(numbers: Numbers) -> bytes:
     lengths = sizes(numbers)
     starts = np.cumsum(lengths) - lengths
     out = np.zeros(int(lengths.sum()), np.uint8)
-    for place in range(int(lengths.max(initial=0))):
-        there = np.flatnonzero(lengths > place)
-        bits = (numbers[there] >> np.uint64(7 * place)) & np.uint64(0x7F)
-        out[starts[there] + place] = bits.astype(np.uint8) | (lengths[there] > place + 1).astype(np.uint8) << 7
+    for position in range(int(lengths.max(initial=0))):
+        longer = np.flatnonzero(lengths > position)
+        bits = (numbers[longer] >> np.uint64(7 * position)) & np.uint64(0x7F)
+        out[starts[longer] + position] = bits.astype(np.uint8) | (lengths[longer] > position + 1).astype(np.uint8) << 7
     return out.tobytes()
 
 
@@ -41,10 +41,10 @@ def sizes(numbers: Numbers) -> NDArray[np.int64]:
     """Bytes that each number takes."""
     lengths = np.ones(len(numbers), np.int64)
     largest = int(numbers.max(initial=0))
-    for place in range(1, _LONGEST):
-        if largest >> (7 * place) == 0:
+    for position in range(1, _LONGEST_VARINT):
+        if largest >> (7 * position) == 0:
             break
-        lengths += numbers >> np.uint64(7 * place) > 0
+        lengths += numbers >> np.uint64(7 * position) > 0
     return lengths
 
 
@@ -62,13 +62,13 @@ def unpack_varints(content: bytes) -> Numbers:
         raise ValueError("ends inside a number")
     starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
     lengths = ends - starts + 1
-    if lengths.max(initial=0) > _LONGEST:
+    if lengths.max(initial=0) > _LONGEST_VARINT:
         raise ValueError("a number of more than 64 bits")
     numbers = np.zeros(len(ends), np.uint64)
-    for place in range(int(lengths.max(initial=0))):
-        there = np.flatnonzero(lengths > place)
-        bits = (read[starts[there] + place] & np.uint8(0x7F)).astype(np.uint64)
-        numbers[there] |= bits << np.uint64(7 * place)
+    for position in range(int(lengths.max(initial=0))):
+        longer = np.flatnonzero(lengths > position)
+        bits = (read[starts[longer] + position] & np.uint8(0x7F)).astype(np.uint64)
+        numbers[longer] |= bits << np.uint64(7 * position)
     return numbers
 
 
@@ -81,13 +81,13 @@ def read_varint(content: bytes, start: int) -> tuple[int, int]:
         As `unpack_varints`.
     """
     number = 0
-    for place in range(_LONGEST):
-        if start + place >= len(content):
+    for position in range(_LONGEST_VARINT):
+        if start + position >= len(content):
             raise ValueError("ends inside a number")
-        byte = content[start + place]
-        number |= (byte & 0x7F) << (7 * place)
+        byte = content[start + position]
+        number |= (byte & 0x7F) << (7 * position)
         if byte < 0x80:
-            return number, start + place + 1
+            return number, start + position + 1
     raise ValueError("a number of more than 64 bits")
 
 
@@ -96,13 +96,15 @@ def varint(*numbers: int) -> bytes:
     return pack_varints(np.array(numbers, np.uint64))
 
 
-_BLOCK = 1 << 16
+_NUMBERS_AT_ONCE = 1 << 16
 """Numbers taken at once, so that a bit as a byte takes little memory; a multiple of 8."""
 
 
 def pack_bits(numbers: Numbers, width: int) -> bytes:
     """Write ``numbers``, each below 2^``width``."""
-    return b"".join(_packed(numbers[at : at + _BLOCK], width) for at in range(0, len(numbers), _BLOCK))
+    return b"".join(
+        _packed(numbers[at : at + _NUMBERS_AT_ONCE], width) for at in range(0, len(numbers), _NUMBERS_AT_ONCE)
+    )
 
 
 def _packed(numbers: Numbers, width: int) -> bytes:
@@ -123,8 +125,8 @@ def unpack_bits(content: bytes, width: int, count: int) -> Numbers:
     read = np.frombuffer(content, np.uint8)
     numbers = np.zeros(count, np.uint64)
     weights = np.uint64(1) << np.arange(width, dtype=np.uint64)
-    for at in range(0, count, _BLOCK):
-        many = min(_BLOCK, count - at)
+    for at in range(0, count, _NUMBERS_AT_ONCE):
+        many = min(_NUMBERS_AT_ONCE, count - at)
         bits = np.unpackbits(read[at * width // 8 :], count=many * width, bitorder="little")
         numbers[at : at + many] = _sums(bits.reshape(many, width), weights)
     return numbers
@@ -139,17 +141,17 @@ Indices = NDArray[np.int64]
 
 _WIDTHS = (1, 2, 4, 8, 16, 32)
 _GAPS, _RUNS, _BITS = 0, 1, 2
-_LONG = 1 << 16
+_FAST_FROM = 1 << 16
 """Bytes from which a stream is compressed fast rather than well: scattered voxels gain little from it."""
 JOINED = "+"
-"""An act whose kind begins so belongs to the act before it: both are undone and done again together."""
+"""An edit whose kind begins so belongs to the edit before it: both are undone and done again together."""
 KIND_LENGTH = 64
-"""Characters that the name of an act may have."""
+"""Characters that the name of an edit may have."""
 
 
 @dataclass(frozen=True)
-class Act:
-    """What an act was: its kind, how many voxels changed, and the box around them."""
+class Edit:
+    """What an edit was: its kind, how many voxels changed, and the box around them."""
 
     kind: str
     voxels: int
@@ -171,16 +173,16 @@ class Change:
     """
 
     kind: str
-    places: Indices
+    indices: Indices
     old: Array
     new: Array
 
     def box(self, shape: tuple[int, int, int]) -> Roi:
         """The smallest box of a mask of ``shape`` that holds every changed voxel."""
         plane = shape[1] * shape[2]
-        rows = self.places // shape[2]
-        columns, slices = rows % shape[1], self.places - rows * shape[2]
-        first, last = int(self.places[0]) // plane, int(self.places[-1]) // plane
+        rows = self.indices // shape[2]
+        columns, slices = rows % shape[1], self.indices - rows * shape[2]
+        first, last = int(self.indices[0]) // plane, int(self.indices[-1]) // plane
         return Roi(
             (first, int(columns.min()), int(slices.min())),
             (last + 1, int(columns.max()) + 1, int(slices.max()) + 1),
@@ -191,9 +193,9 @@ def encode(change: Change) -> bytes:
     """The change as bytes: at most 4 a voxel, and a constant, while its pairs of old and new value are few."""
     kind = change.kind[:KIND_LENGTH].encode(errors="replace")
     pairs, codes = _pairs(change.old, change.new)
-    form, places = _places(change.places)
-    head = varint(len(kind)) + kind + varint(len(change.places), len(pairs), form)
-    return head + _squeeze(pack_varints(pairs.ravel())) + places + _squeeze(_codes(codes, len(pairs)))
+    form, indices = _encode_indices(change.indices)
+    head = varint(len(kind)) + kind + varint(len(change.indices), len(pairs), form)
+    return head + _squeeze(pack_varints(pairs.ravel())) + indices + _squeeze(_codes(codes, len(pairs)))
 
 
 def decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
@@ -202,12 +204,12 @@ def decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
     Raises
     ------
     DamagedFileError
-        The content is not an act of such a mask.
+        The content is not an edit of such a mask.
     """
     try:
         return _decode(content, size, dtype)
     except (ValueError, IndexError, OverflowError, zlib.error) as error:
-        raise DamagedFileError("An act of the history cannot be read.", "It was damaged on the disk.") from error
+        raise DamagedFileError("An edit of the history cannot be read.", "It was damaged on the disk.") from error
 
 
 def _decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
@@ -218,13 +220,14 @@ def _decode(content: bytes, size: int, dtype: np.dtype[Any]) -> Change:
     form, at = read_varint(content, at)
     if not 1 <= many <= count <= size:
         raise ValueError("more voxels than the mask has")
+    # Lengths are bounded before anything is unpacked: a few damaged bytes could ask for gigabytes.
     pairs, at = _unsqueeze(content, at, most=20 * many)
-    places, at = _unsqueeze(content, at, most=20 * count)
+    indices, at = _unsqueeze(content, at, most=20 * count)
     codes, at = _unsqueeze(content, at, most=4 * count + 8)
     if at != len(content):
         raise ValueError("goes on behind its end")
     values = _from_bits(unpack_varints(pairs).reshape(many, 2), dtype)[_decode_codes(codes, count, many)]
-    return Change(kind, _decode_places(places, form, count, size), values[:, 0], values[:, 1])
+    return Change(kind, _decode_indices(indices, form, count, size), values[:, 0], values[:, 1])
 
 
 def _pairs(old: Array, new: Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -268,24 +271,24 @@ def _width(many: int) -> int:
     return 0 if many == 1 else next(width for width in _WIDTHS if many <= 1 << width)
 
 
-def _places(places: Indices) -> tuple[int, bytes]:
+def _encode_indices(indices: Indices) -> tuple[int, bytes]:
     """The shortest form, and which it is."""
-    breaks = np.flatnonzero(np.diff(places) > 1) + 1
-    starts, stops = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(places)]])
+    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
+    starts, stops = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(indices)]])
     lengths = stops - starts
-    ends = places[starts] + lengths
-    gaps = places[starts] - np.concatenate([[0], ends[:-1]])
+    ends = indices[starts] + lengths
+    gaps = indices[starts] - np.concatenate([[0], ends[:-1]])
     runs = np.stack([gaps, lengths - 1], axis=1).ravel().astype(np.uint64)
     forms = [(_RUNS, _squeeze(pack_varints(runs)))]
-    if 8 * len(starts) > len(places):  # with longer runs, gaps never win
-        single = (np.diff(places, prepend=-1) - 1).astype(np.uint64)
+    if 8 * len(starts) > len(indices):  # with longer runs, gaps never win
+        single = (np.diff(indices, prepend=-1) - 1).astype(np.uint64)
         width = int(single.max()).bit_length()
         forms.append((_GAPS, _squeeze(pack_varints(single))))
         forms.append((_BITS, _squeeze(varint(width) + pack_bits(single, width))))
     return min(forms, key=lambda form: len(form[1]))
 
 
-def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
+def _decode_indices(content: bytes, form: int, count: int, size: int) -> Indices:
     if form == _BITS:
         width, at = read_varint(content, 0)
         numbers = unpack_bits(content[at:], width, count)
@@ -295,21 +298,21 @@ def _decode_places(content: bytes, form: int, count: int, size: int) -> Indices:
         raise ValueError("a voxel outside the mask")
     steps = numbers.astype(np.int64)
     if form in (_GAPS, _BITS):
-        places = np.cumsum(steps + 1) - 1
+        indices = np.cumsum(steps + 1) - 1
     elif form == _RUNS and len(steps) % 2 == 0:
         gaps, lengths = steps[0::2], steps[1::2] + 1
         if int(lengths.sum()) != count:
             raise ValueError("another number of voxels than it says")
-        places = np.repeat(np.cumsum(gaps), lengths) + np.arange(count, dtype=np.int64)
+        indices = np.repeat(np.cumsum(gaps), lengths) + np.arange(count, dtype=np.int64)
     else:
         raise ValueError("an unknown way to write places")
-    if len(places) != count or int(places[-1]) >= size:
+    if len(indices) != count or int(indices[-1]) >= size:
         raise ValueError("a voxel outside the mask")
-    return places
+    return indices
 
 
 def _squeeze(stream: bytes) -> bytes:
-    small = zlib.compress(stream, 6 if len(stream) < _LONG else 1)
+    small = zlib.compress(stream, 6 if len(stream) < _FAST_FROM else 1)
     stored = small if len(small) < len(stream) else stream
     return varint(len(stream), len(stored)) + stored
 

@@ -29,7 +29,7 @@ class Unfinished:
     Parameters
     ----------
     steps
-        Acts, undos and redos that can be taken again.
+        Edits, undos and redos that can be taken again.
     lost
         Steps that were damaged, at least.
     when
@@ -41,8 +41,8 @@ class Unfinished:
     when: float
 
     def __str__(self) -> str:
-        kept = f"{_count(self.steps)} of this case were not saved and can be recovered."
-        return kept if not self.lost else f"{kept} At least {_count(self.lost)} after them cannot be read."
+        text = f"{_count(self.steps)} of this case were not saved and can be recovered."
+        return text if not self.lost else f"{text} At least {_count(self.lost)} after them cannot be read."
 
 
 class UnfinishedError(InputError):
@@ -126,9 +126,9 @@ def load_saved(path: Path, mask: Array | None, scan: str, limits: EditsConfig) -
     return Saved(StoredMask(mask, b"", {}), History(limits), About(scan=scan, saved=0), "")
 
 
-def _about(found: object) -> About:
+def _about(raw: object) -> About:
     try:
-        return About.model_validate(found)
+        return About.model_validate(raw)
     except ValidationError as error:
         raise DamagedFileError(
             "The saved mask does not say what it belongs to.", "Restore it from a backup."
@@ -180,9 +180,9 @@ def recoverable(folder: Path | str) -> Unfinished | None:
     mask, journal = case_files(Path(folder))
     if not journal.exists() or not mask.exists():
         return None
-    found = read_about(mask)
+    saved = read_about(mask)
     try:
-        text, records = read_fitting(journal, _about(found.about), found.digest)
+        text, records = read_fitting(journal, _about(saved.about), saved.digest)
     except InputError:
         return None
     return unfinished(journal, text, records)
@@ -229,7 +229,7 @@ def put_aside(folder: Path | str) -> None:
 
 
 def _count(steps: int) -> str:
-    return f"{steps} step{'s' * (steps != 1)} (acts, undos, redos)"
+    return f"{steps} step{'s' * (steps != 1)} (edits, undos, redos)"
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,6 @@ class Checkpoint:
             No space, or no right to write.
         """
         number = 1
-        while (place := self.path.with_name(f"mine-{number}-{self.path.name}")).exists():
+        while (path := self.path.with_name(f"mine-{number}-{self.path.name}")).exists():
             number += 1
-        return save_store(self.stored, place)
+        return save_store(self.stored, path)

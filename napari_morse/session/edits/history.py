@@ -1,4 +1,4 @@
-"""Undo and redo as encoded acts: memory in proportion to what changed, never a copy of the mask."""
+"""Undo and redo as encoded edits: memory in proportion to what changed, never a copy of the mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_morse.errors import DamagedFileError
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Undoable:
     state: int
     payload: bytes
 
@@ -29,7 +29,7 @@ class _Index(BaseModel):
 
 
 class History:
-    """Acts done and undone. Each state of the mask has a number of its own, which is never given again.
+    """Edits done and undone. Each state of the mask has a number of its own, which is never given again.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class History:
 
     def __init__(self, limits: EditsConfig) -> None:
         self._limits = limits
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[_Undoable] = deque()
         self._position = 0
         self._floor = 0
         self._next = 1
@@ -47,7 +47,7 @@ class History:
 
     @property
     def state(self) -> int:
-        """Number of the present state; 0 is the mask before any act."""
+        """Number of the present state; 0 is the mask before any edit."""
         return self._entries[self._position - 1].state if self._position else self._floor
 
     def reaches(self, state: int) -> bool:
@@ -61,30 +61,30 @@ class History:
         return self._next - 1
 
     def since(self, state: int) -> list[bytes]:
-        """The acts done since a state that undoing leads to, encoded, the latest first."""
+        """The edits done since a state that undoing leads to, encoded, the latest first."""
         states = [self._floor, *(entry.state for entry in self._entries)][: self._position + 1]
         return [self._entries[at].payload for at in range(self._position - 1, states.index(state) - 1, -1)]
 
     @property
     def undoable(self) -> int:
-        """How many acts can be undone."""
+        """How many edits can be undone."""
         return self._position
 
     @property
     def redoable(self) -> int:
-        """How many undone acts can be done again."""
+        """How many undone edits can be done again."""
         return len(self._entries) - self._position
 
     @property
     def size(self) -> int:
-        """Bytes of the encoded acts."""
+        """Bytes of the encoded edits."""
         return self._size
 
     def push(self, payload: bytes, *, trim: bool = True) -> None:
-        """Add an act just done; what was undone before it is gone."""
+        """Add an edit just done; what was undone before it is gone."""
         while self.redoable:
             self._size -= len(self._entries.pop().payload)
-        self._entries.append(_Entry(self._next, payload))
+        self._entries.append(_Undoable(self._next, payload))
         self._next += 1
         self._position += 1
         self._size += len(payload)
@@ -92,27 +92,28 @@ class History:
             self.trim()
 
     def trim(self) -> None:
-        """Forget the oldest acts beyond the limits, never one that was undone."""
-        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.acts:
+        """Forget the oldest edits beyond the limits, never one that was undone."""
+        # Both limits must be passed: so many edits can be undone whatever they weigh, more only while they are small.
+        while self._size > self._limits.history_bytes and self._position and len(self._entries) > self._limits.edits:
             oldest = self._entries.popleft()
             self._floor = oldest.state
             self._position -= 1
             self._size -= len(oldest.payload)
 
     def to_undo(self) -> bytes | None:
-        """The act that undo would take back, encoded; None when there is none."""
+        """The edit that undo would take back, encoded; None when there is none."""
         return self._entries[self._position - 1].payload if self._position else None
 
     def to_redo(self) -> bytes | None:
-        """The act that redo would do again, encoded; None when there is none."""
+        """The edit that redo would do again, encoded; None when there is none."""
         return self._entries[self._position].payload if self.redoable else None
 
     def step(self, by: int) -> None:
-        """Say that the act of `to_undo` was taken back (−1), or that of `to_redo` done again (+1)."""
+        """Say that the edit of `to_undo` was taken back (−1), or that of `to_redo` done again (+1)."""
         self._position += by
 
     def dump(self) -> bytes:
-        """Everything, as bytes for a file: one line of JSON, then the acts."""
+        """Everything, as bytes for a file: one line of JSON, then the edits."""
         index = _Index(
             position=self._position,
             floor=self._floor,
@@ -143,7 +144,7 @@ class History:
         history = cls(limits)
         at = 0
         for state, length in zip(index.states, index.lengths, strict=True):
-            history._entries.append(_Entry(state, payloads[at : at + length]))
+            history._entries.append(_Undoable(state, payloads[at : at + length]))
             at += length
         history._position, history._floor, history._next = index.position, index.floor, index.next
         history._size = len(payloads)

@@ -18,21 +18,21 @@ from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io.atomic import write_bytes
 
 MAGIC = b"MORSEJNL"
-VERSION = 2
+JOURNAL_VERSION = 2
 FRONT = struct.Struct("<8sHI")
 CHECK = struct.Struct("<I")
 RECORD = struct.Struct("<4sIIIB")
 MARKER = b"\xf5MR\n"
 OLD_RECORD = struct.Struct("<IIB")
 _TOGETHER = b"together "
-MOST_HEADER = 1 << 16
+LONGEST_HEADER = 1 << 16
 """Bytes that the JSON text may have."""
 
 
 class Step(IntEnum):
     """What a record is."""
 
-    ACT = 1
+    EDIT = 1
     UNDO = 2
     REDO = 3
     MARK = 4
@@ -77,7 +77,7 @@ def together_with(record: Record) -> int:
 def pack_header(header: Header) -> bytes:
     """The start of a journal."""
     text = header.model_dump_json().encode()
-    front = FRONT.pack(MAGIC, VERSION, len(text)) + text
+    front = FRONT.pack(MAGIC, JOURNAL_VERSION, len(text)) + text
     return front + CHECK.pack(zlib.crc32(front))
 
 
@@ -134,11 +134,11 @@ def read_journal(path: Path) -> JournalText:
     except OSError as error:
         raise InputError(f"The journal cannot be read: {error.strerror}.", "Check who may read it.") from error
     header, version, at = _header(content)
-    read = _record if version == VERSION else _old_record
+    read = _record if version == JOURNAL_VERSION else _old_record
     records: list[Record] = []
     starts = [at]
-    while (found := read(content, starts[-1], len(records) + 1)) is not None:
-        record, at = found
+    while (record_and_end := read(content, starts[-1], len(records) + 1)) is not None:
+        record, at = record_and_end
         records.append(record)
         starts.append(at)
     lost, whole = _lost(content, at, len(records)), _whole(records)
@@ -161,9 +161,9 @@ def _lost(content: bytes, whole: int, number: int) -> int:
     at = content.find(MARKER, whole)
     while at >= 0:
         seen = RECORD.unpack_from(content, at)[1] if at + RECORD.size <= len(content) else 0
-        found = _record(content, at, seen) if seen > last else None
-        last, end = (seen, found[1]) if found else (last, end)
-        at = content.find(MARKER, found[1] if found else at + 1)
+        record_and_end = _record(content, at, seen) if seen > last else None
+        last, end = (seen, record_and_end[1]) if record_and_end else (last, end)
+        at = content.find(MARKER, record_and_end[1] if record_and_end else at + 1)
     return last - number + (end < len(content))
 
 
@@ -171,10 +171,10 @@ def _header(content: bytes) -> tuple[Header, int, int]:
     if len(content) < FRONT.size or not content.startswith(MAGIC):
         raise _damaged()
     _, version, length = FRONT.unpack_from(content)
-    if version > VERSION:
+    if version > JOURNAL_VERSION:
         raise InputError("The journal was written by a newer version of napari-morse.", "Update napari-morse.")
     end = FRONT.size + length
-    if length > MOST_HEADER or len(content) < end + CHECK.size:
+    if length > LONGEST_HEADER or len(content) < end + CHECK.size:
         raise _damaged()
     if CHECK.unpack_from(content, end)[0] != zlib.crc32(content[:end]):
         raise _damaged()
@@ -312,11 +312,13 @@ class Journal:
         self._torn = 0
 
     def _check(self, file: BinaryIO) -> None:
+        # A write that failed halfway may have left a piece that could not be cut off then: that much longer is ours.
         size = os.fstat(file.fileno()).st_size
         if not self._length <= size <= self._length + self._torn or file.read(len(self._front)) != self._front:
             raise LostJournalError("Something else wrote to the journal of this case.")
 
     def _write(self, file: BinaryIO, content: bytes) -> None:
+        # Noted before anything is written: whatever fails from here on, the file may be this much longer.
         self._torn = len(content)
         file.truncate(self._length)
         file.seek(self._length)
@@ -324,7 +326,9 @@ class Journal:
             view = memoryview(content)
             while view:
                 view = view[file.write(view) :]
-            os.fsync(file.fileno())
+            os.fsync(
+                file.fileno()
+            )  # until here the bytes may be in the system's cache alone, and a power cut takes them
         except OSError:
             with suppress(OSError):
                 file.truncate(self._length)

@@ -16,7 +16,7 @@ from napari_morse.types import Array, Roi
 
 Where = Roi | Indices | tuple[Array, Array, Array]
 """Voxels: a box, flat indices in C order, or indices along I, J and K as of ``np.nonzero``."""
-_SLAB = 1 << 22
+_COMPARED_AT_ONCE = 1 << 22
 """Voxels compared at once when looking for what changed."""
 
 
@@ -32,6 +32,8 @@ class MaskState:
     """
 
     def __init__(self, data: Array, history: History) -> None:
+        # C order and native bytes: `_flat` must be a view of `data` (an edit is written through it), and a checkpoint's
+        # digest must not depend on how the file that the mask came from was packed.
         self.data: Array = np.array(data, data.dtype.newbyteorder("="), order="C")
         self.history = history
         self._flat = self.data.reshape(-1)
@@ -52,13 +54,13 @@ class MaskState:
         """
         if isinstance(where, Roi):
             return self.difference(self._filled(where, values), where, kind)
-        places = self._flat_places(where)
-        fitting = self.fitting(np.broadcast_to(_array(values), places.shape) if np.ndim(values) == 0 else values)
-        if fitting.shape != places.shape:
-            raise InputError(f"{fitting.size} values for {places.size} voxels.", "Give one value, or one a voxel.")
+        indices = self._flat_indices(where)
+        fitting = self.fitting(np.broadcast_to(_array(values), indices.shape) if np.ndim(values) == 0 else values)
+        if fitting.shape != indices.shape:
+            raise InputError(f"{fitting.size} values for {indices.size} voxels.", "Give one value, or one a voxel.")
         # of a voxel named twice the last value counts, as in NumPy
-        places, last = np.unique(places[::-1], return_index=True)
-        return self._changed(places, fitting[::-1][last], kind)
+        indices, last = np.unique(indices[::-1], return_index=True)
+        return self._changed(indices, fitting[::-1][last], kind)
 
     def difference(self, other: Array, region: Roi | None, kind: str) -> Change | None:
         """What changed in ``other``, (I, J, K) or only the ``region``'s box of it, against this mask; None: nothing."""
@@ -67,13 +69,13 @@ class MaskState:
         if other.shape != box.shape:
             raise GeometryError(f"A mask of shape {other.shape} for a region of {box.shape}.", "Give the same shape.")
         mine = self.data[box.slices]
-        thick = max(1, _SLAB // max(1, mine[0].size))
-        found = [_unlike(mine, other, at, min(at + thick, len(mine))) for at in range(0, len(mine), thick)]
-        i, j, k = (np.concatenate(axis) for axis in zip(*found, strict=True))
+        thick = max(1, _COMPARED_AT_ONCE // max(1, mine[0].size))
+        slabs = [_differing(mine, other, at, min(at + thick, len(mine))) for at in range(0, len(mine), thick)]
+        i, j, k = (np.concatenate(axis) for axis in zip(*slabs, strict=True))
         values = self.fitting(other[i, j, k])
         _, columns, slices = self.shape
-        places = ((i + box.start[0]) * columns + (j + box.start[1])) * slices + (k + box.start[2])
-        return self._changed(places, values, kind)
+        indices = ((i + box.start[0]) * columns + (j + box.start[1])) * slices + (k + box.start[2])
+        return self._changed(indices, values, kind)
 
     def fitting(self, values: Any) -> Array:
         """The values in the mask's dtype.
@@ -96,12 +98,12 @@ class MaskState:
             )
         return fitting
 
-    def anew(self, change: Change) -> Change:
-        """The same act on this mask: all its voxels, also those that have its values here already.
+    def rebased(self, change: Change) -> Change:
+        """The same edit on this mask: all its voxels, also those that have its values here already.
 
         What is put before it later may take those values from them again.
         """
-        return replace(change, old=self._flat[change.places])
+        return replace(change, old=self._flat[change.indices])
 
     def at(self, state: int, box: Roi) -> Array:
         """A box of the mask as it was in a state that undoing leads to; a copy."""
@@ -109,40 +111,40 @@ class MaskState:
         part = np.array(self.data[box.slices])
         for payload in self.history.since(state):
             change = self._decoded(payload)
-            places = np.stack(np.unravel_index(change.places, self.shape), axis=1)
-            inside = ((places >= box.start) & (places < box.stop)).all(axis=1)
-            part[tuple((places[inside] - box.start).T)] = change.old[inside]
+            voxel_ijk = np.stack(np.unravel_index(change.indices, self.shape), axis=1)
+            inside = ((voxel_ijk >= box.start) & (voxel_ijk < box.stop)).all(axis=1)
+            part[tuple((voxel_ijk[inside] - box.start).T)] = change.old[inside]
         return part
 
     def do(self, change: Change) -> bytes:
-        """Change the mask; returns the act, encoded."""
+        """Change the mask; returns the edit, encoded."""
         payload = encode(change)
-        self._flat[change.places] = change.new
+        self._flat[change.indices] = change.new
         self.history.push(payload)
         return payload
 
     def undo(self) -> Change | None:
-        """Take the last act back; returns what changed."""
+        """Take the last edit back; returns what changed."""
         payload = self.history.to_undo()
         if payload is None:
             return None
         change = self._decoded(payload)
-        self._flat[change.places] = change.old
+        self._flat[change.indices] = change.old
         self.history.step(-1)
         return change
 
     def redo(self) -> Change | None:
-        """Do the last undone act again; returns what changed."""
+        """Do the last undone edit again; returns what changed."""
         payload = self.history.to_redo()
         if payload is None:
             return None
         change = self._decoded(payload)
-        self._flat[change.places] = change.new
+        self._flat[change.indices] = change.new
         self.history.step(1)
         return change
 
     def goes_on(self, change: Change, step: Step) -> bool:
-        """Whether another act belongs to the one that was just taken back, or done again."""
+        """Whether another edit belongs to the one that was just taken back, or done again."""
         if step == Step.UNDO:
             return change.kind.startswith(JOINED)
         later = self.history.to_redo()
@@ -165,23 +167,25 @@ class MaskState:
             return self.undo() is not None
         if record.step == Step.REDO:
             return self.redo() is not None
-        if record.step == Step.ACT:
+        if record.step == Step.EDIT:
             change = self._decoded(record.payload)
-            if not np.array_equal(self._flat[change.places], change.old):
+            # A journal that belongs to another mask would paint plausible nonsense: it ends where it no longer fits.
+            if not np.array_equal(self._flat[change.indices], change.old):
                 return False
-            self._flat[change.places] = change.new
+            self._flat[change.indices] = change.new
+            # Not trimmed before the end: undos that follow in the journal may lead back further than the limits allow.
             self.history.push(record.payload, trim=False)
         return True
 
     def _decoded(self, payload: bytes) -> Change:
         return decode(payload, self.data.size, self.data.dtype)
 
-    def _changed(self, places: Indices, values: Array, kind: str) -> Change | None:
-        old = self._flat[places]
+    def _changed(self, indices: Indices, values: Array, kind: str) -> Change | None:
+        old = self._flat[indices]
         differs = np.flatnonzero(old != values)
         if not len(differs):
             return None
-        return Change(kind, places[differs], old[differs], values[differs])
+        return Change(kind, indices[differs], old[differs], values[differs])
 
     def _filled(self, box: Roi, values: Any) -> Array:
         box.check(self.shape)
@@ -190,9 +194,8 @@ class MaskState:
         except ValueError as error:
             raise InputError(f"Values of shape {np.shape(values)} for a region of {box.shape}.") from error
 
-    def _flat_places(self, where: Any) -> Indices:
-        indices = where if isinstance(where, tuple) else (where,)
-        arrays = [np.asarray(axis) for axis in indices]
+    def _flat_indices(self, where: Any) -> Indices:
+        arrays = [np.asarray(axis) for axis in (where if isinstance(where, tuple) else (where,))]
         bounds = self.shape if len(arrays) == 3 else (self.data.size,)
         for axis, bound in zip(arrays, bounds, strict=True):
             if axis.ndim != 1 or (axis.size and axis.dtype.kind not in "ui"):
@@ -204,8 +207,8 @@ class MaskState:
         if len(arrays) == 1:
             return arrays[0].astype(np.int64)
         i, j, k = (axis.astype(np.int64) for axis in arrays)
-        places: Indices = (i * self.shape[1] + j) * self.shape[2] + k
-        return places
+        indices: Indices = (i * self.shape[1] + j) * self.shape[2] + k
+        return indices
 
 
 def check_mask(data: Array) -> None:
@@ -223,7 +226,7 @@ def _array(values: Any) -> Array:
     return given
 
 
-def _unlike(mine: Array, other: Array, first: int, last: int) -> tuple[Indices, Indices, Indices]:
-    unlike = mine[first:last] != other[first:last]
-    i, j, k = np.nonzero(unlike) if unlike.any() else np.zeros((3, 0), np.int64)
+def _differing(mine: Array, other: Array, first: int, last: int) -> tuple[Indices, Indices, Indices]:
+    differs = mine[first:last] != other[first:last]
+    i, j, k = np.nonzero(differs) if differs.any() else np.zeros((3, 0), np.int64)
     return i + first, j, k

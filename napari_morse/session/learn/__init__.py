@@ -2,6 +2,16 @@
 
 from napari_morse.session.learn.gather import Candidate, Choice, candidates, prepare
 from napari_morse.session.learn.round import Round, rounds
-from napari_morse.session.learn.structures_in_masks import Held, UnderWork, held
+from napari_morse.session.learn.structures_in_masks import MaskStructures, OpenMask, structures_in_masks
 
-__all__ = ["Candidate", "Choice", "Held", "Round", "UnderWork", "candidates", "held", "prepare", "rounds"]
+__all__ = [
+    "Candidate",
+    "Choice",
+    "MaskStructures",
+    "OpenMask",
+    "Round",
+    "candidates",
+    "prepare",
+    "rounds",
+    "structures_in_masks",
+]

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_morse import zoo
-from napari_morse.config import NAME, LabelEntry, ModelCard
+from napari_morse.config import MODEL_NAME, LabelEntry, ModelCard
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.session.learn.round import Round, rounds
-from napari_morse.session.learn.snapshot import Copied, UnknownLabelError, copied
+from napari_morse.session.learn.snapshot import MaskSnapshot, UnknownLabelError, snapshot_mask
 from napari_morse.session.project import Case, Project
 from napari_morse.session.project.rules import FINAL
 from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
@@ -92,7 +92,7 @@ class Choice:
 def candidates(project: Project) -> list[Candidate]:
     """Every case of a project that is done, or that judges; quick, reads no mask."""
     blind = set(project.to_read())
-    return [found for case in project.cases() if (found := _candidate(case, blind)) is not None]
+    return [candidate for case in project.cases() if (candidate := _candidate(case, blind)) is not None]
 
 
 def _candidate(case: Case, blind: AbstractSet[str]) -> Candidate | None:
@@ -139,19 +139,19 @@ def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], b
         learn, has an empty mask that nobody means so, or would be on both sides.
     """
     folder = folder.absolute()  # the run stands elsewhere
-    if not re.fullmatch(NAME, choice.name):
+    if not re.fullmatch(MODEL_NAME, choice.name):
         raise InputError(f"{choice.name!r} cannot be the name of a model.", "Use letters, digits, '.', '_' and '-'.")
     card = zoo.find(choice.model).card if choice.model else None
     with Project.open(folder, reader=reader, read_only=True) as project:
-        made = Round.make(folder)
+        new_round = Round.make(folder)
         try:
-            plan = _gathered(project, made, choice, reader, card, cancelled)
+            plan = _gathered(project, new_round, choice, reader, card, cancelled)
             check_apart(plan, card, lambda: _go_on(cancelled))
-            plan.write(made.folder)
+            plan.write(new_round.folder)
         except BaseException:
-            made.remove()
+            new_round.remove()
             raise
-    return made
+    return new_round
 
 
 def _go_on(cancelled: Callable[[], bool]) -> None:
@@ -160,16 +160,21 @@ def _go_on(cancelled: Callable[[], bool]) -> None:
 
 
 def _gathered(
-    project: Project, made: Round, choice: Choice, reader: str, card: ModelCard | None, cancelled: Callable[[], bool]
+    project: Project,
+    new_round: Round,
+    choice: Choice,
+    reader: str,
+    card: ModelCard | None,
+    cancelled: Callable[[], bool],
 ) -> Plan:
     chosen = [case for case in project.cases() if case.id in choice.cases]
     known = None if choice.learn_new or card is None else _known_to(card)
-    found = [copied(project, case, made.folder, known, cancelled) for case in chosen]
-    if card is not None or any(each.ids for each in found):  # else there is nothing at all: said below
-        _check_empty(found, choice)
-    new = _new(choice, card, found)
-    judges, passed_over = _judges(project, made.folder, _known_to(card) | {entry.id for entry in new}, cancelled)
-    sources = [each.source for each in found]
+    snapshots = [snapshot_mask(project, case, new_round.folder, known, cancelled) for case in chosen]
+    if card is not None or any(each.ids for each in snapshots):  # else there is nothing at all: said below
+        _check_empty(snapshots, choice)
+    new = _new(choice, card, snapshots)
+    judges, passed_over = _judges(project, new_round.folder, _known_to(card) | {entry.id for entry in new}, cancelled)
+    sources = [each.source for each in snapshots]
     if not sources:
         raise InputError("There is no case to train on.", "Accept some cases that are not held out.")
     if card is None:
@@ -177,14 +182,14 @@ def _gathered(
             model="", name=choice.name, by=reader, train=tuple(sources), held_out=tuple(judges), new_labels=new,
             passed_over=passed_over, settings=choice.settings, anew=Anew(whole=choice.whole),
         )  # fmt: skip
-    plan = _plan(choice, reader, sources, judges, _earlier(project, made), card)
+    plan = _plan(choice, reader, sources, judges, _earlier(project, new_round), card)
     if choice.leave_one_out:
         passed_over = ()  # no held-out case judges
     return plan.model_copy(update={"new_labels": new, "passed_over": passed_over})
 
 
-def _check_empty(found: Sequence[Copied], choice: Choice) -> None:
-    for each in found:
+def _check_empty(snapshots: Sequence[MaskSnapshot], choice: Choice) -> None:
+    for each in snapshots:
         if not each.ids and each.source.name not in choice.empty:
             raise InputError(
                 f"The mask of {each.source.name} is empty: a model would learn that there is nothing.",
@@ -193,8 +198,8 @@ def _check_empty(found: Sequence[Copied], choice: Choice) -> None:
 
 
 def _unusable(case: Case, blind: AbstractSet[str]) -> bool:
-    found = _candidate(case, blind)
-    return found is None or bool(found.missing)
+    candidate = _candidate(case, blind)
+    return candidate is None or bool(candidate.missing)
 
 
 def _plan(
@@ -219,38 +224,38 @@ def _plan(
     )  # fmt: skip
 
 
-def _earlier(project: Project, made: Round) -> list[Source]:
+def _earlier(project: Project, new_round: Round) -> list[Source]:
     """Cases of kept rounds, with the masks that they had then; the last round's come last and win."""
     here = {case.id for case in project.cases()}
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for other in rounds(project.places.folder):
-        if other.folder == made.folder or other.decision != "kept":
+        if other.folder == new_round.folder or other.decision != "kept":
             continue
         with suppress(InputError):  # a plan that is damaged
             plan = other.plan
-            moved = [_moved(project, other.folder, s) for s in (*plan.earlier, *plan.train) if s.name in here]
-            found |= {source.name: source for source in moved if source.labels.is_file()}
-    return list(found.values())
+            relocated = [_moved(project, other.folder, s) for s in (*plan.earlier, *plan.train) if s.name in here]
+            sources |= {source.name: source for source in relocated if source.labels.is_file()}
+    return list(sources.values())
 
 
 def _moved(project: Project, folder: Path, source: Source) -> Source:
     """A case of a round where its files are now: the project may have been moved, and the scans."""
-    told: dict[str, Path] = {"scan": project.scan_of(source.name)}
+    paths: dict[str, Path] = {"scan": project.scan_of(source.name)}
     for name in ("labels", "codes"):
         path = getattr(source, name)
         if path is not None and not path.is_file():
-            told[name] = folder / path.parent.name / path.name
-    return source.model_copy(update=told)
+            paths[name] = folder / path.parent.name / path.name
+    return source.model_copy(update=paths)
 
 
 def _known_to(card: ModelCard | None) -> set[int]:
     return set() if card is None else {entry.id for entry in card.labels}
 
 
-def _new(choice: Choice, card: ModelCard | None, found: Sequence[Copied]) -> tuple[LabelEntry, ...]:
+def _new(choice: Choice, card: ModelCard | None, snapshots: Sequence[MaskSnapshot]) -> tuple[LabelEntry, ...]:
     """Structures of the masks that the base model does not know."""
-    ids = sorted({number for each in found for number in each.ids} - _known_to(card))
-    if card is None and found and not ids:
+    ids = sorted({number for each in snapshots for number in each.ids} - _known_to(card))
+    if card is None and snapshots and not ids:
         raise InputError("The masks of these cases hold no structure.", "Draw some, or tick other cases.")
     if card is not None and ids and choice.settings.what == "head":
         raise InputError("A head alone cannot learn a new structure.", HEAD_LEARNS_NONE)
@@ -270,12 +275,12 @@ def _judges(
     project: Project, folder: Path, known: AbstractSet[int], cancelled: Callable[[], bool]
 ) -> tuple[list[Source], tuple[str, ...]]:
     """Held-out cases, copied; and ids of those whose truths have structures that the model will not know."""
-    blind, found, passed_over = set(project.to_read()), [], []
+    blind, judges, passed_over = set(project.to_read()), [], []
     for case in project.cases():
         if not case.held_out or _unusable(case, blind):
             continue
         try:
-            found.append(copied(project, case, folder, known, cancelled).source)
+            judges.append(snapshot_mask(project, case, folder, known, cancelled).source)
         except UnknownLabelError:
             passed_over.append(case.id)
-    return found, tuple(passed_over)
+    return judges, tuple(passed_over)

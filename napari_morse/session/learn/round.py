@@ -45,6 +45,9 @@ def start_process(module: str, *words: str, errors: BinaryIO) -> subprocess.Pope
     OSError
         No process can be started.
     """
+    # -P: no module is taken from the folder that it stands in. A session of its own: closing the terminal, or the
+    # window's group of processes, doesn't end a training of an hour. No pipes: one that nobody reads any more fills up,
+    # and the training would stand still at its next line.
     return subprocess.Popen(  # noqa: S603 (our own program)
         [sys.executable, "-P", "-m", module, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=errors, start_new_session=True, cwd=PROCESS_FOLDER, env=process_environment(os.environ),
@@ -56,17 +59,17 @@ def process_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
     An entry that is empty or relative means another folder there than here; absolute ones are a person's own.
     """
-    kept = dict(inherited) | {"PYTHONSAFEPATH": "1"}
-    path = os.pathsep.join(x for x in kept.pop("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(x))  # noqa: PTH117
+    environment = dict(inherited) | {"PYTHONSAFEPATH": "1"}
+    path = os.pathsep.join(x for x in environment.pop("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(x))  # noqa: PTH117
     if path:
-        kept["PYTHONPATH"] = path
-    if kept.get(zoo.LIBRARY_VARIABLE, "").strip():
-        kept[zoo.LIBRARY_VARIABLE] = os.path.abspath(kept[zoo.LIBRARY_VARIABLE].strip())  # noqa: PTH100
-    return kept
+        environment["PYTHONPATH"] = path
+    if environment.get(zoo.LIBRARY_VARIABLE, "").strip():
+        environment[zoo.LIBRARY_VARIABLE] = os.path.abspath(environment[zoo.LIBRARY_VARIABLE].strip())  # noqa: PTH100
+    return environment
 
 
 FOLDER, DECISION = "learn", "decision.json"
-PATIENCE = 1.5
+CANCEL_PATIENCE = 1.5
 """s that a run has for ending by itself after it was cancelled."""
 
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -84,9 +87,9 @@ Decision = Literal["", "kept", "discarded", "rolled_back"]
 
 def rounds(project: Path) -> list[Round]:
     """The rounds of a project, oldest first."""
-    place = project / FOLDER
-    found = sorted(place.glob("round-*")) if place.is_dir() else []
-    return [Round(folder) for folder in found if (folder / PLAN).is_file()]
+    parent = project / FOLDER
+    folders = sorted(parent.glob("round-*")) if parent.is_dir() else []
+    return [Round(folder) for folder in folders if (folder / PLAN).is_file()]
 
 
 class Round:
@@ -110,10 +113,10 @@ class Round:
     @classmethod
     def make(cls, project: Path) -> Round:
         """A new round's folder, numbered."""
-        place = project / FOLDER
-        place.mkdir(parents=True, exist_ok=True)
-        numbers = [int(p.name[6:]) for p in place.glob("round-*") if p.name[6:].isdigit()]
-        folder = place / f"round-{max(numbers, default=0) + 1:03d}"
+        parent = project / FOLDER
+        parent.mkdir(parents=True, exist_ok=True)
+        numbers = [int(p.name[6:]) for p in parent.glob("round-*") if p.name[6:].isdigit()]
+        folder = parent / f"round-{max(numbers, default=0) + 1:03d}"
         folder.mkdir()
         return cls(folder)
 
@@ -200,7 +203,7 @@ class Round:
                 content = file.read()
         except OSError:
             return
-        whole = content[: content.rfind(b"\n") + 1]
+        whole = content[: content.rfind(b"\n") + 1]  # the last line may be half written: it is read the next time
         self._read += len(whole)
         events = [event for line in whole.splitlines() if (event := _event(line)) is not None]
         if events:
@@ -221,12 +224,12 @@ class Round:
         process.want(self.folder, "go")
 
     def cancel(self) -> None:
-        """End it before its next step; `poll` kills it when it takes longer than `PATIENCE`."""
+        """End it before its next step; `poll` kills it when it takes longer than `CANCEL_PATIENCE`."""
         process.want(self.folder, "cancel")
         self._cancelled_at = time.monotonic()
 
     def _enforce(self) -> None:
-        if self._cancelled_at is None or time.monotonic() - self._cancelled_at < PATIENCE:
+        if self._cancelled_at is None or time.monotonic() - self._cancelled_at < CANCEL_PATIENCE:
             return
         self._cancelled_at = None
         if self.alive:
@@ -258,10 +261,10 @@ class Round:
     def decision(self) -> Decision:
         """What a person decided; empty before."""
         try:
-            said: Decision = json.loads((self.folder / DECISION).read_text())["decision"]
+            decision: Decision = json.loads((self.folder / DECISION).read_text())["decision"]
         except (OSError, ValueError, KeyError, TypeError):
             return ""
-        return said
+        return decision
 
     def keep(self, by: str) -> zoo.ModelInfo:
         """Copy the new model into the user's library, under its name.
@@ -273,9 +276,9 @@ class Round:
         """
         if self.verdict is None:
             raise InputError("This round has not come to its end.", "Wait for the verdict.")
-        kept = import_model(self.folder / "model", self.plan.name)
+        model = import_model(self.folder / "model", self.plan.name)
         self._decide("kept", by)
-        return kept
+        return model
 
     def discard(self, by: str) -> None:
         """Remove the new model; the verdict stays."""
@@ -297,8 +300,8 @@ class Round:
         return parent
 
     def _decide(self, what: Decision, by: str) -> None:
-        said = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
-        write_text(self.folder / DECISION, json.dumps(said, ensure_ascii=False))
+        record = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+        write_text(self.folder / DECISION, json.dumps(record, ensure_ascii=False))
 
     def remove(self) -> None:
         """Delete the folder of a round that came to nothing."""
@@ -307,10 +310,10 @@ class Round:
 
 def _event(line: bytes) -> dict[str, Any] | None:
     try:
-        said = json.loads(line)
+        event = json.loads(line)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and "event" in said else None
+    return event if isinstance(event, dict) and "event" in event else None
 
 
 def _append(folder: Path, event: dict[str, Any]) -> None:
@@ -320,17 +323,18 @@ def _append(folder: Path, event: dict[str, Any]) -> None:
 
 def _runs(pid: int, folder: Path) -> bool:
     """Whether a process runs and is the one of this folder: by its command line, which only the run has."""
+    # A number alone is not enough: after a restart the same one may be anybody's, and `_kill` goes by this answer.
     words = Path(f"/proc/{pid}/cmdline")
     try:
         if Path("/proc/self").exists():
-            said = words.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = words.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         elif os.name == "posix":
-            told = subprocess.run(  # noqa: S603
+            listed = subprocess.run(  # noqa: S603
                 ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=2, check=False,
             )  # fmt: skip
-            said = told.stdout
+            command = listed.stdout
         else:
             return False
     except (OSError, subprocess.SubprocessError):
         return False
-    return str(folder.resolve()) in said
+    return str(folder.resolve()) in command

@@ -24,16 +24,16 @@ class UnknownLabelError(InputError):
 
 
 @dataclass(frozen=True)
-class Copied:
+class MaskSnapshot:
     """Files of a case in a round, and the ids above 0 that its mask holds, in order."""
 
     source: Source
     ids: tuple[int, ...]
 
 
-def copied(
+def snapshot_mask(
     project: Project, case: Case, folder: Path, known: AbstractSet[int] | None, cancelled: Callable[[], bool]
-) -> Copied:
+) -> MaskSnapshot:
     """Copy the mask of a case into a round's folder.
 
     Parameters
@@ -73,7 +73,7 @@ def copied(
     labels.parent.mkdir(parents=True, exist_ok=True)
     save_mask(Mask(data, masks.scan.grid, ()), labels)
     codes = None if case.held_out else _codes(project, case, masks.scan, folder)
-    return Copied(
+    return MaskSnapshot(
         Source(
             name=case.id, scan=project.scan_of(case.id), labels=labels, patient=case.patient or case.id, codes=codes
         ),
@@ -89,14 +89,14 @@ def ids_in(mask: Array) -> tuple[int, ...]:
 def _codes(project: Project, case: Case, scan: Scan, folder: Path) -> Path | None:
     """Where a run read a region only, nobody looked outside of it."""
     try:
-        found = kept_prediction(scan, pixel_digest(scan.data), project.folder_of(case.id))
+        prediction = kept_prediction(scan, pixel_digest(scan.data), project.folder_of(case.id))
     except MorseError:
         return None
-    if found is None or found.roi is None:
+    if prediction is None or prediction.roi is None:
         return None
     path = folder / "reviewed" / f"{case.id}.nii.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_mask(Mask(_outside(scan.grid.shape, found.roi), scan.grid, ()), path)
+    save_mask(Mask(_outside(scan.grid.shape, prediction.roi), scan.grid, ()), path)
     return path
 
 

@@ -15,7 +15,7 @@ from napari_morse.types import Array
 
 
 @dataclass(frozen=True)
-class Held:
+class MaskStructures:
     """What a case's mask holds.
 
     Parameters
@@ -34,7 +34,7 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class UnderWork:
+class OpenMask:
     """The case that is open: its mask may be ahead of what was saved.
 
     Parameters
@@ -52,9 +52,9 @@ class UnderWork:
     state: int
 
 
-def held(
-    folder: Path, reader: str, cases: Iterable[str], known: Mapping[str, Held], open_case: UnderWork | None,
-    tell: Callable[[str, Held], None], cancelled: Callable[[], bool],
+def structures_in_masks(
+    folder: Path, reader: str, cases: Iterable[str], known: Mapping[str, MaskStructures], open_case: OpenMask | None,
+    tell: Callable[[str, MaskStructures], None], cancelled: Callable[[], bool],
 ) -> None:  # fmt: skip
     """Read what the masks of some cases hold; slow, for any thread.
 
@@ -87,25 +87,27 @@ def held(
                 raise CancelledError
             before = known.get(case)
             try:
-                found = _held(project, case, before, open_case)
+                structures = _mask_structures(project, case, before, open_case)
             except (MorseError, OSError):
                 continue
-            if found is not before:
-                tell(case, found)
+            if structures is not before:
+                tell(case, structures)
 
 
-def _held(project: Project, name: str, before: Held | None, open_case: UnderWork | None) -> Held:
+def _mask_structures(
+    project: Project, name: str, before: MaskStructures | None, open_case: OpenMask | None
+) -> MaskStructures:
     live = open_case if open_case is not None and open_case.case == name else None
     stamp = _stamp(project, name) if live is None else ("open", id(live.mask), live.state)
     if before is not None and before.stamp == stamp:
         return before
     names = {label.id: label.name for label in kept_labels(project.folder_of(name))}
     if live is not None:
-        return Held(ids_in(live.mask), names, stamp)
+        return MaskStructures(ids_in(live.mask), names, stamp)
     case = project.case(name)
     masks = load_masks(project, case)
     data = masks.truth if case.held_out else (masks.final[1] if masks.final is not None else None)
-    return Held(() if data is None else ids_in(data), names, stamp)
+    return MaskStructures(() if data is None else ids_in(data), names, stamp)
 
 
 def _stamp(project: Project, name: str) -> tuple[object, ...]:

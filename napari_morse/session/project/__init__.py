@@ -6,15 +6,15 @@ from napari_morse.session.project.discover import from_bids, from_folders, from_
 from napari_morse.session.project.layout import check_new
 from napari_morse.session.project.project import Project
 from napari_morse.session.project.records import (
-    DONE,
+    DONE_STATUSES,
     MOVES,
+    STATUS_WORDS,
     STATUSES,
-    WORDS,
     Agreement,
     Case,
+    CaseFiles,
     PredictionRecord,
-    Reading,
-    Source,
+    SecondReading,
     Status,
     TruthFrom,
 )
@@ -23,20 +23,20 @@ from napari_morse.session.project.second_readers import agreement
 from napari_morse.session.project.twins import read_scans
 
 __all__ = [
-    "DONE",
+    "DONE_STATUSES",
     "IDLE",
     "MOVES",
     "STATUSES",
-    "WORDS",
+    "STATUS_WORDS",
     "Agreement",
     "Case",
+    "CaseFiles",
     "PredictionRecord",
     "Project",
     "ProjectLockedError",
-    "Reading",
     "ScanChangedError",
     "ScanMissingError",
-    "Source",
+    "SecondReading",
     "Status",
     "TruthFrom",
     "WorkClock",

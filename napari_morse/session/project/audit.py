@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One row.
 
     ``number`` counts from 1 without a gap, ``at`` is UTC in ISO form, ``case`` is empty for the project's own acts.
@@ -36,33 +36,35 @@ def append(cursor: sqlite3.Cursor, reader: str, case: str, act: str, details: Ma
     cursor.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _chain(before, row)))
 
 
-def entries(connection: sqlite3.Connection, case: str | None = None) -> list[Entry]:
+def entries(connection: sqlite3.Connection, case: str | None = None) -> list[AuditEntry]:
     """All rows, or those of one case, oldest first."""
     where, values = ("", ()) if case is None else ("WHERE case_id = ?", (case,))
-    found = connection.execute(f"SELECT * FROM audit {where} ORDER BY number", values)  # noqa: S608 (a constant)
-    return [Entry(r["number"], r["at"], r["reader"], r["case_id"], r["act"], json.loads(r["details"])) for r in found]
+    rows = connection.execute(f"SELECT * FROM audit {where} ORDER BY number", values)  # noqa: S608 (a constant)
+    return [
+        AuditEntry(r["number"], r["at"], r["reader"], r["case_id"], r["act"], json.loads(r["details"])) for r in rows
+    ]
 
 
-def last_move(found: Sequence[Entry]) -> Entry | None:
+def last_move(entries: Sequence[AuditEntry]) -> AuditEntry | None:
     """The last move of a case that was not taken back, of its rows oldest first; None when none is left."""
-    undone = {int(entry.details["of"]) for entry in found if entry.act == "undo status"}
-    moves = [entry for entry in found if entry.act == "status" and entry.number not in undone]
+    undone = {int(entry.details["of"]) for entry in entries if entry.act == "undo status"}
+    moves = [entry for entry in entries if entry.act == "status" and entry.number not in undone]
     return moves[-1] if moves else None
 
 
-def predicted_since_decision(found: Sequence[Entry]) -> bool:
+def predicted_since_decision(entries: Sequence[AuditEntry]) -> bool:
     """Whether a case, of its rows, was accepted or rejected by a person, and predicted only after that."""
-    move = last_move(found)
+    move = last_move(entries)
     if move is None or move.details["after"] not in ("accepted", "rejected"):
         return False
-    predictions = [entry.number for entry in found if entry.act == "prediction"]
+    predictions = [entry.number for entry in entries if entry.act == "prediction"]
     return bool(predictions) and min(predictions) > move.number
 
 
-def chosen_reader(found: Sequence[Entry]) -> str:
+def chosen_reader(entries: Sequence[AuditEntry]) -> str:
     """Whose mask the last adjudication chose, of a case's rows; empty when it was taken back, or work went on."""
-    move = last_move(found)
-    before = [entry for entry in found if move is not None and entry.number == move.number - 1]
+    move = last_move(entries)
+    before = [entry for entry in entries if move is not None and entry.number == move.number - 1]
     return str(before[0].details["chosen"]) if before and before[0].act == "adjudicate" else ""
 
 

@@ -14,23 +14,23 @@ class WorkClock:
 
     Parameters
     ----------
-    now
+    clock
         A clock that never goes back, in seconds.
     idle
         See `IDLE`.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, idle: float = IDLE) -> None:
-        self._now, self._idle = now, idle
+    def __init__(self, clock: Callable[[], float] = time.monotonic, idle: float = IDLE) -> None:
+        self._now, self._idle = clock, idle
         self._last: float | None = None
         self._seconds = 0.0
 
     def touch(self) -> None:
         """Something was done: a stroke, a key, another slice. The first one starts the clock."""
-        now = self._now()
+        seconds = self._now()
         if self._last is not None:
-            self._seconds += min(max(now - self._last, 0.0), self._idle)
-        self._last = now
+            self._seconds += min(max(seconds - self._last, 0.0), self._idle)
+        self._last = seconds
 
     def take(self) -> float:
         """Stop, and give the seconds since the start or the last `take`; the next `touch` starts again."""

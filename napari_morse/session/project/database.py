@@ -15,7 +15,7 @@ from typing import Any
 from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io.atomic import write_bytes
 
-VERSION = 3
+SCHEMA_VERSION = 3
 _CASES = """
 CREATE TABLE cases (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, stem TEXT NOT NULL,
@@ -48,7 +48,7 @@ ALTER TABLE cases ADD COLUMN mask_digest TEXT NOT NULL DEFAULT '';
 ALTER TABLE cases ADD COLUMN truth_digest TEXT NOT NULL DEFAULT '';
 CREATE INDEX audit_case ON audit (case_id);
 """
-STEPS: tuple[str, ...] = (_CASES, _READINGS, _COMPANIONS)
+SCHEMA_STEPS: tuple[str, ...] = (_CASES, _READINGS, _COMPANIONS)
 """What brings a file of version k to k + 1; the first makes a new one."""
 _TABLES = {"cases", "patients", "state", "audit"}
 
@@ -102,12 +102,12 @@ def connect(path: Path, writable: bool) -> sqlite3.Connection:
             cursor = connection.cursor()
             if not writable:
                 cursor.execute("PRAGMA query_only = ON")
-            found = int(cursor.execute("PRAGMA user_version").fetchone()[0])
+            version = int(cursor.execute("PRAGMA user_version").fetchone()[0])
             sound = cursor.execute("PRAGMA quick_check").fetchone()[0]
             tables = {row["name"] for row in cursor.execute("SELECT name FROM sqlite_master")}
-        _check(path, found, sound == "ok" and tables >= _TABLES)
-        if found < VERSION:
-            _bring_forward(connection, path, found, writable)
+        _check(path, version, sound == "ok" and tables >= _TABLES)
+        if version < SCHEMA_VERSION:
+            _bring_forward(connection, path, version, writable)
     except InputError:
         connection.close()
         raise
@@ -115,7 +115,7 @@ def connect(path: Path, writable: bool) -> sqlite3.Connection:
 
 
 def _check(path: Path, version: int, sound: bool) -> None:
-    if version > VERSION:
+    if version > SCHEMA_VERSION:
         raise InputError(
             f"The project in {path.parent} was made by a newer version of napari-morse.", "Update napari-morse."
         )
@@ -134,6 +134,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
     """
     cursor = connection.cursor()
     try:
+        # IMMEDIATE takes the right to write at once: two that begin by reading would each wait for the other to end.
         cursor.execute("BEGIN IMMEDIATE")
         yield cursor
         cursor.execute("COMMIT")
@@ -167,6 +168,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         connection.create_function("fold", 1, str.casefold, deterministic=True)  # SQLite's NOCASE knows ASCII only
         cursor = connection.cursor()
         try:
+            # DELETE: a write-ahead log needs shared memory, which network shares don't have. FULL: what was said to be
+            # done outlives a power cut.
             for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = FULL"):
                 cursor.execute(f"PRAGMA {pragma}")
         except sqlite3.Error:
@@ -175,14 +178,14 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         return connection
 
 
-def _bring_forward(connection: sqlite3.Connection, path: Path, found: int, writable: bool) -> None:
+def _bring_forward(connection: sqlite3.Connection, path: Path, version: int, writable: bool) -> None:
     if not writable:
         raise InputError(
             f"The project in {path.parent} is of an older version and cannot be changed here.",
             "Open it once where its folder may be written to.",
         )
-    _back_up(path, found)
-    _forward(connection, found)
+    _back_up(path, version)
+    _forward(connection, version)
 
 
 def _back_up(path: Path, version: int) -> None:
@@ -201,10 +204,10 @@ def _endings() -> Iterator[str]:
     yield from (f"-{number}" for number in itertools.count(2))
 
 
-def _forward(connection: sqlite3.Connection, found: int) -> None:
-    for number in range(found, VERSION):
+def _forward(connection: sqlite3.Connection, version: int) -> None:
+    for number in range(version, SCHEMA_VERSION):
         with transaction(connection) as cursor:
-            for statement in _statements(STEPS[number]):
+            for statement in _statements(SCHEMA_STEPS[number]):
                 cursor.execute(statement)
             cursor.execute(f"PRAGMA user_version = {number + 1}")
 

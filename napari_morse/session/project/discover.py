@@ -11,17 +11,17 @@ from pathlib import Path
 
 from napari_morse.errors import InputError
 from napari_morse.io import case_stem
-from napari_morse.io.channels import ENDINGS
+from napari_morse.io.channels import IMAGE_ENDINGS
 from napari_morse.io.subjects import folder_subject, patient_key, patient_said, subject_in, subject_of
 from napari_morse.session.project.layout import is_file
-from napari_morse.session.project.records import Source
+from napari_morse.session.project.records import CaseFiles
 
 _OF_THE_MASK = ("space-", "desc-", "label-", "atlas-", "seg-", "res-", "den-")
 """What the name of a BIDS segmentation says of itself, not of its image."""
 _MASKED = re.compile(r"_(mask|dseg|seg|label|labels|truth|segmentation|coarse|rendered|corrected)$", re.IGNORECASE)
 
 
-def from_folders(scans: Path, masks: Path | None = None, truths: Path | None = None) -> list[Source]:
+def from_folders(scans: Path, masks: Path | None = None, truths: Path | None = None) -> list[CaseFiles]:
     """A case for every scan in a folder, with the mask and the truth of the same name.
 
     Raises
@@ -29,14 +29,14 @@ def from_folders(scans: Path, masks: Path | None = None, truths: Path | None = N
     InputError
         A folder is missing, or there is no scan.
     """
-    found = _images(scans)
-    if not found:
-        raise InputError(f"There is no scan in {scans}.", f"Scans end in {', '.join(ENDINGS)}.")
-    made, true = (_by_stem(folder, scans) for folder in (masks, truths))
-    return [Source(path, made.get(case_stem(path)), true.get(case_stem(path))) for path in found]
+    images = _images(scans)
+    if not images:
+        raise InputError(f"There is no scan in {scans}.", f"Scans end in {', '.join(IMAGE_ENDINGS)}.")
+    masks_by_stem, truths_by_stem = (_by_stem(folder, scans) for folder in (masks, truths))
+    return [CaseFiles(path, masks_by_stem.get(case_stem(path)), truths_by_stem.get(case_stem(path))) for path in images]
 
 
-def from_list(path: Path) -> list[Source]:
+def from_list(path: Path) -> list[CaseFiles]:
     """Cases named by a file.
 
     A CSV has the column ``scan`` and, when wanted, ``mask``, ``truth``, ``patient``; a text file one scan a line. Paths
@@ -60,7 +60,7 @@ def from_list(path: Path) -> list[Source]:
     return sources
 
 
-def from_bids(root: Path, suffix: str = "") -> list[Source]:
+def from_bids(root: Path, suffix: str = "") -> list[CaseFiles]:
     """Images of a BIDS data set, ``sub-*/[ses-*/]<folder>/*.nii[.gz]``.
 
     A segmentation among its derivatives (``_dseg``, ``_mask``, …) is the truth of the image of the same subject,
@@ -79,20 +79,20 @@ def from_bids(root: Path, suffix: str = "") -> list[Source]:
         There is no such image, or one lies in the folder of another subject.
     """
     people = [p for p in root.iterdir() if p.name.lower().startswith("sub-")] if root.is_dir() else []
-    found = sorted(p for folder in people for p in folder.rglob("*") if p.is_file() and _is_scan(p))
-    found = [p for p in found if not suffix or case_stem(p).endswith(f"_{suffix}")]
-    if not found:
+    images = sorted(p for folder in people for p in folder.rglob("*") if p.is_file() and _is_scan(p))
+    images = [p for p in images if not suffix or case_stem(p).endswith(f"_{suffix}")]
+    if not images:
         kind = f" that ends in _{suffix}" if suffix else ""
         raise InputError(f"There is no image{kind} in the data set {root}.", "Check the folder, or leave the kind out.")
     truths: dict[frozenset[str], list[Path]] = {}
     for path in sorted((root / "derivatives").rglob("*")):
         if path.is_file() and _is_image(path) and _MASKED.search(case_stem(path)):
             truths.setdefault(_who(case_stem(path)), []).append(path)
-    _check_folders(found)
-    return [Source(p, truth=_fitting(p, truths), patient=subject_of(p)) for p in found]
+    _check_folders(images)
+    return [CaseFiles(p, truth=_fitting(p, truths), patient=subject_of(p)) for p in images]
 
 
-def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | None = None) -> list[Source]:
+def with_patients(sources: Iterable[CaseFiles], pattern: str = "", table: Path | None = None) -> list[CaseFiles]:
     """Say whose scan each is: by a table, by a pattern, by BIDS ``sub-``; else a case is its own patient.
 
     Parameters
@@ -117,13 +117,13 @@ def with_patients(sources: Iterable[Source], pattern: str = "", table: Path | No
     listed = list(sources)
     if not pattern and table is None:
         _check_folders(s.scan for s in listed if not s.patient)
-    found = [replace(s, patient=s.patient or _patient(s, fitted, known, table)) for s in listed]
-    if fitted is not None and all(_matched(s.scan, fitted) is None for s in found):
+    sources_with_patients = [replace(s, patient=s.patient or _patient(s, fitted, known, table)) for s in listed]
+    if fitted is not None and all(_matched(s.scan, fitted) is None for s in sources_with_patients):
         raise InputError(f"The pattern {pattern!r} fits no scan's name.", "Try it on one name first.")
-    return found
+    return sources_with_patients
 
 
-def _patient(source: Source, pattern: re.Pattern[str] | None, known: Mapping[str, str], table: Path | None) -> str:
+def _patient(source: CaseFiles, pattern: re.Pattern[str] | None, known: Mapping[str, str], table: Path | None) -> str:
     if table is not None:
         rows = [name for name in (source.scan.name, case_stem(source.scan)) if name in known]
         if not rows:
@@ -163,12 +163,12 @@ def _who(stem: str) -> frozenset[str]:
 def _fitting(image: Path, truths: Mapping[frozenset[str], list[Path]]) -> Path | None:
     has = set(case_stem(image).split("_"))
 
-    def said(truth: Path) -> set[str]:
+    def entities(truth: Path) -> set[str]:
         parts = case_stem(truth).split("_")
         return {part for part in parts if "-" in part and not part.startswith(_OF_THE_MASK)}
 
-    fitting = [truth for truth in truths.get(_who(case_stem(image)), []) if said(truth) <= has]
-    return max(fitting, key=lambda truth: len(said(truth)), default=None)
+    fitting = [truth for truth in truths.get(_who(case_stem(image)), []) if entities(truth) <= has]
+    return max(fitting, key=lambda truth: len(entities(truth)), default=None)
 
 
 def _table(path: Path) -> dict[str, str]:
@@ -222,20 +222,20 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _listed(folder: Path, row: Mapping[str, str]) -> Source:
+def _listed(folder: Path, row: Mapping[str, str]) -> CaseFiles:
     def path(name: str) -> Path | None:
         text = row.get(name, "")
         if not text:
             return None
-        found = folder / text
-        if not is_file(found):
+        file = folder / text
+        if not is_file(file):
             raise InputError(f"There is no file “{text}”, which the list names.", "Paths are relative to the list.")
-        return found
+        return file
 
     scan = path("scan")
     if scan is None:
         raise InputError("A line of the list names no scan.", "Fill its column “scan”.")
-    return Source(scan, path("mask"), path("truth"), patient_said(row.get("patient", "")))
+    return CaseFiles(scan, path("mask"), path("truth"), patient_said(row.get("patient", "")))
 
 
 def _images(folder: Path) -> list[Path]:
@@ -249,7 +249,7 @@ def _is_scan(path: Path) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name.lower().endswith(ENDINGS)
+    return not path.name.startswith(".") and path.name.lower().endswith(IMAGE_ENDINGS)
 
 
 def _by_stem(folder: Path | None, scans: Path) -> dict[str, Path]:

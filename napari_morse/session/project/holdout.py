@@ -21,6 +21,8 @@ def is_held_out(project: str, patient: str, share: float) -> bool:
     share
         Of the patients, 0 to 1.
     """
+    # Keyed by the project, not drawn: a case that is added later is decided on without knowing the others, and nobody
+    # can shuffle names until the hold-out is an easy one.
     digest = hashlib.blake2b(patient.encode(), key=project.encode()[:64], digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * PRECISION
 

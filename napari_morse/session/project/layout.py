@@ -22,13 +22,13 @@ from napari_morse.io.atomic import write_text
 from napari_morse.io.lock import Lock
 from napari_morse.session.case_files import LOCK
 
-FORMAT: Final = "napari-morse-project"
-VERSION = 1
-NAME_LIMIT = 80
+PROJECT_FORMAT: Final = "napari-morse-project"
+PROJECT_VERSION = 1
+CASE_ID_LIMIT = 80
 """Bytes of a case's id: folder names stay within what every file system takes."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices."""
-SAMPLE = 65536
+DIGEST_SAMPLE = 65536
 """Bytes of a file that its quick digest reads, at each end."""
 
 
@@ -37,8 +37,8 @@ class ProjectFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["napari-morse-project"] = FORMAT
-    format_version: int = Field(VERSION, ge=1)
+    format: Literal["napari-morse-project"] = PROJECT_FORMAT
+    format_version: int = Field(PROJECT_VERSION, ge=1)
     id: str
     name: str
     created: str
@@ -47,7 +47,7 @@ class ProjectFile(BaseModel):
     """Folder that all scans lay below, when the project was made."""
 
 
-class Places:
+class ProjectPaths:
     """Where the parts of a project lie.
 
     Parameters
@@ -65,8 +65,8 @@ class Places:
 
     def case(self, case: str, reader: str = "") -> Path:
         """Folder of a case's masks and journal; of a second reader's own ones."""
-        place = self.folder / "cases" / case
-        return place / f"reader-{_short(reader.casefold())}" if reader else place
+        own = self.folder / "cases" / case
+        return own / f"reader-{_short(reader.casefold())}" if reader else own
 
 
 def new_about(name: str, holdout: float, scans: Iterable[Path]) -> ProjectFile:
@@ -88,12 +88,12 @@ def new_about(name: str, holdout: float, scans: Iterable[Path]) -> ProjectFile:
     return ProjectFile(id=secrets.token_hex(16), name=name, created=created, holdout=holdout, root=root)
 
 
-def save_about(places: Places, about: ProjectFile) -> None:
+def save_about(places: ProjectPaths, about: ProjectFile) -> None:
     """Write ``project.json``, whole or not at all."""
     write_text(places.about, about.model_dump_json(indent=1) + "\n")
 
 
-def load_about(places: Places) -> ProjectFile:
+def load_about(places: ProjectPaths) -> ProjectFile:
     """Read ``project.json``.
 
     Raises
@@ -106,14 +106,14 @@ def load_about(places: Places) -> ProjectFile:
     try:
         content = json.loads(places.about.read_text(encoding="utf-8"))
         version = content["format_version"]
-        if isinstance(version, int) and version > VERSION and content["format"] == FORMAT:
+        if isinstance(version, int) and version > PROJECT_VERSION and content["format"] == PROJECT_FORMAT:
             raise InputError(f"The project in {places.folder} was made by a newer version.", "Update napari-morse.")
         about = ProjectFile.model_validate(content)
     except (FileNotFoundError, NotADirectoryError) as error:
-        made = places.database.exists()
+        interrupted = places.database.exists()
         raise InputError(
-            f"There is no project in {places.folder}" + (": its making was interrupted." if made else "."),
-            "Make it again in that folder." if made else "Choose a folder that `project new` made.",
+            f"There is no project in {places.folder}" + (": its making was interrupted." if interrupted else "."),
+            "Make it again in that folder." if interrupted else "Choose a folder that `project new` made.",
         ) from error
     except OSError as error:
         raise InputError(
@@ -136,16 +136,17 @@ def safe_id(stem: str, taken: set[str]) -> str:
     taken
         Ids of other cases, casefolded: not every file system tells capitals apart.
     """
+    # NFKC, and casefolded when compared: what one file system tells apart is one folder on another.
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFKC", stem)).strip("._-") or "case"
     if _RESERVED.fullmatch(plain):
         plain = f"case-{plain}"
-    if len(plain.encode()) > NAME_LIMIT:
-        kept = plain.encode()[: NAME_LIMIT - 9].decode(errors="ignore")
-        plain = f"{kept}-{_short(stem)}"
-    found, number = plain, 2
-    while found.casefold() in taken:
-        found, number = f"{plain}-{number}", number + 1
-    return found
+    if len(plain.encode()) > CASE_ID_LIMIT:
+        cut = plain.encode()[: CASE_ID_LIMIT - 9].decode(errors="ignore")
+        plain = f"{cut}-{_short(stem)}"
+    name, number = plain, 2
+    while name.casefold() in taken:
+        name, number = f"{plain}-{number}", number + 1
+    return name
 
 
 def is_file(path: Path) -> bool:
@@ -168,9 +169,9 @@ def quick_digest(path: Path) -> tuple[int, str]:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
-            start = file.read(SAMPLE)
-            file.seek(max(len(start), size - SAMPLE))
-            end = file.read(SAMPLE)
+            start = file.read(DIGEST_SAMPLE)
+            file.seek(max(len(start), size - DIGEST_SAMPLE))
+            end = file.read(DIGEST_SAMPLE)
     except OSError as error:
         raise InputError(f"“{path.name}” could not be read: {error.strerror or error}.", "Check the file.") from error
     return size, hashlib.sha256(b"%d:" % size + start + end).hexdigest()[:32]
@@ -185,7 +186,7 @@ _OURS = re.compile(r"lock\.json(\.[0-9a-f]+)?|worklist\.sqlite(-journal)?|\.mors
 
 def check_new(folder: Path | str, holdout: float) -> None:
     """Raise InputError where no project could be made, before anything slow is done for it."""
-    places = Places(folder)
+    places = ProjectPaths(folder)
     new_about("", holdout, ())
     if places.folder.exists():
         with _made(places):
@@ -193,7 +194,7 @@ def check_new(folder: Path | str, holdout: float) -> None:
 
 
 @contextmanager
-def _made(places: Places) -> Iterator[None]:
+def _made(places: ProjectPaths) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -203,7 +204,7 @@ def _made(places: Places) -> Iterator[None]:
 
 
 @contextmanager
-def locked_folder(places: Places, reader: str) -> Iterator[Lock]:
+def locked_folder(places: ProjectPaths, reader: str) -> Iterator[Lock]:
     """A lock in a folder that holds nothing else; on an error it is left as empty as it was.
 
     Raises
@@ -224,7 +225,7 @@ def locked_folder(places: Places, reader: str) -> Iterator[Lock]:
         raise
 
 
-def _check(places: Places) -> None:
+def _check(places: ProjectPaths) -> None:
     """Refuse a folder with anything that a half-made project has not; raises OSError where it cannot be read."""
     if places.about.exists():
         raise InputError(f"The folder {places.folder} already holds a project.", "Open it, or choose another folder.")
@@ -248,13 +249,13 @@ def _worked_on(path: Path) -> bool:
         return True
 
 
-def _clear(places: Places) -> None:
+def _clear(places: ProjectPaths) -> None:
     for path in (places.database, places.database.with_name(f"{places.database.name}-journal")):
         with suppress(FileNotFoundError):
             path.unlink()
 
 
-def _unmake(places: Places, lock: Lock, was_there: bool) -> None:
+def _unmake(places: ProjectPaths, lock: Lock, was_there: bool) -> None:
     with suppress(OSError):
         places.about.unlink(missing_ok=True)
         _clear(places)

@@ -26,15 +26,15 @@ from napari_morse.session.project import (
     second_readers,
     twins,
 )
-from napari_morse.session.project.layout import Places, ProjectFile, is_file, load_about, new_about, save_about
+from napari_morse.session.project.layout import ProjectFile, ProjectPaths, is_file, load_about, new_about, save_about
 from napari_morse.session.project.records import (
     STATUSES,
     TRUTHS,
     Agreement,
     Case,
+    CaseFiles,
     PredictionRecord,
-    Reading,
-    Source,
+    SecondReading,
     Status,
     TruthFrom,
     check_move,
@@ -64,11 +64,11 @@ class Project:
     """Ids of the cases that changed."""
 
     def __init__(
-        self, places: Places, about: ProjectFile, connection: sqlite3.Connection, reader: str, lock: Lock | None
+        self, places: ProjectPaths, about: ProjectFile, connection: sqlite3.Connection, reader: str, lock: Lock | None
     ) -> None:
         self.places, self.about, self.reader = places, about, reader
         self._connection, self._lock = connection, lock
-        self.said: tuple[str, ...] = ()
+        self.duplicate_notices: tuple[str, ...] = ()
         """Sentences on the cases that were added last: scans that are there under several names."""
 
     def __enter__(self) -> Self:
@@ -127,26 +127,26 @@ class Project:
             raise InputError(
                 f"The mask of {reader} is not shown before both readings are done.", "Wait for the second reader."
             )
-        place = self.places.case(case, self.reader if own else reader)
+        folder = self.places.case(case, self.reader if own else reader)
         if not self.read_only:
             try:
-                place.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise InputError(
                     f"The folder of case {case} could not be made: {error.strerror}.",
                     "Make room, or check your rights.",
                 ) from error
-        return place
+        return folder
 
     # Making and opening
 
     @classmethod
     def create(
-        cls, folder: Path | str, sources: Sequence[Source], *, name: str, reader: str, holdout_share: float = 0.2
+        cls, folder: Path | str, sources: Sequence[CaseFiles], *, name: str, reader: str, holdout_share: float = 0.2
     ) -> Self:
         """Make a project in a folder that is empty or not there, and fix whose scans are for judging only.
 
-        Reads every scan, unless `read_scans` did: slow. What it found is in `said`.
+        Reads every scan, unless `read_scans` did: slow. What it found is in `duplicate_notices`.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Project:
         """
         if not sources:
             raise InputError("A project needs at least one case.", "Choose a folder that holds scans.")
-        places, name_of_reader = Places(folder), plain_name(reader)
+        places, name_of_reader = ProjectPaths(folder), plain_name(reader)
         about = new_about(name.strip() or places.folder.stem, holdout_share, (s.scan for s in sources))
         with layout.locked_folder(places, name_of_reader) as lock:
             project = cls(places, about, database.create(places.database), name_of_reader, lock)
@@ -189,7 +189,7 @@ class Project:
         InputError
             It is none, is damaged, was made by a newer version, or its folder cannot be written to.
         """
-        places = Places(folder)
+        places = ProjectPaths(folder)
         about = load_about(places)
         name = " ".join(reader.split()) if read_only else plain_name(reader)
         lock = None if read_only else Lock.acquire(places.lock, name, take_over)
@@ -201,11 +201,11 @@ class Project:
             raise
         return cls(places, about, connection, name, lock)
 
-    def add_cases(self, sources: Sequence[Source]) -> list[str]:
+    def add_cases(self, sources: Sequence[CaseFiles]) -> list[str]:
         """Add cases; a scan that is there already is left out. New patients are decided on, nobody is scan_paths.
 
         Reads every new scan, and those that an older version added, unless `read_scans` did: slow. A scan that is there
-        under another name is on that one's side; which ones they are is in `said`.
+        under another name is on that one's side; which ones they are is in `duplicate_notices`.
 
         Raises
         ------
@@ -231,7 +231,7 @@ class Project:
         """Scans that an older version added: the next `add_cases` reads them."""
         return list(twins.unread(self._connection, self.places.folder).values())
 
-    def _fill(self, sources: Sequence[Source]) -> None:
+    def _fill(self, sources: Sequence[CaseFiles]) -> None:
         """The first cases, and whose are held out."""
         share, cases = self.about.holdout, rows.fresh(self._connection, sources)
         digests = {case.id: twins.digest_of(case.scan) for case in cases}
@@ -244,11 +244,11 @@ class Project:
         self, cursor: sqlite3.Cursor, cases: Sequence[rows.NewCase], read: dict[str, str]
     ) -> list[list[str]]:
         """Keep and say what is found of scans; groups of patients who must be on one side."""
-        digests = twins.kept(self._connection) | read
+        digests = twins.known_digests(self._connection) | read
         scans = {row["id"]: Path(row["scan"]) for row in cursor.execute("SELECT id, scan FROM cases").fetchall()}
         scans |= {case.id: case.scan for case in cases}
-        self.said = twins.said(scans, digests, [case.id for case in cases])
-        twins.keep(cursor, read)
+        self.duplicate_notices = twins.duplicate_notices(scans, digests, [case.id for case in cases])
+        twins.store_digests(cursor, read)
         return twins.linked(cursor, cases, digests)
 
     # What there is to see; changes nothing but the place where one was
@@ -267,8 +267,8 @@ class Project:
         InputError
             There is none of that id.
         """
-        found = rows.case_of(self._row(case))
-        return second_readers.blinded(found) if case in self.to_read() else found
+        record = rows.case_of(self._row(case))
+        return second_readers.blinded(record) if case in self.to_read() else record
 
     def next(
         self,
@@ -307,8 +307,8 @@ class Project:
 
     def counts(self) -> dict[Status, int]:
         """How many cases stand where; every status is there."""
-        found = [case.status for case in self._all(light=True)]
-        return {status: found.count(status) for status in STATUSES}
+        statuses = [case.status for case in self._all(light=True)]
+        return {status: statuses.count(status) for status in STATUSES}
 
     def scan_of(self, case: str) -> Path:
         """Where a case's scan is now; see `scan_paths.find`."""
@@ -338,7 +338,7 @@ class Project:
         with self._write() as cursor:
             cursor.execute("INSERT OR REPLACE INTO state VALUES ('current', ?)", (case,))
 
-    def audit(self, case: str | None = None) -> list[audit.Entry]:
+    def audit(self, case: str | None = None) -> list[audit.AuditEntry]:
         """What was done, oldest first; of a case that the present reader is to read blind, nothing."""
         blind = set(self.to_read())
         return [entry for entry in audit.entries(self._connection, case) if entry.case not in blind]
@@ -349,15 +349,15 @@ class Project:
 
     def _all(self, light: bool = False) -> list[Case]:
         blind = set(self.to_read())
-        found = rows.select(self._connection, light)
-        return [second_readers.blinded(case) if case.id in blind else case for case in found]
+        cases = rows.select(self._connection, light)
+        return [second_readers.blinded(case) if case.id in blind else case for case in cases]
 
     def _beside(self, case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
-        ids = [found.id for found in ordered]
+        ids = [other.id for other in ordered]
         if case and case not in ids:
             raise InputError(f"The project has no case {case!r}.", "Look at the worklist.")
         start = ids.index(case) + 1 if case else 0
-        beside = next((found.id for found in ordered[start:] if rows.passes(found, statuses, text)), None)
+        beside = next((other.id for other in ordered[start:] if rows.passes(other, statuses, text)), None)
         return None if beside is None else self.case(beside)
 
     # What a person or a run says of a case
@@ -390,9 +390,9 @@ class Project:
         if entry is None:
             raise InputError("No move of this case is left to take back.", "")
         before = entry.details["before"]
-        said = before["comment"] if row["comment"] == entry.details["comment"] else row["comment"]
+        comment = before["comment"] if row["comment"] == entry.details["comment"] else row["comment"]
         details = {"of": entry.number, "before": row["status"], "after": before["status"]}
-        values = {"status": before["status"], "reviewer": before["reviewer"], "comment": said}
+        values = {"status": before["status"], "reviewer": before["reviewer"], "comment": comment}
         if entry.details.get("truth_from") == row["truth_from"] != "":
             values["truth_from"] = ""  # it was said with the move
         self._note(case, "undo status", details, **values)
@@ -409,15 +409,15 @@ class Project:
         self._seen(case)
         self._note(case, "comment", {"text": short(text)}, comment=short(text))
 
-    def record_prediction(self, case: str, said: PredictionRecord) -> None:
+    def record_prediction(self, case: str, record: PredictionRecord) -> None:
         """Keep what a run said. A case that was reviewed keeps its status: its masks are a person's."""
         row = self._row(case)
         status = "predicted" if row["status"] in ("new", "predicted") else row["status"]
-        details = {"model": said.model, "digest": said.digest, "before": row["status"], "after": status}
-        sizes = {name: float(size) for name, size in said.sizes.items()}
+        details = {"model": record.model, "digest": record.digest, "before": row["status"], "after": status}
+        sizes = {name: float(size) for name, size in record.sizes.items()}
         self._note(
-            case, "prediction", details, status=status, model=said.model, model_digest=said.digest,
-            doubt_mm=float(said.doubt_mm), disagreement_mm3=float(said.disagreement_mm3), sizes=json.dumps(sizes),
+            case, "prediction", details, status=status, model=record.model, model_digest=record.digest,
+            doubt_mm=float(record.doubt_mm), disagreement_mm3=float(record.disagreement_mm3), sizes=json.dumps(sizes),
         )  # fmt: skip
 
     def add_time(self, case: str, seconds: float) -> None:
@@ -461,7 +461,7 @@ class Project:
 
     # Second readers: asked, blind until they are done, and judged by a third
 
-    def readings(self, case: str) -> list[Reading]:
+    def readings(self, case: str) -> list[SecondReading]:
         """Second readings; of one that is under way, only who was asked, and nothing to a reader who is not done."""
         self._row(case)
         return [] if case in self.to_read() else second_readers.of_case(self._connection, case)
@@ -491,7 +491,7 @@ class Project:
         chosen = audit.chosen_reader(rows)
         return "" if chosen == "first" else chosen
 
-    def submit_reading(self, case: str, verdict: str, comment: str = "", found: Agreement | None = None) -> None:
+    def submit_reading(self, case: str, verdict: str, comment: str = "", compared: Agreement | None = None) -> None:
         """The present reader is done with a second reading; it is not changed afterwards.
 
         Of a case for judging only that has no better truth, the reader's mask becomes the truth.
@@ -502,12 +502,12 @@ class Project:
             The reader was not asked, or is done already.
         """
         row = self._row(case)
-        said: dict[str, Any] = {"verdict": short(verdict), "comment": short(comment)}
-        said["dice"] = found.dice if found else None
-        with self._act("second reading", case, said) as cursor:
-            second_readers.submit(cursor, case, self.reader, short(verdict), short(comment), found)
-            if row["held_out"] and found is not None and row["truth_from"] in ("", "from_model"):
-                said["truth_from"] = "second_reader"
+        details: dict[str, Any] = {"verdict": short(verdict), "comment": short(comment)}
+        details["dice"] = compared.dice if compared else None
+        with self._act("second reading", case, details) as cursor:
+            second_readers.submit(cursor, case, self.reader, short(verdict), short(comment), compared)
+            if row["held_out"] and compared is not None and row["truth_from"] in ("", "from_model"):
+                details["truth_from"] = "second_reader"
                 self._set(cursor, case, truth_from="second_reader")
         self.changed.emit((case,))
 
@@ -552,9 +552,9 @@ class Project:
     def _move(self, cursor: sqlite3.Cursor, case: str, status: Status, comment: str) -> None:
         row = self._row(case)
         before = {name: row[name] for name in ("status", "reviewer", "comment")}
-        said = short(comment) or row["comment"]
-        details: dict[str, Any] = {"before": before, "after": status, "comment": said}
-        values: dict[str, Any] = {"status": status, "reviewer": self.reader, "comment": said}
+        text = short(comment) or row["comment"]
+        details: dict[str, Any] = {"before": before, "after": status, "comment": text}
+        values: dict[str, Any] = {"status": status, "reviewer": self.reader, "comment": text}
         if status == "accepted" and row["held_out"] and not row["truth_from"]:
             begun = (self.places.case(case) / CORRECTED).is_file()
             source = rules.truth_of_accepted(begun=begun, predicted=bool(row["model"]), given=bool(row["mask"]))

@@ -11,7 +11,7 @@ from napari_morse.errors import InputError
 
 Status = Literal["new", "predicted", "in_review", "accepted", "corrected", "rejected", "second_reader"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-WORDS: Mapping[Status, str] = {
+STATUS_WORDS: Mapping[Status, str] = {
     "new": "new",
     "predicted": "predicted",
     "in_review": "in review",
@@ -30,7 +30,7 @@ MOVES: Mapping[Status, tuple[Status, ...]] = {
     "second_reader": ("in_review", "accepted", "corrected", "rejected"),
 }
 """From each status, where a person or a run may lead. Taking the last move back is always possible, and is not here."""
-DONE: tuple[Status, ...] = ("accepted", "corrected", "rejected")
+DONE_STATUSES: tuple[Status, ...] = ("accepted", "corrected", "rejected")
 TruthFrom = Literal["", "given", "blank_start", "second_reader", "from_model"]
 TRUTHS: tuple[TruthFrom, ...] = get_args(TruthFrom)
 """How a held-out case's truth came about; one corrected from the model's own mask flatters that model."""
@@ -47,14 +47,14 @@ def check_move(before: Status, after: str) -> Status:
     for allowed in MOVES[before]:
         if allowed == after:
             return allowed
-    ways = ", ".join(WORDS[s] for s in MOVES[before])
-    named = next((WORDS[s] for s in STATUSES if s == after), after)
-    raise InputError(f"A case that is {WORDS[before]} cannot become {named}.", f"It can become: {ways}.")
+    ways = ", ".join(STATUS_WORDS[s] for s in MOVES[before])
+    named = next((STATUS_WORDS[s] for s in STATUSES if s == after), after)
+    raise InputError(f"A case that is {STATUS_WORDS[before]} cannot become {named}.", f"It can become: {ways}.")
 
 
 COMMENT_LIMIT = 2000
 """Characters of a comment."""
-NAME_LIMIT = 100
+READER_NAME_LIMIT = 100
 """Characters of a reader's name."""
 
 
@@ -71,14 +71,14 @@ def plain_name(reader: str) -> str:
     InputError
         It is empty.
     """
-    name = " ".join(reader.encode(errors="replace").decode().split())[:NAME_LIMIT]
+    name = " ".join(reader.encode(errors="replace").decode().split())[:READER_NAME_LIMIT]
     if not name:
         raise InputError("Nobody says who is reading.", "Give a name or initials: they stand beside every act.")
     return name
 
 
 @dataclass(frozen=True)
-class Source:
+class CaseFiles:
     """A case as it is found on the disk, before it is in a project.
 
     Parameters
@@ -178,7 +178,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SecondReading:
     """One second reading of a case.
 
     Parameters

@@ -15,11 +15,11 @@ from napari_morse.errors import InputError
 from napari_morse.io import case_stem
 from napari_morse.io.subjects import patient_key, patient_said
 from napari_morse.session.project.layout import quick_digest, safe_id
-from napari_morse.session.project.records import STATUSES, Case, Source, Status
+from napari_morse.session.project.records import STATUSES, Case, CaseFiles, Status
 
 Order = Literal["number", "name", "status", "doubt", "disagreement", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-_KEYS: dict[Order, Callable[[Case], Any]] = {
+_SORT_KEYS: dict[Order, Callable[[Case], Any]] = {
     "number": attrgetter("number"),
     "name": lambda case: case.stem.casefold(),
     "status": lambda case: STATUSES.index(case.status),
@@ -71,7 +71,7 @@ def arrange(
     """
     if order not in ORDERS:
         raise InputError(f"Cases can't be sorted by {order!r}.", f"Sort by {', '.join(ORDERS)}.")
-    key = _KEYS[order]
+    key = _SORT_KEYS[order]
     valued: list[tuple[Any, Case]] = []
     rest: list[tuple[Any, Case]] = []
     for case in cases:
@@ -86,14 +86,14 @@ def passes(case: Case, statuses: Sequence[Status] = (), text: str = "") -> bool:
     """Whether a case has one of the statuses (none: any), and its name, comment, reviewer or patient holds the text."""
     if statuses and case.status not in statuses:
         return False
-    said = f"{case.stem}\n{case.comment}\n{case.reviewer}\n{case.patient}" if text else ""
-    return text.casefold() in said.casefold()
+    searched = f"{case.stem}\n{case.comment}\n{case.reviewer}\n{case.patient}" if text else ""
+    return text.casefold() in searched.casefold()
 
 
 def one(connection: sqlite3.Connection, case: str) -> sqlite3.Row | None:
     """The whole row of a case, or None."""
-    found: sqlite3.Row | None = connection.execute(f"{_JOINED} WHERE id = ?", (case,)).fetchone()
-    return found
+    row: sqlite3.Row | None = connection.execute(f"{_JOINED} WHERE id = ?", (case,)).fetchone()
+    return row
 
 
 def case_of(row: sqlite3.Row, light: bool = False) -> Case:
@@ -114,12 +114,12 @@ class NewCase:
 
     id: str
     scan: Path
-    source: Source
+    source: CaseFiles
     patient: str
     """Whose scan it is; a case of which nobody says it is its own patient."""
 
 
-def fresh(connection: sqlite3.Connection | sqlite3.Cursor, sources: Sequence[Source]) -> list[NewCase]:
+def fresh(connection: sqlite3.Connection | sqlite3.Cursor, sources: Sequence[CaseFiles]) -> list[NewCase]:
     """Sources that are not there yet (by their path), with ids that no other has, and one spelling of each patient.
 
     Raises
@@ -130,7 +130,7 @@ def fresh(connection: sqlite3.Connection | sqlite3.Cursor, sources: Sequence[Sou
     taken = {row["id"].casefold() for row in connection.execute("SELECT id FROM cases")}
     scans = {row["scan"] for row in connection.execute("SELECT scan FROM cases")}
     spelled = {patient_key(row["name"]): row["name"] for row in connection.execute("SELECT name FROM patients")}
-    found = []
+    new_cases = []
     for source in sources:
         scan = absolute(source.scan)
         _check_name(scan, source)
@@ -140,8 +140,8 @@ def fresh(connection: sqlite3.Connection | sqlite3.Cursor, sources: Sequence[Sou
         taken.add(name.casefold())
         scans.add(str(scan))
         patient = patient_said(source.patient) or name
-        found.append(NewCase(name, scan, source, spelled.setdefault(patient_key(patient), patient)))
-    return found
+        new_cases.append(NewCase(name, scan, source, spelled.setdefault(patient_key(patient), patient)))
+    return new_cases
 
 
 def insert(cursor: sqlite3.Cursor, cases: Sequence[NewCase], folder: Path) -> None:
@@ -171,7 +171,7 @@ def _digest(path: Path | None) -> str:
     return "" if path is None else quick_digest(path)[1]
 
 
-def _check_name(scan: Path, source: Source) -> None:
+def _check_name(scan: Path, source: CaseFiles) -> None:
     try:
         "\n".join(map(str, (scan, source.mask, source.truth, source.patient))).encode()
     except UnicodeEncodeError as error:

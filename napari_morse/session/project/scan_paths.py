@@ -67,37 +67,37 @@ def under(row: sqlite3.Row, old: Path, new: Path, folder: Path) -> dict[str, str
     scan = _moved(Path(row["scan"]), row["digest"], old, new)
     if scan is None:
         return {}
-    found = {"scan": str(scan), "scan_relative": relative(scan, folder)}
+    columns = {"scan": str(scan), "scan_relative": relative(scan, folder)}
     for kind in ("mask", "truth"):
-        place = _moved(Path(row[kind]), row[f"{kind}_digest"], old, new) if row[kind] else None
-        if place is not None:
-            found[kind] = str(place)
-    return found
+        moved = _moved(Path(row[kind]), row[f"{kind}_digest"], old, new) if row[kind] else None
+        if moved is not None:
+            columns[kind] = str(moved)
+    return columns
 
 
 def _moved(was: Path, digest: str, old: Path, new: Path) -> Path | None:
     if not was.is_relative_to(old):
         return None
-    place = new / was.relative_to(old)
-    return place if is_file(place) and _same(place, digest) else None
+    path = new / was.relative_to(old)
+    return path if is_file(path) and _same(path, digest) else None
 
 
 def _first(places: list[Path], digest: str) -> Path:
-    there = [place for place in dict.fromkeys(places) if is_file(place)]
-    if not there:
+    existing = [path for path in dict.fromkeys(places) if is_file(path)]
+    if not existing:
         raise ScanMissingError(
             f"“{places[0].name}” is no longer in {places[0].parent}.",
             "Say where the scans are now (Find scans), or bring them back.",
         )
-    for place in there:
-        if _same(place, digest):
-            return place
+    for path in existing:
+        if _same(path, digest):
+            return path
     raise ScanChangedError(
-        f"“{there[0].name}” is not the file that was in the project: its size or content differs.",
+        f"“{existing[0].name}” is not the file that was in the project: its size or content differs.",
         "Bring the original back, or add the new file as a case of its own.",
     )
 
 
-def _same(place: Path, digest: str) -> bool:
+def _same(path: Path, digest: str) -> bool:
     """Whether a file is the one of a digest; projects of older versions kept none of masks."""
-    return not digest or (os.access(place, os.R_OK) and quick_digest(place)[1] == digest)
+    return not digest or (os.access(path, os.R_OK) and quick_digest(path)[1] == digest)

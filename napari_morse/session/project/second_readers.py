@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.metrics import score
-from napari_morse.session.project.records import Agreement, Case, Reading
+from napari_morse.session.project.records import Agreement, Case, SecondReading
 from napari_morse.types import Array
 
 
@@ -61,7 +61,9 @@ def assign(cursor: sqlite3.Cursor, case: str, reader: str, first: str) -> None:
     cursor.execute("INSERT INTO readings (case_id, reader) VALUES (?, ?)", (case, reader))
 
 
-def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment: str, found: Agreement | None) -> None:
+def submit(
+    cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment: str, compared: Agreement | None
+) -> None:
     """Keep what a reader said; it is not changed afterwards.
 
     Raises
@@ -76,7 +78,7 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
         raise InputError(f"{reader} was not asked to read this case.", "Ask for a second reading first.")
     if row["submitted"]:
         raise InputError(f"{reader} has read this case already.", "Ask another reader.")
-    values = (found.dice, found.asd_mm, found.hd95_mm) if found else (None, None, None)
+    values = (compared.dice, compared.asd_mm, compared.hd95_mm) if compared else (None, None, None)
     cursor.execute(
         "UPDATE readings SET submitted = 1, verdict = ?, comment = ?, dice = ?, asd_mm = ?, hd95_mm = ?"
         " WHERE case_id = ? AND fold(reader) = fold(?)",
@@ -84,7 +86,7 @@ def submit(cursor: sqlite3.Cursor, case: str, reader: str, verdict: str, comment
     )
 
 
-def of_case(connection: sqlite3.Connection, case: str) -> list[Reading]:
+def of_case(connection: sqlite3.Connection, case: str) -> list[SecondReading]:
     """All readings of a case; of one that is not submitted nothing but who was asked."""
     rows = connection.execute("SELECT * FROM readings WHERE case_id = ? ORDER BY rowid", (case,))
     return [_reading(row) for row in rows]
@@ -92,10 +94,10 @@ def of_case(connection: sqlite3.Connection, case: str) -> list[Reading]:
 
 def is_open(connection: sqlite3.Connection, case: str, reader: str) -> bool:
     """Whether a reader was asked to read a case and is not done."""
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT 1 FROM readings WHERE case_id = ? AND fold(reader) = fold(?) AND submitted = 0", (case, reader)
     )
-    return found.fetchone() is not None
+    return rows.fetchone() is not None
 
 
 def blinded(case: Case) -> Case:
@@ -116,8 +118,8 @@ def open_for(connection: sqlite3.Connection, reader: str) -> list[str]:
     return [row["case_id"] for row in rows]
 
 
-def _reading(row: sqlite3.Row) -> Reading:
+def _reading(row: sqlite3.Row) -> SecondReading:
     if not row["submitted"]:
-        return Reading(row["case_id"], row["reader"], False)
-    found = None if row["dice"] is None else Agreement(row["dice"], row["asd_mm"], row["hd95_mm"])
-    return Reading(row["case_id"], row["reader"], True, row["verdict"], row["comment"], found)
+        return SecondReading(row["case_id"], row["reader"], False)
+    compared = None if row["dice"] is None else Agreement(row["dice"], row["asd_mm"], row["hd95_mm"])
+    return SecondReading(row["case_id"], row["reader"], True, row["verdict"], row["comment"], compared)

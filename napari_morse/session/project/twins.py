@@ -18,7 +18,7 @@ _OF = "voxels:"
 
 
 def read_scans(
-    scans: Iterable[Path], told: Callable[[], None] = lambda: None, cancelled: Callable[[], bool] = lambda: False
+    scans: Iterable[Path], read: Callable[[], None] = lambda: None, cancelled: Callable[[], bool] = lambda: False
 ) -> None:
     """Read scans once, so that a project can be made of them, or be given them, without waiting; for any thread.
 
@@ -26,7 +26,7 @@ def read_scans(
     ----------
     scans
         Their files; one that cannot be read is passed over, and refused where the project is made.
-    told
+    read
         Called after each.
     cancelled
         Asked before each.
@@ -40,14 +40,14 @@ def read_scans(
         if cancelled():
             raise CancelledError
         digest_of(scan)
-        told()
+        read()
 
 
 def digest_of(scan: Path) -> str:
     """What a scan is known again by; empty where its file holds none, or cannot be read. Slow, but once for a file."""
     with suppress(InputError):
-        found = scan_digest(scan)
-        return found if found.startswith(PREFIX) else ""
+        digest = scan_digest(scan)
+        return digest if digest.startswith(PREFIX) else ""
     return ""
 
 
@@ -59,21 +59,21 @@ def unread(connection: sqlite3.Connection, folder: Path) -> dict[str, Path]:
     connection, folder
         Of the project.
     """
-    known, found = kept(connection), {}
+    known, unread_scans = known_digests(connection), {}
     for row in connection.execute("SELECT * FROM cases ORDER BY number").fetchall():
         if row["id"] not in known:
             with suppress(InputError):
-                found[row["id"]] = scan_paths.find(row, folder)
-    return found
+                unread_scans[row["id"]] = scan_paths.find(row, folder)
+    return unread_scans
 
 
-def kept(connection: sqlite3.Connection) -> dict[str, str]:
+def known_digests(connection: sqlite3.Connection) -> dict[str, str]:
     """What is known of the scans of a project's cases, by the cases' ids."""
-    found = connection.execute("SELECT name, value FROM state WHERE substr(name, 1, ?) = ?", (len(_OF), _OF))
-    return {row["name"].removeprefix(_OF): row["value"] for row in found.fetchall()}
+    rows = connection.execute("SELECT name, value FROM state WHERE substr(name, 1, ?) = ?", (len(_OF), _OF))
+    return {row["name"].removeprefix(_OF): row["value"] for row in rows.fetchall()}
 
 
-def keep(cursor: sqlite3.Cursor, digests: dict[str, str]) -> None:
+def store_digests(cursor: sqlite3.Cursor, digests: dict[str, str]) -> None:
     """Remember what scans are known again by."""
     for case, digest in digests.items():
         cursor.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_OF + case, digest))
@@ -104,15 +104,15 @@ def linked(cursor: sqlite3.Cursor, new: Sequence[NewCase], digests: dict[str, st
         A new case has something in common with both sides.
     """
     sides = {row["name"]: bool(row["held_out"]) for row in cursor.execute("SELECT * FROM patients")}
-    there: dict[str, list[sqlite3.Row]] = {}
+    cases_of: dict[str, list[sqlite3.Row]] = {}
     for row in cursor.execute("SELECT id, scan, patient FROM cases").fetchall():
         if digests.get(row["id"]):
-            there.setdefault(digests[row["id"]], []).append(row)
+            cases_of.setdefault(digests[row["id"]], []).append(row)
     groups: dict[int, list[NewCase]] = {}
     marks = [{("name", case.patient), ("scan", digests[case.id] or case.id)} for case in new]
-    for place, case in zip(together(marks), new, strict=True):
-        groups.setdefault(place, []).append(case)
-    return [_people(group, there, digests, sides) for group in groups.values()]
+    for root, case in zip(together(marks), new, strict=True):
+        groups.setdefault(root, []).append(case)
+    return [_people(group, cases_of, digests, sides) for group in groups.values()]
 
 
 def _people(
@@ -137,7 +137,7 @@ def _people(
     return list(people)
 
 
-def said(scans: dict[str, Path], digests: dict[str, str], new: Iterable[str]) -> tuple[str, ...]:
+def duplicate_notices(scans: dict[str, Path], digests: dict[str, str], new: Iterable[str]) -> tuple[str, ...]:
     """Sentences on scans that are there under several names, of which one is new.
 
     Parameters
@@ -151,5 +151,5 @@ def said(scans: dict[str, Path], digests: dict[str, str], new: Iterable[str]) ->
     """
     fresh = {digests.get(case, "") for case in new}
     some = {case: scan for case, scan in scans.items() if digests.get(case, "") in fresh}
-    found = same_scans(list(some.values()), [digests.get(case, "") for case in some])
-    return tuple(f"{text}: either all train or all judge." for text in found)
+    sentences = same_scans(list(some.values()), [digests.get(case, "") for case in some])
+    return tuple(f"{text}: either all train or all judge." for text in sentences)

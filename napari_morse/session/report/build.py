@@ -13,18 +13,18 @@ from napari_morse.io.atomic import write_text
 from napari_morse.session.project import Project
 from napari_morse.session.report.figures import CaseFigures, Report, measure
 from napari_morse.session.report.page import page
-from napari_morse.session.report.tables import FORMAT, as_json, audit_csv, cases_csv, measures_csv, scores_csv
+from napari_morse.session.report.tables import REPORT_FORMAT, as_json, audit_csv, cases_csv, measures_csv, scores_csv
 
 
-def build(project: Project, told: Callable[[CaseFigures], None] | None = None) -> Report:
-    """Measure every case; ``told`` is called with each as it is done."""
+def build(project: Project, measured: Callable[[CaseFigures], None] | None = None) -> Report:
+    """Measure every case; ``measured`` is called with each as it is done."""
     figures = []
     for case in project.cases():
         figures.append(measure(project, case))
-        if told is not None:
-            told(figures[-1])
-    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    return Report(project.about, made, project.counts(), tuple(figures), tuple(project.audit()), project.verify())
+        if measured is not None:
+            measured(figures[-1])
+    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return Report(project.about, when, project.counts(), tuple(figures), tuple(project.audit()), project.verify())
 
 
 def write(report: Report, folder: Path | str) -> list[Path]:
@@ -57,11 +57,11 @@ def write(report: Report, folder: Path | str) -> list[Path]:
 
 def _check_free(folder: Path, names: tuple[str, ...], project: str) -> None:
     """Raise where files are in the way that no report on this project wrote."""
-    there = [name for name in names if os.path.lexists(folder / name)]
-    links = [name for name in there if (folder / name).is_symlink()]
-    if links or (there and _project_of(folder / "report.json") != project):
+    existing = [name for name in names if os.path.lexists(folder / name)]
+    links = [name for name in existing if (folder / name).is_symlink()]
+    if links or (existing and _project_of(folder / "report.json") != project):
         raise InputError(
-            f"“{(links or there)[0]}” in {folder} is there already, and no report on this project.",
+            f"“{(links or existing)[0]}” in {folder} is there already, and no report on this project.",
             "Choose another folder.",
         )
 
@@ -69,7 +69,7 @@ def _check_free(folder: Path, names: tuple[str, ...], project: str) -> None:
 def _project_of(path: Path) -> str | None:
     """Id of the project that a report is on; None where it is no report."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return str(found["project"]["id"]) if found["format"] == FORMAT else None
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return str(report["project"]["id"]) if report["format"] == REPORT_FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -46,7 +46,7 @@ def export_masks(
     project: Project,
     folder: Path | str,
     statuses: Sequence[Status] = FINAL,
-    told: Callable[[Exported], None] | None = None,
+    exported: Callable[[Exported], None] | None = None,
 ) -> list[Exported]:
     """Write the final mask of every case of some statuses, and ``manifest.csv``.
 
@@ -61,7 +61,7 @@ def export_masks(
         Where to; made when it is not there.
     statuses
         Of the cases.
-    told
+    exported
         Called with each row as it is done.
 
     Raises
@@ -81,8 +81,8 @@ def export_masks(
     rows = []
     for case in cases:
         rows.append(_exported(project, case, target, names[case.id], inputs, earlier))
-        if told is not None:
-            told(rows[-1])
+        if exported is not None:
+            exported(rows[-1])
     write_text(target / MANIFEST, _text(rows))
     return rows
 
@@ -93,13 +93,13 @@ def _exported(
 ) -> Exported:  # fmt: skip
     stage, file, digest, trouble = "", "", "", ""
     try:
-        found = load_masks(project, case)
-        if found.final is None:
+        masks = load_masks(project, case)
+        if masks.final is None:
             raise InputError("There is no mask.", "")
-        stage, data = found.final
-        path = folder / f"{name}{'.png' if found.scan.is_picture else '.nii.gz'}"
+        stage, data = masks.final
+        path = folder / f"{name}{'.png' if masks.scan.is_picture else '.nii.gz'}"
         _spare(path, inputs, earlier)
-        save_mask(Mask(data, found.scan.grid, header=found.scan.header), path, original=found.scan.source)
+        save_mask(Mask(data, masks.scan.grid, header=masks.scan.header), path, original=masks.scan.source)
         file, digest = path.name, hashlib.sha256(path.read_bytes()).hexdigest()
     except MorseError as error:
         trouble = str(error)
@@ -118,13 +118,14 @@ def _names(cases: Sequence[Case]) -> dict[str, str]:
 
 def _inputs(project: Project) -> set[tuple[int, int]]:
     """What the project's own inputs are on the disk, also under other names and links."""
-    found = set()
+    inputs = set()
     for case in project.cases():
         for path in (case.scan, case.mask, case.truth):
             if path is not None and path.exists():
+                # By device and inode, not by name: a link, or another spelling of the path, is the same file.
                 status = path.stat()
-                found.add((status.st_dev, status.st_ino))
-    return found
+                inputs.add((status.st_dev, status.st_ino))
+    return inputs
 
 
 def _earlier(folder: Path, project: str) -> dict[str, str]:
@@ -143,10 +144,10 @@ def _earlier(folder: Path, project: str) -> dict[str, str]:
 def _rows(path: Path) -> list[dict[str, str]]:
     """What a manifest lists; nothing, when it is none. One that lists nothing is never written."""
     try:
-        found = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
-    return found if all(row.get("file") is not None and row.get("sha256") is not None for row in found) else []
+    return rows if all(row.get("file") is not None and row.get("sha256") is not None for row in rows) else []
 
 
 def _spare(path: Path, inputs: set[tuple[int, int]], earlier: dict[str, str]) -> None:

@@ -16,12 +16,12 @@ from napari_morse.metrics import ClassScore, score
 from napari_morse.session.case.masks import CaseMasks, Stage, load_masks
 from napari_morse.session.case.measures import Measure, now, read_measures
 from napari_morse.session.case_files import CORRECTED
-from napari_morse.session.project import Agreement, Case, Project, Reading, Status, agreement
-from napari_morse.session.project.audit import Entry
+from napari_morse.session.project import Agreement, Case, Project, SecondReading, Status, agreement
+from napari_morse.session.project.audit import AuditEntry
 from napari_morse.session.project.layout import ProjectFile
 from napari_morse.types import Array
 
-THICK = 1.5
+THICK_SLICE_RATIO = 1.5
 """Slices are axial unless voxels are so many times as long along another axis: then they are the thick slices."""
 
 
@@ -33,21 +33,21 @@ class Picture:
     says: str = ""
 
 
-def picture(found: CaseMasks) -> Picture:
+def picture(masks: CaseMasks) -> Picture:
     """The slice that changed most, else that holds most of the mask."""
-    if found.final is None:
+    if masks.final is None:
         return Picture()
-    mask, before, scan = found.final[1], found.before, found.scan
+    mask, before, scan = masks.final[1], masks.before, masks.scan
     where = mask > 0 if before is None or not (mask != before).any() else mask != before
     axes = shown_axes(scan.grid)
     sides = [scan.grid.spacing[axis] for axis in axes.order]
-    seen, there = axes.there(scan.data), axes.there(where)
-    across = _across(seen.shape, sides)
-    best = int(there.sum(axis=tuple(axis for axis in range(3) if axis != across)).argmax())
+    image, changed = axes.to_view(scan.data), axes.to_view(where)
+    across = _across(image.shape, sides)
+    best = int(changed.sum(axis=tuple(axis for axis in range(3) if axis != across)).argmax())
     rows, columns = (axis for axis in range(3) if axis != across)
-    earlier = None if before is None else np.take(axes.there(before), best, across)
-    labels = np.take(axes.there(mask), best, across)
-    pixels = slice_picture(np.take(seen, best, across), labels, earlier, (sides[rows], sides[columns]))
+    earlier = None if before is None else np.take(axes.to_view(before), best, across)
+    labels = np.take(axes.to_view(mask), best, across)
+    pixels = slice_picture(np.take(image, best, across), labels, earlier, (sides[rows], sides[columns]))
     if not scan.orientation_known:
         return Picture(png_bytes(pixels), f"slice {best}, orientation not known")
     letters = letters_at(rows, columns)
@@ -60,15 +60,15 @@ def _across(shape: tuple[int, ...], sides: list[float]) -> int:
     if 1 in shape:
         return shape.index(1)
     thickest = int(np.argmax(sides))
-    return thickest if sides[thickest] > THICK * sides[0] else 0
+    return thickest if sides[thickest] > THICK_SLICE_RATIO * sides[0] else 0
 
 
-TOLERANCE = 1.0
+NSD_TOLERANCE = 1.0
 """mm, of NSD."""
 
 
 @dataclass(frozen=True)
-class Change:
+class CorrectionSize:
     """A mask after its corrections against the one before them."""
 
     ml: float
@@ -102,10 +102,10 @@ class CaseFigures:
     """
 
     case: Case
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[SecondReading, ...] = ()
     sizes: Mapping[Stage, Mapping[int, float]] = field(default_factory=dict)
     scores: Mapping[Stage, tuple[ClassScore, ...]] = field(default_factory=dict)
-    change: Change | None = None
+    change: CorrectionSize | None = None
     picture: Picture = field(default_factory=Picture)
     trouble: str = ""
     measures: tuple[Measure, ...] = ()
@@ -115,68 +115,70 @@ class CaseFigures:
 def measure(project: Project, case: Case) -> CaseFigures:
     """Read a case's masks and measure them; what cannot be read is said in ``trouble``."""
     readings = tuple(project.readings(case.id))
-    kept, trouble = _measures(project, case, readings)
-    measures = tuple(each for own in kept.values() for each in own)
+    by_folder, trouble = _measures(project, case, readings)
+    measures = tuple(each for own in by_folder.values() for each in own)
     try:
-        found = load_masks(project, case)
-        ids = _ids(found)
-        judged = {stage: mask for stage, mask in found.masks.items() if stage != found.truth_is}
-        scores = {} if found.truth is None else {s: _scores(found, m, found.truth, ids) for s, m in judged.items()}
-        sizes = {stage: _sizes(found, mask, ids) for stage, mask in found.masks.items()}
-        later = {i: text for folder, own in kept.items() for i, text in _now(found, folder, own).items()}
-        return CaseFigures(case, readings, sizes, scores, _change(found), picture(found), trouble, measures, later)
+        masks = load_masks(project, case)
+        ids = _ids(masks)
+        judged = {stage: mask for stage, mask in masks.masks.items() if stage != masks.truth_is}
+        scores = {} if masks.truth is None else {s: _scores(masks, m, masks.truth, ids) for s, m in judged.items()}
+        sizes = {stage: _sizes(masks, mask, ids) for stage, mask in masks.masks.items()}
+        later = {i: text for folder, own in by_folder.items() for i, text in _now(masks, folder, own).items()}
+        return CaseFigures(case, readings, sizes, scores, _change(masks), picture(masks), trouble, measures, later)
     except MorseError as error:
         return CaseFigures(case, readings, trouble=f"{error} {trouble}".strip(), measures=measures)
 
 
-def _measures(project: Project, case: Case, readings: Sequence[Reading]) -> tuple[dict[Path, tuple[Measure, ...]], str]:
+def _measures(
+    project: Project, case: Case, readings: Sequence[SecondReading]
+) -> tuple[dict[Path, tuple[Measure, ...]], str]:
     """What was measured, by folder, and why some of it can't be read; nothing of a case that is to be read blind."""
     if case.id in project.to_read():
         return {}, ""
-    found, troubles = {}, []
+    by_folder, troubles = {}, []
     for reader in ("", *(r.reader for r in readings if r.submitted)):
         folder = project.folder_of(case.id, reader)
         try:
-            found[folder] = read_measures(folder)
+            by_folder[folder] = read_measures(folder)
         except InputError as error:
             troubles.append(str(error))
-    return found, " ".join(troubles)
+    return by_folder, " ".join(troubles)
 
 
-def _now(found: CaseMasks, folder: Path, measures: Sequence[Measure]) -> dict[str, str]:
+def _now(masks: CaseMasks, folder: Path, measures: Sequence[Measure]) -> dict[str, str]:
     """What structures come to in the mask that lies beside their measures, else in the rendered one, by id."""
     if all(each.label is None for each in measures):
         return {}
     try:
         path = folder / CORRECTED
-        mask = load_store(path).data if path.exists() else found.masks.get("rendered")
-        later = {} if mask is None else {each.id: now(each, found.scan, mask) for each in measures}
+        mask = load_store(path).data if path.exists() else masks.masks.get("rendered")
+        later = {} if mask is None else {each.id: now(each, masks.scan, mask) for each in measures}
     except MorseError:  # of a second reader's mask; of one that the report is about it is said
         return {}
     return {measure: text for measure, text in later.items() if text}
 
 
-def _ids(found: CaseMasks) -> list[int]:
-    masks = [*found.masks.values(), *([] if found.truth is None else [found.truth])]
+def _ids(case_masks: CaseMasks) -> list[int]:
+    masks = [*case_masks.masks.values(), *([] if case_masks.truth is None else [case_masks.truth])]
     return sorted({int(label) for mask in masks for label in np.unique(mask)} - {0})
 
 
-def _scores(found: CaseMasks, mask: Array, truth: Array, ids: list[int]) -> tuple[ClassScore, ...]:
-    return tuple(score(mask, truth, found.scan.grid.spacing, ids, TOLERANCE, merged=False))
+def _scores(masks: CaseMasks, mask: Array, truth: Array, ids: list[int]) -> tuple[ClassScore, ...]:
+    return tuple(score(mask, truth, masks.scan.grid.spacing, ids, NSD_TOLERANCE, merged=False))
 
 
-def _sizes(found: CaseMasks, mask: Array, ids: list[int]) -> dict[int, float]:
-    volume = found.scan.grid.voxel_volume / 1000
+def _sizes(masks: CaseMasks, mask: Array, ids: list[int]) -> dict[int, float]:
+    volume = masks.scan.grid.voxel_volume / 1000
     return {label: int((mask == label).sum()) * volume for label in ids}
 
 
-def _change(found: CaseMasks) -> Change | None:
-    before = found.before
+def _change(masks: CaseMasks) -> CorrectionSize | None:
+    before = masks.before
     if before is None:
         return None
-    after = found.masks["corrected"]
-    changed = int((before != after).sum()) * found.scan.grid.voxel_volume / 1000
-    return Change(changed, agreement(before, after, found.scan.grid.spacing))
+    after = masks.masks["corrected"]
+    changed = int((before != after).sum()) * masks.scan.grid.voxel_volume / 1000
+    return CorrectionSize(changed, agreement(before, after, masks.scan.grid.spacing))
 
 
 @dataclass(frozen=True)
@@ -201,5 +203,5 @@ class Report:
     made: str
     counts: Mapping[Status, int]
     figures: tuple[CaseFigures, ...]
-    audit: tuple[Entry, ...]
+    audit: tuple[AuditEntry, ...]
     verified: str

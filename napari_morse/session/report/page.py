@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from napari_morse.session.case.measures import Measure
-from napari_morse.session.project import WORDS
-from napari_morse.session.report.figures import TOLERANCE, CaseFigures, Report
+from napari_morse.session.project import STATUS_WORDS
+from napari_morse.session.report.figures import NSD_TOLERANCE, CaseFigures, Report
 from napari_morse.session.report.tables import NOTE, summaries
 
 _STYLE = """
@@ -36,7 +36,7 @@ def page(report: Report) -> str:
         f"<h1>{name}</h1>",
         f"<p class='note'>{escape(NOTE)} Made {escape(report.made)}, project of {escape(report.about.created)}.</p>",
         "<h2>Where the cases stand</h2>",
-        _table(("status", "cases"), [(WORDS[status], count) for status, count in report.counts.items()]),
+        _table(("status", "cases"), [(STATUS_WORDS[status], count) for status, count in report.counts.items()]),
         *_summary(report),
         "<h2>Cases</h2>",
         _legend(report),
@@ -54,12 +54,12 @@ def page(report: Report) -> str:
 
 
 def _summary(report: Report) -> Iterable[str]:
-    found = summaries(report.figures)
-    if not found:
+    by_stage = summaries(report.figures)
+    if not by_stage:
         return
     yield "<h2>Against the truth</h2>"
     yield (
-        f"<p class='note'>Dice and NSD ({TOLERANCE:g} mm) over all cases with anything to find or anything found: a"
+        f"<p class='note'>Dice and NSD ({NSD_TOLERANCE:g} mm) over all cases with anything to find or anything found: a"
         " missed structure counts as 0. HD95 and ASD over the cases where both hold it; in the last two columns with"
         " the image's diagonal for the others.</p>"
     )
@@ -78,7 +78,7 @@ def _summary(report: Report) -> Iterable[str]:
         (
             (stage, r.id, r.n, r.found, r.missed, r.spurious, r.dice, r.nsd, r.hd95, r.asd, r.hd95_or_diagonal,
              r.asd_or_diagonal)
-            for stage, rows in found.items() for r in rows
+            for stage, rows in by_stage.items() for r in rows
         ),
     )  # fmt: skip
 
@@ -104,9 +104,9 @@ def _case_row(f: CaseFigures) -> Sequence[object]:
     c = f.case
     held = f"yes ({c.truth_from.replace('_', ' ') or 'no truth yet'})" if c.held_out else ""
     model = f"{c.model} {c.model_digest[:8]}".strip()
-    said = _Html(escape(c.comment) + (f"<br><span class='trouble'>{escape(f.trouble)}</span>" if f.trouble else ""))
+    comment = _Html(escape(c.comment) + (f"<br><span class='trouble'>{escape(f.trouble)}</span>" if f.trouble else ""))
     figures = (_sizes(f), _scores(f), _change(f), _picture(f))
-    return (c.id, WORDS[c.status], c.reviewer, said, c.seconds / 60, held, model, *figures)
+    return (c.id, STATUS_WORDS[c.status], c.reviewer, comment, c.seconds / 60, held, model, *figures)
 
 
 def _picture(f: CaseFigures) -> _Html:
@@ -129,18 +129,22 @@ def _scores(f: CaseFigures) -> _Html:
     lines = []
     for stage, rows in f.scores.items():
         for r in rows:
-            said = "missed" if r.missed else "not there" if r.spurious else "empty"
+            text = "missed" if r.missed else "not there" if r.spurious else "empty"
             if r.hd95 is not None:
-                said = f"{_show(r.dice)}, {_show(r.hd95)}, {_show(r.asd)}, {_show(r.nsd)}"
-            lines.append(f"{stage} {r.id}: {said}")
+                text = f"{_show(r.dice)}, {_show(r.hd95)}, {_show(r.asd)}, {_show(r.nsd)}"
+            lines.append(f"{stage} {r.id}: {text}")
     return _Html("<br>".join(lines))
 
 
 def _change(f: CaseFigures) -> str:
     if f.change is None:
         return ""
-    found = f.change.agreement
-    mm = "a structure came or went" if found.hd95_mm is None else f"ASD {found.asd_mm:.2f}, HD95 {found.hd95_mm:.2f} mm"
+    compared = f.change.agreement
+    mm = (
+        "a structure came or went"
+        if compared.hd95_mm is None
+        else f"ASD {compared.asd_mm:.2f}, HD95 {compared.hd95_mm:.2f} mm"
+    )
     return f"{f.change.ml:.2f} ml; {mm}"
 
 

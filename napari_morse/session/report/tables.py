@@ -10,10 +10,10 @@ from typing import Any
 
 from napari_morse.metrics import ClassSummary, summarise
 from napari_morse.session.case.masks import STAGES, Stage
-from napari_morse.session.project.audit import Entry
-from napari_morse.session.report.figures import TOLERANCE, CaseFigures, Report
+from napari_morse.session.project.audit import AuditEntry
+from napari_morse.session.report.figures import NSD_TOLERANCE, CaseFigures, Report
 
-FORMAT = "napari-morse-report"
+REPORT_FORMAT = "napari-morse-report"
 NOTE = "Not a medical device: for research."
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet may take for a formula at the start of a text."""
@@ -29,15 +29,15 @@ def cell(value: object) -> str:
 
 def summaries(figures: Iterable[CaseFigures]) -> dict[Stage, list[ClassSummary]]:
     """Means by stage and label over the cases with a truth, with the counts of found and missed."""
-    found = list(figures)
-    scored = {stage: [f.scores[stage] for f in found if stage in f.scores] for stage in STAGES}
+    measured = list(figures)
+    scored = {stage: [f.scores[stage] for f in measured if stage in f.scores] for stage in STAGES}
     return {stage: summarise(rows) for stage, rows in scored.items() if rows}
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """All of a report but its pictures."""
     return {
-        "format": FORMAT,
+        "format": REPORT_FORMAT,
         "format_version": 1,
         "note": NOTE,
         "made": report.made,
@@ -46,14 +46,14 @@ def as_json(report: Report) -> dict[str, Any]:
             "held_out_share": report.about.holdout,
         },
         "counts": report.counts,
-        "tolerance_mm": TOLERANCE,
+        "tolerance_mm": NSD_TOLERANCE,
         "summary": {stage: [asdict(row) for row in rows] for stage, rows in summaries(report.figures).items()},
         "cases": [_case(f) for f in report.figures],
         "audit": {"trouble": report.verified, "rows": [_entry(entry) for entry in report.audit]},
     }  # fmt: skip
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: AuditEntry) -> dict[str, Any]:
     return {**asdict(entry), "details": dict(entry.details)}
 
 
@@ -108,7 +108,7 @@ def scores_csv(figures: Sequence[CaseFigures]) -> str:
             f.case.id, stage, s.id, s.dice, s.hd95, s.asd, s.nsd, s.hd95_or_diagonal, s.asd_or_diagonal, int(s.missed),
             int(s.spurious), f.sizes[stage][s.id],
         ]
-        for f in figures for stage, found in f.scores.items() for s in found
+        for f in figures for stage, scores in f.scores.items() for s in scores
     )  # fmt: skip
     return _csv(columns, rows)
 
@@ -133,7 +133,7 @@ def measures_csv(figures: Sequence[CaseFigures]) -> str:
     return _csv(columns, rows)
 
 
-def audit_csv(entries: Sequence[Entry]) -> str:
+def audit_csv(entries: Sequence[AuditEntry]) -> str:
     """One row an act."""
     import json
 

@@ -153,8 +153,8 @@ class SegmentSession:
 
     def others_of(self, scan: Scan) -> tuple[Scan, ...]:
         """The further channels that the result on a scan was made from."""
-        made = self.result if scan is self.result_scan else None
-        return () if made is None else self._made_from.get(made, ())
+        result = self.result if scan is self.result_scan else None
+        return () if result is None else self._made_from.get(result, ())
 
     def set_channels(self, wanted: tuple[str, ...], chosen: Mapping[str, Scan]) -> None:
         """Say which channels the model reads after the first, and which scans they are, as far as chosen."""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_morse.errors import InputError
-from napari_morse.session.tools.changed import Changed, around, changed
+from napari_morse.session.tools.tool_change import ToolChange, changed, label_box
 from napari_morse.types import Array
 
 Region = NDArray[np.bool_]
 
 
-def fill_holes(mask: Array, label: int, axis: int | None = None, index: int | None = None) -> Changed | None:
+def fill_holes(mask: Array, label: int, axis: int | None = None, index: int | None = None) -> ToolChange | None:
     """Give a structure the background that it encloses; other structures inside it stay.
 
     Parameters
@@ -34,7 +34,7 @@ def fill_holes(mask: Array, label: int, axis: int | None = None, index: int | No
     Changed | None
         None when there is no hole.
     """
-    box = around(mask, label, axis, index)
+    box = label_box(mask, label, axis, index)
     if box is None:
         return None
     part = mask[box.slices]
@@ -53,7 +53,7 @@ def remove_islands(
     at_least: float | None = None,
     axis: int | None = None,
     index: int | None = None,
-) -> Changed | None:
+) -> ToolChange | None:
     """Turn small parts of a structure into background; parts that touch at a corner are one.
 
     Parameters
@@ -70,7 +70,7 @@ def remove_islands(
     Changed | None
         None when there is no such part.
     """
-    box = around(mask, label, axis, index)
+    box = label_box(mask, label, axis, index)
     if box is None:
         return None
     part = mask[box.slices]
@@ -93,7 +93,7 @@ def grow(
     spacing: Sequence[float],
     axis: int | None = None,
     index: int | None = None,
-) -> Changed | None:
+) -> ToolChange | None:
     """Grow a structure into the background around it, or shrink it (``mm`` < 0), by a distance between voxel centres.
 
     Parameters
@@ -112,13 +112,13 @@ def grow(
     if abs(mm) < min(sides) * (1 - 1e-6):
         raise InputError(f"{abs(mm):g} mm is less than a voxel.", f"Give at least {min(sides):g} mm.")
     margin = int(np.ceil(abs(mm) / min(sides))) + 1
-    box = around(mask, label, axis, index, margin)
+    box = label_box(mask, label, axis, index, margin)
     if box is None:
         return None
     part = mask[box.slices]
     region = part == label
     flat = axis if axis is not None and index is not None else None
-    reach = abs(mm) * (1 + 1e-6)
+    reach = abs(mm) * (1 + 1e-6)  # distances are float32: 3 voxels of 0.6 mm are a little more than 1.8
     if mm > 0:
         near = _distance(~region, spacing, flat) <= reach
         return changed(mask, box, np.where(near & (part == 0), label, part))
@@ -131,5 +131,5 @@ def _distance(region: Region, spacing: Sequence[float], flat: int | None) -> NDA
     if flat is None:
         return np.asarray(edt.edt(region, anisotropy=tuple(spacing)))
     sides = tuple(s for a, s in enumerate(spacing) if a != flat)
-    found = edt.edt(np.ascontiguousarray(np.squeeze(region, flat)), anisotropy=sides)
-    return np.asarray(np.expand_dims(found, flat))
+    distances = edt.edt(np.ascontiguousarray(np.squeeze(region, flat)), anisotropy=sides)
+    return np.asarray(np.expand_dims(distances, flat))

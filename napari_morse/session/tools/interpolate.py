@@ -19,13 +19,13 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_morse.errors import InputError
 from napari_morse.metrics.surface import bounding_box
-from napari_morse.session.tools.changed import Changed, changed
+from napari_morse.session.tools.tool_change import ToolChange, changed
 from napari_morse.types import Array, Roi
 
 Plane = NDArray[np.bool_]
 Distance = NDArray[np.float32]
-FAR = 1e6
-SPARE = 2
+NO_CONTOUR = 1e6
+PLANE_MARGIN = 2
 """Pixels around what is looked at."""
 
 
@@ -41,7 +41,7 @@ def interpolate(
     axis: int,
     spacing: Sequence[float],
     slices: Sequence[int] | None = None,
-) -> Changed | None:
+) -> ToolChange | None:
     """Draw structures in the slices between those that were drawn.
 
     Between two drawn slices they replace what there was of them; other structures stay as they are.
@@ -79,11 +79,11 @@ def interpolate(
     sides = tuple(s for a, s in enumerate(spacing) if a != axis)
     values = stack[drawn[0] : drawn[-1] + 1].copy()
     for first, last in pairs:
-        for index, found in _between(stack[first], stack[last], labels, sides, last - first):
+        for index, drawn_plane in _between(stack[first], stack[last], labels, sides, last - first):
             plane = values[first + index - drawn[0]]
             plane[np.isin(plane, list(labels))] = 0
-            free = (plane == 0) & (found > 0)
-            plane[free] = found[free]
+            free = (plane == 0) & (drawn_plane > 0)
+            plane[free] = drawn_plane[free]
     start, stop = [0, 0, 0], list(mask.shape)
     start[axis], stop[axis] = drawn[0], drawn[-1] + 1
     box = Roi(tuple(start), tuple(stop))  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def _between(
     seen = np.isin(first, list(labels)) | np.isin(last, list(labels))
     if not seen.any():
         return
-    low, high = zip(*((max(0, s.start - SPARE), s.stop + SPARE) for s in bounding_box(seen)), strict=True)
+    low, high = zip(*((max(0, s.start - PLANE_MARGIN), s.stop + PLANE_MARGIN) for s in bounding_box(seen)), strict=True)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     pairs = {n: _parts(first[box] == n, last[box] == n) for n in labels}
     for step in range(1, steps):
@@ -150,7 +150,9 @@ def _signed(region: Plane, sides: tuple[float, ...]) -> Distance:
     """Distance to the contour in mm, positive inside."""
     inside = edt.edt(np.ascontiguousarray(region), anisotropy=sides)
     outside = edt.edt(np.ascontiguousarray(~region), anisotropy=sides)
-    return np.asarray(np.clip(inside - outside, -FAR, FAR), np.float32)  # a plane that is full has no contour
+    return np.asarray(
+        np.clip(inside - outside, -NO_CONTOUR, NO_CONTOUR), np.float32
+    )  # a plane that is full has no contour
 
 
 def _moved(distance: Distance, way: NDArray[np.float64]) -> Distance:

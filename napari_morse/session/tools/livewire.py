@@ -21,27 +21,27 @@ Pixel = tuple[int, int]
 Path = NDArray[np.int64]
 """(n, 2) pixels, each beside the one before, both ends included."""
 
-EDGE = 1.5
+SMOOTHING = 1.5
 """Pixels (of the larger side) over which grey levels are smoothed before edges are looked for."""
-STRONG = 95
+FULL_EDGE_PERCENTILE = 95
 """Percentile of the gradient that counts as a full edge."""
 CREST = 0.6
 """Share of a pixel's cost that only the crest of an edge is spared: without it paths cut corners inside the blur."""
-FLAT = 0.03
+EDGE_COST = 0.03
 """Cost of a pixel on a full edge: what remains is the length, so that paths do not wander along edges."""
 _ORDERS = ((1, 0), (0, 1))
-REACH = 80
+NEAR_PIXELS = 80
 """Pixels around a node within which paths are found at once."""
-QUICK, MOST = 25_000, 100_000
+COARSE_PIXELS, MOST_COARSE_PIXELS = 25_000, 100_000
 """Pixels of the coarser grid that shows where a path to a far cursor runs, and how many there may be at most."""
 LEAP = 7
-"""Pixels along a side of the coarser grid's, where `MOST` allows: in larger ones edges drown."""
+"""Pixels along a side of the coarser grid's, where `MOST_COARSE_PIXELS` allows: in larger ones edges drown."""
 BESIDE = 8
 """Pixels on either side of the coarse path between which the path itself is found."""
 
 
 def edge_cost(picture: Array, spacing: Sequence[float]) -> NDArray[np.float64]:
-    """What a step into each pixel costs: 1 where there is no edge, `FLAT` on a strong one.
+    """What a step into each pixel costs: 1 where there is no edge, `EDGE_COST` on a strong one.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def edge_cost(picture: Array, spacing: Sequence[float]) -> NDArray[np.float64]:
     grey = np.asarray(picture, np.float64)
     finite = np.isfinite(grey)
     grey = np.where(finite, grey, grey[finite].min() if finite.any() else 0.0)
-    sigma = [EDGE * max(spacing) / s for s in spacing]
+    sigma = [SMOOTHING * max(spacing) / s for s in spacing]
     steps = [ndimage.gaussian_filter(grey, sigma, order=order) / s for order, s in zip(_ORDERS, spacing, strict=True)]
     strength = np.hypot(*steps)
     inner = strength[strength > 0]
-    full = float(np.percentile(inner, STRONG)) if inner.size else 1.0
+    full = float(np.percentile(inner, FULL_EDGE_PERCENTILE)) if inner.size else 1.0
     edge = np.clip(strength / full, 0, 1)
     crest = np.where(_on_crest(strength, steps, spacing), edge, 0.0)
-    return np.asarray(FLAT + (1 - FLAT) * ((1 - CREST) * (1 - edge) + CREST * (1 - crest)))
+    return np.asarray(EDGE_COST + (1 - EDGE_COST) * ((1 - CREST) * (1 - edge) + CREST * (1 - crest)))
 
 
 def _on_crest(strength: Array, steps: Sequence[Array], spacing: Sequence[float]) -> NDArray[np.bool_]:
@@ -73,10 +73,10 @@ def _on_crest(strength: Array, steps: Sequence[Array], spacing: Sequence[float])
     length = np.maximum(strength, np.finfo(float).tiny)
     side = min(spacing)
     way = [step / length * side / s for step, s in zip(steps, spacing, strict=True)]
-    place = np.indices(strength.shape, dtype=float)
+    pixel = np.indices(strength.shape, dtype=float)
     beside = [
         ndimage.map_coordinates(
-            strength, [at + sign * w for at, w in zip(place, way, strict=True)], order=1, mode="nearest"
+            strength, [at + sign * w for at, w in zip(pixel, way, strict=True)], order=1, mode="nearest"
         )
         for sign in (1, -1)
     ]
@@ -101,37 +101,37 @@ class Wire:
 
     def __init__(self, cost: NDArray[np.float64], spacing: Sequence[float], node: Pixel) -> None:
         self._cost, self._spacing, self.node = cost, tuple(spacing), node
-        reach = REACH if cost.size > QUICK else max(cost.shape)
+        reach = NEAR_PIXELS if cost.size > COARSE_PIXELS else max(cost.shape)
         low = [max(0, a - reach) for a in node]
         high = [min(n, a + reach + 1) for a, n in zip(node, cost.shape, strict=True)]
         self._corner, self._ends = (low[0], low[1]), (high[0], high[1])
         self._near = MCP_Geometric(cost[low[0] : high[0], low[1] : high[1]], sampling=self._spacing)
         self._near.find_costs([self._local(node)])
         self._coarse: MCP_Geometric | None = None
-        fine, large = (int(np.ceil(np.sqrt(cost.size / pixels))) for pixels in (QUICK, MOST))
+        fine, large = (int(np.ceil(np.sqrt(cost.size / pixels))) for pixels in (COARSE_PIXELS, MOST_COARSE_PIXELS))
         self._step = max(2, min(LEAP, fine), large)
 
     def to(self, pixel: Pixel) -> Path:
         """The cheapest path from the node; the pixel is brought into the image."""
         rows, columns = self._cost.shape
-        there = min(max(int(pixel[0]), 0), rows - 1), min(max(int(pixel[1]), 0), columns - 1)
-        if all(a <= x < b for a, x, b in zip(self._corner, there, self._ends, strict=True)):
-            return np.asarray(self._near.traceback(self._local(there)), np.int64) + self._corner
-        return self._beside(self._rough(there), there)
+        goal = min(max(int(pixel[0]), 0), rows - 1), min(max(int(pixel[1]), 0), columns - 1)
+        if all(a <= x < b for a, x, b in zip(self._corner, goal, self._ends, strict=True)):
+            return np.asarray(self._near.traceback(self._local(goal)), np.int64) + self._corner
+        return self._beside(self._rough(goal), goal)
 
     def _local(self, pixel: Pixel) -> Pixel:
         return pixel[0] - self._corner[0], pixel[1] - self._corner[1]
 
-    def _rough(self, there: Pixel) -> Path:
+    def _rough(self, goal: Pixel) -> Path:
         """The path on the coarser grid, in its own pixels."""
         step = self._step
         if self._coarse is None:
             sides = tuple(s * step for s in self._spacing)
             self._coarse = MCP_Geometric(_blocks(self._cost, step), sampling=sides)
             self._coarse.find_costs([tuple(x // step for x in self.node)])
-        return np.asarray(self._coarse.traceback(tuple(x // step for x in there)), np.int64)
+        return np.asarray(self._coarse.traceback(tuple(x // step for x in goal)), np.int64)
 
-    def _beside(self, rough: Path, there: Pixel) -> Path:
+    def _beside(self, rough: Path, goal: Pixel) -> Path:
         """The cheapest path that stays near a coarse one."""
         step, spare = self._step, -(-BESIDE // self._step)
         low = np.maximum(rough.min(axis=0) - spare, 0)
@@ -141,7 +141,7 @@ class Wire:
         corner = low * step
         part = self._cost[corner[0] : corner[0] + lane.shape[0], corner[1] : corner[1] + lane.shape[1]]
         lane = lane[: part.shape[0], : part.shape[1]]
-        first, last = tuple(self.node - corner), tuple(there - corner)
+        first, last = tuple(self.node - corner), tuple(goal - corner)
         paths = MCP_Geometric(np.where(lane, part, -1.0), sampling=self._spacing)  # below 0 there is no way through
         paths.find_costs([first], [last])
         return np.asarray(np.array(paths.traceback(last), np.int64) + corner)
@@ -195,11 +195,11 @@ class Contour:
         """The path that `add` would lay."""
         return self.wire(self.nodes[-1]).to(pixel)
 
-    def insert(self, place: int, pixel: Pixel) -> None:
-        """Set a node on path ``place``, between the nodes at its ends; no other path changes."""
-        after = self.nodes[(place + 1) % len(self.nodes)]
-        self.paths[place : place + 1] = [self.wire(self.nodes[place]).to(pixel), self.wire(after).to(pixel)[::-1]]
-        self.nodes.insert(place + 1, pixel)
+    def insert(self, index: int, pixel: Pixel) -> None:
+        """Set a node on path ``index``, between the nodes at its ends; no other path changes."""
+        after = self.nodes[(index + 1) % len(self.nodes)]
+        self.paths[index : index + 1] = [self.wire(self.nodes[index]).to(pixel), self.wire(after).to(pixel)[::-1]]
+        self.nodes.insert(index + 1, pixel)
 
     def remove(self, index: int) -> None:
         """Take a node away and join those beside it; no other path changes."""
@@ -214,14 +214,14 @@ class Contour:
         if closed:
             self.close()
 
-    def node_near(self, place: tuple[float, float], within: float) -> int | None:
+    def node_near(self, pixel: tuple[float, float], within: float) -> int | None:
         """Which node lies at no more than ``within`` mm from a place in pixels, the nearest; None where none does."""
-        away = [float(np.hypot(*(np.subtract(node, place) * self.spacing))) for node in self.nodes]
+        away = [float(np.hypot(*(np.subtract(node, pixel) * self.spacing))) for node in self.nodes]
         return int(np.argmin(away)) if away and min(away) <= within else None
 
-    def path_near(self, place: tuple[float, float], within: float) -> int | None:
+    def path_near(self, pixel: tuple[float, float], within: float) -> int | None:
         """As `node_near`, of the paths."""
-        away = [float(np.hypot(*((path - place) * self.spacing).T).min()) for path in self.paths]
+        away = [float(np.hypot(*((path - pixel) * self.spacing).T).min()) for path in self.paths]
         return int(np.argmin(away)) if away and min(away) <= within else None
 
     def take_back(self) -> None:
@@ -270,6 +270,7 @@ class Contour:
             down = ahead[:, 0] - pixels[:, 0]
             upper = np.where((down > 0)[:, None], pixels, ahead)[down != 0]  # of each step from row to row
             low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
+            # add.at, not crossed[...] += 1: a line that goes through a pixel twice must be counted twice.
             crossed = np.zeros(high - low, np.int64)
             np.add.at(crossed, tuple((upper - low).T), 1)
             inside[low[0] : high[0], low[1] : high[1]] = np.cumsum(crossed, axis=1) % 2 == 1

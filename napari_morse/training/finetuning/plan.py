@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_morse.config import NAME, LabelEntry, ModelCard, Recipe
+from napari_morse.config import MODEL_NAME, LabelEntry, ModelCard, Recipe
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.io.subjects import patient_key
@@ -56,7 +56,7 @@ class Plan(BaseModel):
 
     model: str
     """Name or folder of the base model; empty for a new model."""
-    name: str = Field(pattern=f"^{NAME}$")
+    name: str = Field(pattern=f"^{MODEL_NAME}$")
     """Of the new model."""
     by: str = Field("", max_length=200)
     created: str = Field(default_factory=lambda: dt.datetime.now(dt.UTC).date().isoformat())

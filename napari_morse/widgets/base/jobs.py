@@ -115,7 +115,7 @@ def _run(work: Work, post: _Post, stop: threading.Event) -> None:
             # A warning shown from here would open a dialog in the wrong thread and freeze the window.
             warnings.simplefilter("default")
             warnings.showwarning = _log_warning  # type: ignore[assignment]
-            result = work(lambda told: _say(post.progressed, told), stop.is_set)
+            result = work(lambda progress: _say(post.progressed, progress), stop.is_set)
         if stop.is_set():
             error = CancelledError()
     except Exception as caught:  # whatever it is, the window must learn that the work has ended

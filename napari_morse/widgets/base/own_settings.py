@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PLUGIN = "napari-morse"
-KEYS = "review_keys"
+KEYS_SECTION = "review_keys"
 """Section of the keys. Never one of napari's own sections: its Preferences would take ours for that one."""
 KEYS_BEFORE = "shortcuts"
 """What that section was called before; napari has one of this name."""
@@ -45,10 +45,10 @@ def _carry_over(settings: Any) -> None:
 
     napari has read them into memory, and leaves them out when it next writes the file: they are taken once.
     """
-    before, group = settings.config_file_settings.pop(KEYS_BEFORE, None), getattr(settings, KEYS, None)
+    before, group = settings.config_file_settings.pop(KEYS_BEFORE, None), getattr(settings, KEYS_SECTION, None)
     if group is None or not isinstance(before, dict):
         return
     untouched = {act for act, field in type(group).model_fields.items() if getattr(group, act) == field.default}
-    found = {act: key for act, key in before.items() if act in untouched and isinstance(key, str)}
-    if found:
-        group.update(found)  # all at once: each change writes the file
+    earlier = {act: key for act, key in before.items() if act in untouched and isinstance(key, str)}
+    if earlier:
+        group.update(earlier)  # all at once: each change writes the file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_morse.widgets.base.own_settings import KEYS, own_settings
+from napari_morse.widgets.base.own_settings import KEYS_SECTION, own_settings
 
 SWAP = "H"
 """Hold: the two masks change places."""
@@ -13,7 +13,7 @@ POINTS = "Q"
 NEXT, BEFORE, ACCEPT, REJECT = "Shift-N", "Shift-J", "Shift-Y", "Shift-R"
 """The next case and the one before; accept or reject this one."""
 UNDO, REDO = "Control-Z", "Control-Shift-Z"
-FIXED = (
+FIXED_KEYS = (
     SWAP, MODE, POINTS, NEXT, BEFORE, ACCEPT, REJECT, UNDO, REDO, "Enter", "Shift-Enter", "Backspace", "Escape"
 )  # fmt: skip
 """Keys that cannot be set. Whichever layer is selected: no layer type of napari takes these."""
@@ -29,8 +29,8 @@ DEFAULTS = {
     "interpolate": "Y",
 }
 """By act; the manifest says the same. No labels layer of napari takes these."""
-WAY_OUT = "Until it is changed under File ▸ Preferences ▸ MORSE, the usual keys are in use: {}."
-LONGEST = 20
+KEY_HINT = "Until it is changed under File ▸ Preferences ▸ MORSE, the usual keys are in use: {}."
+LONGEST_KEY = 20
 """Characters of what was typed that are shown."""
 
 
@@ -43,11 +43,11 @@ def chosen() -> dict[str, str]:
 def trouble() -> str:
     """Why the keys that were set are not in use, as a sentence with the way out; empty when they are."""
     wrong = _wrong(_set())
-    return f"{wrong} {WAY_OUT.format(', '.join(DEFAULTS.values()))}" if wrong else ""
+    return f"{wrong} {KEY_HINT.format(', '.join(DEFAULTS.values()))}" if wrong else ""
 
 
 def _set() -> dict[str, str]:
-    group = getattr(own_settings(), KEYS, None)
+    group = getattr(own_settings(), KEYS_SECTION, None)
     return {act: str(getattr(group, act, key)).strip() for act, key in DEFAULTS.items()}
 
 
@@ -69,11 +69,11 @@ def _wrong(keys: dict[str, str]) -> str:
 
 
 def _short(key: str) -> str:
-    return key if len(key) <= LONGEST else f"{key[:LONGEST]}…"
+    return key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…"
 
 
 def _title(act: str) -> str:
-    group = getattr(own_settings(), KEYS, None)
+    group = getattr(own_settings(), KEYS_SECTION, None)
     field = None if group is None else getattr(type(group), "model_fields", {}).get(act)
     return act.replace("_", " ") if field is None else str(field.title)
 
@@ -98,7 +98,7 @@ def _taken() -> dict[str, str]:
     from napari.layers import Labels
 
     app = Application.get_app("napari")
-    found = {str(each.keybinding): "a menu of napari" for each in (() if app is None else app.keybindings)}
+    owners = {str(each.keybinding): "a menu of napari" for each in (() if app is None else app.keybindings)}
     for kind, who in ((ViewerModel, "napari’s viewer"), (Labels, "napari’s labels layer")):
-        found |= {str(key): who for key in kind.class_keymap}
-    return found | {_parsed(key): "another act of the dock" for key in FIXED}
+        owners |= {str(key): who for key in kind.class_keymap}
+    return owners | {_parsed(key): "another act of the dock" for key in FIXED_KEYS}

@@ -107,7 +107,7 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     labels = carrier.labels if carrier is not None else ()
     data = as_labels(_solid(_pixels(layer), 3), f"“{layer.name}”")
     if owner is not None:
-        return Mask(display_axes(owner).back(data), owner.grid, labels, owner.header)
+        return Mask(display_axes(owner).to_storage(data), owner.grid, labels, owner.header)
     return Mask(_stored(data, layer.ndim), _own_grid(layer), labels)
 
 
@@ -138,7 +138,7 @@ def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
         )
     carrier, pixels, name = carrier_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
     labels = carrier.labels if carrier is not None else ()
-    return lambda: Mask(display_axes(scan).back(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
+    return lambda: Mask(display_axes(scan).to_storage(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
 
 
 def lies_on(layer: Any, scan: Scan) -> bool:
@@ -164,7 +164,7 @@ def open_scans(viewer: ViewerModel) -> Iterator[tuple[Any, Carrier]]:
 
 
 def _own_scan(layer: Any, carrier: Carrier) -> Scan:
-    shown = display_axes(carrier.scan).there(carrier.scan.data)
+    shown = display_axes(carrier.scan).to_view(carrier.scan.data)
     if carrier.role == "scan":
         same = ("data", "strides", "shape", "typestr")
         ours, theirs = shown.__array_interface__, getattr(_pixels(layer), "__array_interface__", {})
@@ -182,7 +182,7 @@ def _over(layer: Any, scan: Scan) -> Scan:
 
 def _stored_on(layer: Any, scan: Scan) -> Array:
     data = _solid(_pixels(layer), 3)
-    return display_axes(scan).back(data.astype(np.uint8) if data.dtype == bool else data)
+    return display_axes(scan).to_storage(data.astype(np.uint8) if data.dtype == bool else data)
 
 
 def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | None:
@@ -192,20 +192,20 @@ def _scan_beneath(layer: Any, viewer: ViewerModel | None, must: bool) -> Scan | 
     oblique scan beside it, whose place in the world is not its place in mm, is an error then.
     """
     scans = list(open_scans(viewer)) if viewer is not None else []
-    found = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
-    if not found:
+    fitting = [(image.name, c.scan) for image, c in scans if lies_on(layer, c.scan)]
+    if not fitting:
         if must and any(c.scan.source is not None and obliquity(c.scan.grid) > _OBLIQUE for _, c in scans):
             raise GeometryError(
                 f"“{layer.name}” lies on none of the open scans, one of which is oblique: its place is not known.",
                 "Make a new labels layer while the scan's layer is selected.",
             )
         return None
-    named = [scan for name, scan in found if layer.name == f"{name} - Labels"]  # what napari's button writes
-    for candidates in (named, [scan for _, scan in found]):
+    named = [scan for name, scan in fitting if layer.name == f"{name} - Labels"]  # what napari's button writes
+    for candidates in (named, [scan for _, scan in fitting]):
         if candidates and all(_exactly(candidates[0].grid, scan.grid) for scan in candidates):
             return candidates[0]
     raise GeometryError(
-        f"“{layer.name}” lies on several open scans with different grids: {', '.join(name for name, _ in found)}.",
+        f"“{layer.name}” lies on several open scans with different grids: {', '.join(name for name, _ in fitting)}.",
         "Close all but the one that it belongs to, and save again.",
     )
 
@@ -288,5 +288,5 @@ def _solid(array: Any, ndim: int) -> Array:
 
 def _file_name(name: str) -> str:
     """A layer's name as the stem of a file: letters, digits, ``-_.`` and spaces, at most 100 characters."""
-    kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .")
-    return kept[:100] or "layer"
+    plain = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .")
+    return plain[:100] or "layer"

@@ -10,11 +10,11 @@ from napari.utils.colormaps import DirectLabelColormap
 
 Mode = Literal["side", "contour", "difference"]
 """How the two masks are compared."""
-MODES: tuple[Mode, ...] = ("side", "contour", "difference")
+COMPARE_MODES: tuple[Mode, ...] = ("side", "contour", "difference")
 
-LINE = 1
+CONTOUR_WIDTH = 1
 """Voxels of an outline."""
-LINES = {"coarse": ("#ffffff", "white"), "rendered": ("#00ffff", "cyan")}
+LINE_COLOURS = {"coarse": ("#ffffff", "white"), "rendered": ("#00ffff", "cyan")}
 """Colours of the model's masks beside a corrected one: in no palette of structures, and bright on any of them."""
 LONGEST, SHORT = 32, 15
 """Characters of a title's line: alone, and in one of two cells. A longer one lies over the letter in the middle."""
@@ -56,7 +56,7 @@ def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, differen
     name = wrapped(scan, SHORT if mode == "side" else LONGEST)
     own = f"\n{name}" if name else ""
     if filled:
-        names = (f"{LINES[names[0]][1]}: {names[0]}", f"{LINES[names[1]][1]}: {names[1]}")
+        names = (f"{LINE_COLOURS[names[0]][1]}: {names[0]}", f"{LINE_COLOURS[names[1]][1]}: {names[1]}")
     if mode == "difference":
         return f"{difference[0]}{own}", difference[1]
     if mode == "side":

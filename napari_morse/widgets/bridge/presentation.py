@@ -16,7 +16,7 @@ from napari_morse.widgets.bridge import (
     uncertainty_layer_data,
 )
 
-SHOWN = 50_000
+MOST_POINTS = 50_000
 """Points in the viewer, the most doubtful ones: napari takes a second for every half a million. All are saved."""
 
 
@@ -45,7 +45,7 @@ class Presentation:
 
 def prepare(prediction: Prediction, scan: Scan) -> Presentation:
     """Everything that can be made ready outside the window's thread; touches no layer."""
-    shown = replace(prediction, points=_first(prediction.points, SHOWN))
+    shown = replace(prediction, points=_first(prediction.points, MOST_POINTS))
     doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")
     layers = (
         (np.ascontiguousarray(doubt), attributes, kind),
@@ -53,7 +53,7 @@ def prepare(prediction: Prediction, scan: Scan) -> Presentation:
         mask_layer_data(prediction.rendered, scan, f"{scan.stem}_rendered", role="rendered"),
         points_layer_data(shown, scan, f"boundary points · {scan.stem}"),
     )
-    area = np.count_nonzero(display_axes(scan).there(prediction.rendered.data), axis=(1, 2))
+    area = np.count_nonzero(display_axes(scan).to_view(prediction.rendered.data), axis=(1, 2))
     return Presentation(
         prediction, scan, result_rows(prediction, scan), layers, int(area.argmax()) if area.any() else None
     )

@@ -60,7 +60,7 @@ def roi_from_shapes(layer: Shapes, scan: Scan, slices: tuple[int, int] | None = 
     stop = np.clip(np.floor(np.minimum(high, shape - 1.0) + 1e-6) + 1, 0, shape).astype(int)
     if (start >= stop).any():
         raise InputError("The drawn region holds no voxel of the scan.", "Draw it over the scan, larger than a voxel.")
-    roi = display_axes(scan).roi_back(Roi(_triple(start), _triple(stop)))
+    roi = display_axes(scan).roi_to_storage(Roi(_triple(start), _triple(stop)))
     roi.check(scan.grid.shape)
     return roi
 
@@ -71,7 +71,7 @@ def roi_shape_data(roi: Roi, scan: Scan, name: str = "region of interest") -> La
     `roi_from_shapes` reads it back exactly.
     """
     roi.check(scan.grid.shape)
-    shown = display_axes(scan).roi_there(roi)
+    shown = display_axes(scan).roi_to_view(roi)
     outlines = [_outline(shown, axis, at) for axis in range(3) for at in range(shown.start[axis], shown.stop[axis])]
     attributes = {
         "name": name,

@@ -52,7 +52,7 @@ class PlaneInView:
     def storage(self) -> tuple[int, int]:
         """Storage axis across the slice, and the slice's index along it."""
         axis = int(self.axes.order[self.across])
-        return axis, self.axes.roi_back(self._box()).start[axis]
+        return axis, self.axes.roi_to_storage(self._box()).start[axis]
 
     def spacing(self, scan: Scan) -> tuple[float, float]:
         """Millimetres of a step down, and of one to the right."""
@@ -77,7 +77,7 @@ class PlaneInView:
     def stored(self, plane: Array) -> tuple[Roi, Array]:
         """(R, C) labels of the whole slice → its box and its labels in storage order."""
         shown = plane if self.rows < self.columns else plane.T
-        return self.axes.roi_back(self._box()), self.axes.back(np.expand_dims(shown, self.across))
+        return self.axes.roi_to_storage(self._box()), self.axes.to_storage(np.expand_dims(shown, self.across))
 
     def _box(self) -> Roi:
         """In display order."""
@@ -96,10 +96,10 @@ def turn_to(viewer: ViewerModel, across: int) -> None:
 
 def go_to(viewer: ViewerModel, layer: Layer, voxel: Sequence[float]) -> None:
     """Bring a display voxel of a layer into its slice and into the middle of the view."""
-    place = [float(x) for x in layer.data_to_world(voxel)]
-    dims, first = viewer.dims, viewer.dims.ndim - len(place)
-    dims.set_point(range(first, dims.ndim), place)
-    shown = [place[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
+    point_mm = [float(x) for x in layer.data_to_world(voxel)]
+    dims, first = viewer.dims, viewer.dims.ndim - len(point_mm)
+    dims.set_point(range(first, dims.ndim), point_mm)
+    shown = [point_mm[axis - first] if axis >= first else 0.0 for axis in dims.displayed]
     viewer.scene.camera.center = tuple([0.0] * (3 - len(shown)) + shown)
 
 

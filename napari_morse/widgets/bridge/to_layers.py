@@ -48,18 +48,18 @@ def carrier_of(layer: Any) -> Carrier | None:
 
     napari's *Convert to Labels* keeps what an image remembers: such a layer is a mask on the image's scan.
     """
-    found = layer.metadata.get(KEY)
-    if not isinstance(found, Carrier):
+    carrier = layer.metadata.get(KEY)
+    if not isinstance(carrier, Carrier):
         return None
-    converted = found.role == "scan" and getattr(layer, "_type_string", "") == "labels"
-    return replace(found, role="mask") if converted else found
+    converted = carrier.role == "scan" and getattr(layer, "_type_string", "") == "labels"
+    return replace(carrier, role="mask") if converted else carrier
 
 
 def scan_layer_data(scan: Scan) -> LayerData:
     """An image layer: display order, mm, grey, contrast from robust percentiles of the finite voxels."""
     attributes = _attributes(scan, scan.stem, Carrier(scan, "scan"))
     attributes |= {"contrast_limits": contrast_limits(scan.data), "colormap": "gray", "rgb": False}
-    return display_axes(scan).there(scan.data), attributes, "image"
+    return display_axes(scan).to_view(scan.data), attributes, "image"
 
 
 def mask_layer_data(mask: Mask, scan: Scan, name: str, *, role: Role = "mask", visible: bool = True) -> LayerData:
@@ -79,7 +79,7 @@ def mask_layer_data(mask: Mask, scan: Scan, name: str, *, role: Role = "mask", v
         Whether it is shown.
     """
     _same_grid(mask, scan)
-    data = np.array(display_axes(scan).there(mask.data), order="C")
+    data = np.array(display_axes(scan).to_view(mask.data), order="C")
     labels = mask.labels or _unnamed(data)
     attributes = _attributes(scan, name, Carrier(scan, role, mask.labels)) | {
         "colormap": colours(labels),
@@ -100,7 +100,7 @@ def uncertainty_layer_data(prediction: Prediction, scan: Scan, name: str = "unce
         "rgb": False,
         "visible": False,
     }
-    return display_axes(scan).there(prediction.uncertainty), attributes, "image"
+    return display_axes(scan).to_view(prediction.uncertainty), attributes, "image"
 
 
 def points_layer_data(prediction: Prediction, scan: Scan, name: str = "boundary points") -> LayerData:
@@ -121,7 +121,7 @@ def points_layer_data(prediction: Prediction, scan: Scan, name: str = "boundary 
     }
     if len(points):
         attributes |= _margin_colours(features["margin"])
-    return display_axes(scan).index_there(points.voxel).astype(float).reshape(-1, 3), attributes, "points"
+    return display_axes(scan).index_to_view(points.voxel).astype(float).reshape(-1, 3), attributes, "points"
 
 
 def patch_attributes(scan: Scan) -> dict[str, Any]:

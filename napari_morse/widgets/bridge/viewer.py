@@ -90,13 +90,13 @@ def layer_again(data: Any, attributes: Mapping[str, Any], kind: Literal["image",
     """
     from napari.layers import Layer
 
-    kept = {name: attributes[name] for name in _PLACE if attributes.get(name) is not None}
+    attributes_kept = {name: attributes[name] for name in _PLACE if attributes.get(name) is not None}
     if kind == "image":
         limits = attributes.get("contrast_limits", (0, 1))  # given, so that they are not looked for in the pixels
-        kept |= {"rgb": bool(attributes.get("rgb", False)), "contrast_limits": limits}
+        attributes_kept |= {"rgb": bool(attributes.get("rgb", False)), "contrast_limits": limits}
     if attributes.get("multiscale"):
-        kept["multiscale"] = True
-    return Layer.create(data, kept, kind)
+        attributes_kept["multiscale"] = True
+    return Layer.create(data, attributes_kept, kind)
 
 
 class RightContext:
@@ -120,8 +120,8 @@ class RightContext:
         self._viewer.layers.events.removing.disconnect(self._on_removing)
 
     def _on_removing(self, _event: Any = None) -> None:
-        found: Any = self._viewer
+        part: Any = self._viewer
         for name in ("window", "_qt_viewer", "canvas", "native"):
-            found = getattr(found, name, None)
-        if hasattr(found, "makeCurrent"):
-            found.makeCurrent()
+            part = getattr(part, name, None)
+        if hasattr(part, "makeCurrent"):
+            part.makeCurrent()

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.edits import Act, Corrections, Moved
+from napari_morse.session.edits import Corrections, Edit, Renumbering
 from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.base.shortcuts import REDO, UNDO
 from napari_morse.widgets.bridge import mask_layer_data
@@ -76,7 +76,7 @@ class CorrectedLayer(QObject):
     rested = Signal(object)
     """A moment after the last edit, or when somebody asks (`rest`): a `Rest`, for those who say or count something."""
     stroked = Signal(object)
-    """The `Act` of a stroke, after ``acted``."""
+    """The `Edit` of a stroke, after ``acted``."""
     moved = Signal(object)
     """As `OpenCase.renumbered`."""
     replaced = Signal()
@@ -173,7 +173,7 @@ class CorrectedLayer(QObject):
         if self._in_view():
             self._step(self.case.redo)
 
-    def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Act | None, int]:
+    def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Edit | None, int]:
         """`OpenCase.edit`, after what was painted last; nothing where nothing may be written any more."""
         self.compare()
         return (None, 0) if self.frozen() else self.case.edit(box, values, kind, state)
@@ -209,7 +209,7 @@ class CorrectedLayer(QObject):
         self.unwritten.follow(corrections)
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
-                self.layer.data = np.array(self._axes.there(corrections.mask), order="C")
+                self.layer.data = np.array(self._axes.to_view(corrections.mask), order="C")
         self.redraw()
         self.layer.editable = True
         self.replaced.emit()
@@ -223,7 +223,7 @@ class CorrectedLayer(QObject):
         self._resting.start(REST)
         self.acted.emit(box)
 
-    def _on_moved(self, moved: Moved) -> None:
+    def _on_moved(self, moved: Renumbering) -> None:
         self.moved.emit(moved)
 
     def close_down(self) -> None:
@@ -302,8 +302,8 @@ class CorrectedLayer(QObject):
         self.compare()
 
     def _take(self, box: Roi | None, kind: str) -> bool:
-        shown = self._axes.back(np.asarray(self.layer.data))
-        where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_back(box)
+        shown = self._axes.to_storage(np.asarray(self.layer.data))
+        where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_to_storage(box)
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
         if differs and self.frozen():
             return True
@@ -318,7 +318,7 @@ class CorrectedLayer(QObject):
             self.refused.emit(refused)
         return differs
 
-    def _taken(self, shown: Array, where: Roi, kind: str) -> tuple[Act | None, int]:
+    def _taken(self, shown: Array, where: Roi, kind: str) -> tuple[Edit | None, int]:
         self._painted = True
         try:
             return self.case.take_over(shown, where, kind)
@@ -332,7 +332,7 @@ class CorrectedLayer(QObject):
     def _draw(self, box: Roi) -> None:
         """Show a box (storage order) as the corrections have it."""
         mask: Array = self.corrections.mask
-        self._axes.back(self.layer.data)[box.slices] = mask[box.slices]
+        self._axes.to_storage(self.layer.data)[box.slices] = mask[box.slices]
         self.layer.refresh()
         self.redrawn.emit()
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_morse.session.case.open_case import OpenCase
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data, scan_layer_data
-from napari_morse.widgets.bridge.mask_looks import LINE
+from napari_morse.widgets.bridge.mask_looks import CONTOUR_WIDTH
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CaseLayers:
     def outline(self, compared: bool) -> None:
         """Draw a mask that is only seen as a line while coarse and rendered mask are in view below it."""
         if self.mask is not None and self.corrected is None:
-            self.mask.contour = LINE if compared else 0
+            self.mask.contour = CONTOUR_WIDTH if compared else 0
         for layer in self._viewer.layers:
             carrier = carrier_of(layer)
             if carrier is not None and carrier.scan is self._work.scan and carrier.role in ("coarse", "rendered"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
-from napari_morse.session.edits import begin_afresh
+from napari_morse.session.edits import Corrections
 from napari_morse.session.project.rules import after_look, begins_anew_with_run
 from napari_morse.types import Prediction
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
@@ -78,7 +78,7 @@ def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction) -> Write
         keep_prediction(prediction, digest, folder)
         record, begun = record_of(prediction, scan), None
         if corrected is not None:
-            begun = begin_afresh(folder, np.asarray(prediction.rendered.data), digest)
+            begun = Corrections.restart(folder, np.asarray(prediction.rendered.data), digest)
 
         def done() -> None:
             host.try_to(lambda project: project.record_prediction(work.id, record))

@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.types import Label
 
-ROWS = 6
+LABEL_ROWS = 6
 """Rows seen before the list scrolls."""
-SWATCH = 12
+SWATCH_PIXELS = 12
 RENAME = ". Double click: another name."
 
 
@@ -79,7 +79,7 @@ class LabelList(QTableWidget):
                 self.clearSelection()
         head = self.horizontalHeader()
         tall = head.sizeHint().height() if head is not None else self._row
-        self.setFixedHeight(tall + self._row * min(len(labels), ROWS) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(tall + self._row * min(len(labels), LABEL_ROWS) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(labels))
 
     def _on_chosen(self) -> None:
@@ -98,6 +98,6 @@ class LabelList(QTableWidget):
 
 
 def _swatch(colour: str) -> QIcon:
-    pixmap = QPixmap(SWATCH, SWATCH)
+    pixmap = QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
     pixmap.fill(QColor(colour))
     return QIcon(pixmap)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.session.tools.changed import changed
 from napari_morse.session.tools.livewire import Contour, Path, Pixel
+from napari_morse.session.tools.tool_change import changed
 from napari_morse.widgets.base.shortcuts import UNDO
 from napari_morse.widgets.bridge.layer_keys import BorrowedKeys
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from napari_morse.types import Array, Scan
     from napari_morse.widgets.case.active_case import Desk
 
-HINT = (
+WIRE_HINT = (
     "Click along the edge; nodes and the line can be dragged. Enter fills, Shift+Enter erases, Backspace takes a node "
     "back, Shift+click takes one away, Esc leaves."
 )
-GONE = "The wire that was not filled is gone."
+WIRE_GONE = "The wire that was not filled is gone."
 NO_CANVAS = "The live wire cannot be drawn in this viewer: use the polygon instead."
 NEAR, BESIDE = 8.0, 5.0
 """Pixels of the screen within which a press takes hold of a node, and of the line."""
-STILL = 3.0
+WIRE_CLICK_REACH = 3.0
 """Pixels of the screen that the mouse may move in a click."""
 
 
@@ -132,7 +132,7 @@ class LiveWire(QObject):
         self._look()
         self.toggled.emit(True)
         if self._plane is not None:
-            self.said.emit(HINT)
+            self.said.emit(WIRE_HINT)
 
     def leave(self, text: str = "") -> None:
         """Give the mouse back; what was not filled is dropped, and that is said."""
@@ -155,7 +155,7 @@ class LiveWire(QObject):
         self._line.clear()
         self._target = None
         self.toggled.emit(False)
-        self.said.emit(" ".join(part for part in (text, GONE if begun else "") if part))
+        self.said.emit(" ".join(part for part in (text, WIRE_GONE if begun else "") if part))
 
     @property
     def _begun(self) -> bool:
@@ -187,7 +187,7 @@ class LiveWire(QObject):
     def _look(self, why: str = "") -> None:
         """Look for edges in the slice that is in view, beside the window; ``why`` is said where a wire is lost."""
         if self._begun and why:
-            self.said.emit(f"{why} {GONE} {HINT}")
+            self.said.emit(f"{why} {WIRE_GONE} {WIRE_HINT}")
         self._drop()
         desk = self._desk
         scan, layer = desk.scan, desk.scan_layer
@@ -233,16 +233,16 @@ class LiveWire(QObject):
             contour.remove(held)
             self._soon()
             return
-        place = None if contour is None or held is not None else contour.path_near(at, BESIDE / zoom)
+        path_index = None if contour is None or held is not None else contour.path_near(at, BESIDE / zoom)
         moved = False
         yield
         while event.type == "mouse_move":
             at = self._at(event) or at
-            moved = moved or self._apart(first, at) * zoom > STILL
+            moved = moved or self._apart(first, at) * zoom > WIRE_CLICK_REACH
             if moved and contour is not None and self.contour is contour:
-                if place is not None:
-                    contour.insert(place, self._pixel(at))
-                    self._held, held, place = place + 1, place + 1, None
+                if path_index is not None:
+                    contour.insert(path_index, self._pixel(at))
+                    self._held, held, path_index = path_index + 1, path_index + 1, None
                 self._wanted = self._pixel(at)
                 self._soon()
             yield
@@ -321,19 +321,19 @@ class LiveWire(QObject):
             self.said.emit("Choose a structure first: the background is not drawn with the wire.")
             contour.take_back()
             return
-        now = np.array(plane.of(self._target.data))
+        labels = np.array(plane.of(self._target.data))
         inside = contour.filled()
-        wanted = np.where(inside & (now == label), 0, now) if erase else np.where(inside, label, now)
-        found = changed(corrected.corrections.mask, *plane.stored(wanted))
-        if found is None:
+        wanted = np.where(inside & (labels == label), 0, labels) if erase else np.where(inside, label, labels)
+        change = changed(corrected.corrections.mask, *plane.stored(wanted))
+        if change is None:
             contour.take_back()
-            self.said.emit(f"Nothing changed: choose another structure, or move the wire. {HINT}")
+            self.said.emit(f"Nothing changed: choose another structure, or move the wire. {WIRE_HINT}")
             return
-        text = self._desk.apply(found.box, found.values, "live wire")
+        text = self._desk.apply(change.box, change.values, "live wire")
         self.contour = Contour(contour.cost, contour.spacing)
         self._cursor, self._held = None, None
         self._draw()
-        self.said.emit(text or f"{int(np.count_nonzero(wanted != now))} voxels changed. {HINT}")
+        self.said.emit(text or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {WIRE_HINT}")
 
     # What is shown
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.sharpening import Sharpening
-from napari_morse.session.edits import JOINED, Act, Corrections, Moved
+from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.bridge import display_axes
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 STROKE = f"{JOINED}sharpen"
 """Kind of the act that belongs to the stroke before it."""
-AROUND = 48
+BOX_MARGIN = 48
 """Voxels around a box that are read with it; the renderer looks at no more."""
-WAIT = 20
+WAIT_MS = 20
 """Milliseconds between two looks whether a stroke in progress has ended."""
 HERE = 12
 """Voxels to each side of the present place that are read ahead."""
@@ -73,7 +73,7 @@ class Sharpener(QObject):
         self.runner = JobRunner("morse-sharpen", self)
         self._enabled, self._strength = True, 1.0
         self._sharpening: Sharpening | None = None
-        self._of: tuple[Any, ...] = ()
+        self._loaded_for: tuple[Any, ...] = ()
         self._corrected: CorrectedLayer | None = None
         self._orders: deque[_Order] = deque()
         self._warm: Roi | None = None
@@ -132,9 +132,10 @@ class Sharpener(QObject):
         scan, layer = self._desk.scan, self._desk.scan_layer
         if scan is None or layer is None:
             return
-        place = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
+        cursor = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
         shape = scan.grid.shape
-        voxel = display_axes(scan).index_back(np.atleast_2d(place))[0] if len(place) == 3 else np.array(shape) // 2
+        axes = display_axes(scan)
+        voxel = axes.index_to_storage(np.atleast_2d(cursor))[0] if len(cursor) == 3 else np.array(shape) // 2
         low = np.clip(voxel, 0, np.array(shape) - 1)
         self.warm(Roi(tuple(map(int, low)), tuple(map(int, low + 1))).grown(HERE, shape))  # type: ignore[arg-type]
 
@@ -161,9 +162,9 @@ class Sharpener(QObject):
         if corrected is not self._corrected:
             self._follow(corrected)
         key = (scan, None if prediction is None else prediction.digest, desk.session.device)
-        if self._of and key[0] is self._of[0] and key[1:] == self._of[1:]:
+        if self._loaded_for and key[0] is self._loaded_for[0] and key[1:] == self._loaded_for[1:]:
             return
-        self._of = key
+        self._loaded_for = key
         self.cancel()
         self._sharpening = None
         if prediction is not None and scan is not None:
@@ -185,14 +186,14 @@ class Sharpener(QObject):
             corrected.stepped.connect(self.cancel)
             self.warm_here()
 
-    def _on_stroke(self, act: Act) -> None:
+    def _on_stroke(self, act: Edit) -> None:
         corrected = self._corrected
         if corrected is None or not self._enabled or self._strength == 0 or self.blocked:
             return
         self._orders.append(_Order(act.box, corrected.corrections.state, STROKE))
         self._next()
 
-    def _on_moved(self, moved: Moved) -> None:
+    def _on_moved(self, moved: Renumbering) -> None:
         self._orders = deque(replace(order, state=moved.begun(order.state)) for order in self._orders)
 
     def _next(self) -> None:
@@ -219,7 +220,7 @@ class Sharpener(QObject):
         sharp, corrected = self._ready, self._corrected
         if sharp is not None and corrected is not None:
             if corrected.drawing:
-                self._retry.start(WAIT)
+                self._retry.start(WAIT_MS)
                 return
             self._ready = None
             self._take(sharp, corrected)
@@ -252,7 +253,7 @@ class Sharpener(QObject):
 def _part(corrections: Corrections, order: _Order) -> Array:
     """What an order sees: the mask around its box without what came later, the other pages of the array untouched."""
     mask = corrections.mask
-    around = order.box.grown(AROUND, mask.shape)
+    around = order.box.grown(BOX_MARGIN, mask.shape)
     part = np.zeros(mask.shape, mask.dtype)
     part[around.slices] = corrections.at(order.state, around)
     return part

@@ -30,7 +30,7 @@ from napari_morse.widgets.correct.label_list import LabelList
 from napari_morse.widgets.correct.live_wire import LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
 
-MODES = {
+TOOL_MODES = {
     "paint": ("Brush", "Draw with the brush. [2 or P]"),
     "erase": ("Eraser", "Take away what is drawn. [1 or E]"),
     "polygon": ("Polygon", "Click around a shape; a double click fills it. [3]"),
@@ -71,7 +71,7 @@ class CorrectTab(QWidget):
         self.modes: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
-        for mode, (text, _tip) in MODES.items():
+        for mode, (text, _tip) in TOOL_MODES.items():
             self.modes[mode] = button = QPushButton(text, self)
             button.setCheckable(True)
             self._group.addButton(button)
@@ -94,8 +94,8 @@ class CorrectTab(QWidget):
 
     def _lay_out(self) -> None:
         tools = QGridLayout()
-        for place, button in enumerate(self.modes.values()):
-            tools.addWidget(button, place // 3, place % 3)
+        for number, button in enumerate(self.modes.values()):
+            tools.addWidget(button, number // 3, number % 3)
         self.tools = tools
         brush, sharp, steps = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         brush.addWidget(QLabel("Size", self))
@@ -130,8 +130,8 @@ class CorrectTab(QWidget):
         wire.toggled.connect(button.setChecked)
         wire.said.connect(self.note.say)
         self._wire = wire
-        place = self.tools.count()
-        self.tools.addWidget(button, place // 3, place % 3)
+        number = self.tools.count()
+        self.tools.addWidget(button, number // 3, number % 3)
 
     def add(self, widget: QWidget) -> None:
         """Put a box with more tools above the notes."""
@@ -187,10 +187,10 @@ class CorrectTab(QWidget):
 
     def _asked(self, title: str, text: str, before: str = "") -> str:
         """A name; empty when none was given, or when something else is under work by then."""
-        place, corrected = self._desk.structures, self._desk.corrected
-        name, said = QInputDialog.getText(self, title, text, text=before)
-        same = place is not None and place is self._desk.structures and corrected is self._desk.corrected
-        return name if said and same else ""
+        structures, corrected = self._desk.structures, self._desk.corrected
+        name, accepted = QInputDialog.getText(self, title, text, text=before)
+        same = structures is not None and structures is self._desk.structures and corrected is self._desk.corrected
+        return name if accepted and same else ""
 
     def _on_size(self, size: int) -> None:
         corrected = self._desk.corrected
@@ -239,7 +239,7 @@ class CorrectTab(QWidget):
         self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked, own)
         self.another.setVisible(corrected is not None)
         for mode, button in self.modes.items():
-            self._say(button, desk.blocked, MODES[mode][1])
+            self._say(button, desk.blocked, TOOL_MODES[mode][1])
         for widget, tip in (
             (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
             (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),
@@ -289,8 +289,8 @@ class CorrectTab(QWidget):
             return
         corrections = corrected.corrections
         count = corrections.undoable
-        kept = f"⚠ {corrected.unwritten.short}" if corrected.unwritten.count else "all on the disk"
-        self.kept.say(f"{count} act{'s' * (count != 1)}, {kept}", corrected.unwritten.why)
+        state = f"⚠ {corrected.unwritten.short}" if corrected.unwritten.count else "all on the disk"
+        self.kept.say(f"{count} act{'s' * (count != 1)}, {state}", corrected.unwritten.why)
 
     def _follow(self, corrected: CorrectedLayer | None) -> None:
         before, self._corrected = self._corrected, corrected

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.tools import Changed, fill_holes, grow, interpolate, remove_islands
+from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
 from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.buttons import act_button
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
-Tool = Callable[[Array], Changed | None]
+Tool = Callable[[Array], ToolChange | None]
 
 
 class ToolsBox(QWidget):
@@ -112,23 +112,23 @@ class ToolsBox(QWidget):
 
     def run_holes(self) -> None:
         """Fill what the structure encloses."""
-        label, place = self._desk.label, self._scope()
-        if place is not None:
-            self._run("fill holes", lambda mask: fill_holes(mask, label, *place))
+        label, scope = self._desk.label, self._scope()
+        if scope is not None:
+            self._run("fill holes", lambda mask: fill_holes(mask, label, *scope))
 
     def run_islands(self) -> None:
         """Leave only the largest part of the structure."""
-        scan, label, place = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None and place is not None:
+        scan, label, scope = self._desk.scan, self._desk.label, self._scope()
+        if scan is not None and scope is not None:
             spacing = scan.grid.spacing
-            self._run("remove islands", lambda mask: remove_islands(mask, label, spacing, None, *place))
+            self._run("remove islands", lambda mask: remove_islands(mask, label, spacing, None, *scope))
 
     def run_grow(self, sign: int) -> None:
         """Grow (+1) or shrink (−1) the structure."""
-        scan, label, place = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None and place is not None:
+        scan, label, scope = self._desk.scan, self._desk.label, self._scope()
+        if scan is not None and scope is not None:
             spacing, mm = scan.grid.spacing, sign * self.mm.value()
-            self._run("grow" if sign > 0 else "shrink", lambda mask: grow(mask, label, mm, spacing, *place))
+            self._run("grow" if sign > 0 else "shrink", lambda mask: grow(mask, label, mm, spacing, *scope))
 
     def _scope(self) -> tuple[int | None, int | None] | None:
         """Storage axis and index of the slice, or neither; None, and that is said, where no slice is in view."""
@@ -153,7 +153,7 @@ class ToolsBox(QWidget):
 
     # What arrives
 
-    def _on_done(self, found: Changed | None) -> None:
+    def _on_done(self, change: ToolChange | None) -> None:
         job, self._job = self._job, None
         self.refresh()
         if job is None:
@@ -161,12 +161,12 @@ class ToolsBox(QWidget):
         kind, corrected, state = job
         if corrected is not self._desk.corrected or corrected.corrections.state != state:
             self.note.say("The mask was changed meanwhile: nothing was done. Try again.")
-        elif found is None:
+        elif change is None:
             self.note.say("There is nothing to change.")
         else:
-            before = np.array(corrected.corrections.mask[found.box.slices])
-            text = self._desk.apply(found.box, found.values, kind)
-            count = int(np.count_nonzero(before != corrected.corrections.mask[found.box.slices]))
+            before = np.array(corrected.corrections.mask[change.box.slices])
+            text = self._desk.apply(change.box, change.values, kind)
+            count = int(np.count_nonzero(before != corrected.corrections.mask[change.box.slices]))
             self.note.say(f"{kind}: {count} voxels changed. {text}".strip())
             if kind == "interpolate":
                 self.drawn.clear()

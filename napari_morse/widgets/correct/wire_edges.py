@@ -48,8 +48,8 @@ class Edges(QObject):
         self._sought = None
         self.runner.cancel()
 
-    def _on_found(self, found: tuple[Sought, Array]) -> None:
-        sought, cost = found
+    def _on_found(self, result: tuple[Sought, Array]) -> None:
+        sought, cost = result
         if self._sought is sought:
             self._sought = None
             self.found.emit(cost)

@@ -100,22 +100,22 @@ class WireLine:
 
     def _visuals(self) -> Any:
         """What napari draws of each layer; None where it has no canvas, or another kind of one."""
-        found: Any = self._viewer
+        part: Any = self._viewer
         for name in ("window", "_qt_viewer", "canvas", "layer_to_visual"):
-            found = getattr(found, name, None)
-        return found
+            part = getattr(part, name, None)
+        return part
 
     def _views(self, scan: Scan) -> dict[Any, Any]:
         """By scene of the canvas: how the pixels of the scan's image lie in it."""
         visuals = self._visuals() or {}
-        found = {}
+        transforms = {}
         for layer in self._viewer.layers:
             carrier = carrier_of(layer)
             if carrier is not None and carrier.role == "scan" and carrier.scan is scan and layer in visuals:
                 node = visuals[layer].node
                 if node.parent is not None:
-                    found[node.parent] = node.transform
-        return found
+                    transforms[node.parent] = node.transform
+        return transforms
 
 
 def _new_cell(scene: Any) -> _Cell:
@@ -124,8 +124,8 @@ def _new_cell(scene: Any) -> _Cell:
     two = np.zeros((2, 2), np.float32)
     lines = tuple(Line(pos=two, color=c, width=w, parent=scene) for c, w in ((CASE, CASED), (COLOUR, WIDTH)))
     cell = _Cell(lines, Markers(pos=two, parent=scene))
-    for place, part in enumerate(cell.parts):
-        part.order = ABOVE + place
+    for number, part in enumerate(cell.parts):
+        part.order = ABOVE + number
         part.set_gl_state("translucent", depth_test=False)
     return cell
 

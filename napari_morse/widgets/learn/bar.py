@@ -5,11 +5,11 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QPushButton, QWidget
 
 from napari_morse.widgets.base.text import Note
-from napari_morse.widgets.learn.event_log import Story, length
+from napari_morse.widgets.learn.event_log import RoundLog, length
 
 START_TIP = "Train on the ticked cases, beside the window; the held-out ones judge the result."
 CANCEL_TIP = "End the training; nothing is kept of it."
-NOTHING = "Nothing is being trained."
+NOTHING_TRAINED = "Nothing is being trained."
 STAYS_TIP = (
     "On: closing the window does not end the training; it is found again when the project is opened. Off: closing the"
     " window cancels it."
@@ -40,8 +40,8 @@ class LearnBar(QWidget):
     def rest(self, blocked: str, line: str = "", resume: bool = False) -> None:
         """Nothing runs; ``blocked`` says why nothing can; ``resume``: the last round can go on."""
         self._enable(self.start, blocked, START_TIP)
-        self._enable(self.pause, "" if resume else NOTHING, "Go on with the training from its last checkpoint.")
-        self._enable(self.cancel, NOTHING, CANCEL_TIP)
+        self._enable(self.pause, "" if resume else NOTHING_TRAINED, "Go on with the training from its last checkpoint.")
+        self._enable(self.cancel, NOTHING_TRAINED, CANCEL_TIP)
         self.pause.setText("Go on" if resume else "Pause")
         self._advance(0.0)
         self.line.say(line or blocked)
@@ -55,18 +55,18 @@ class LearnBar(QWidget):
         self.bar.setRange(0, 0)
         self.line.say(line)
 
-    def follow(self, story: Story, paused: bool, asked: str) -> None:
+    def follow(self, log: RoundLog, paused: bool, asked: str) -> None:
         """A round runs; ``asked`` is what it was asked for and has not done yet."""
         self._enable(self.start, "A round is running: wait for it, or cancel it.", START_TIP)
         tip = "Let the training go on." if paused else "Let the training wait before its next step."
         self._enable(self.pause, f"{asked.capitalize()}: a moment." if asked else "", tip)
         self._enable(self.cancel, "Being cancelled." if asked == "cancelling" else "", CANCEL_TIP)
         self.pause.setText("Go on" if paused else "Pause")
-        if story.phase == "training" and story.total:
-            self._advance(story.fraction)
+        if log.phase == "training" and log.total:
+            self._advance(log.fraction)
         else:
             self.bar.setRange(0, 0 if not paused else 1000)
-        self.line.say(asked or ("paused; " if paused else "") + _progress(story))
+        self.line.say(asked or ("paused; " if paused else "") + _progress(log))
 
     def _advance(self, fraction: float) -> None:
         self.bar.setRange(0, 1000)
@@ -78,14 +78,14 @@ class LearnBar(QWidget):
         button.setToolTip(why or tip)
 
 
-def _progress(story: Story) -> str:
-    if story.phase == "judging":
+def _progress(log: RoundLog) -> str:
+    if log.phase == "judging":
         return "judging the new model on the held-out cases"
-    if story.phase != "training":
-        return "reading the cases" if story.anew else "reading the cases, and judging the base model"
-    if not story.steps:
-        if story.seconds is not None:
-            return f"{story.total} steps, about {length(story.seconds)}"
-        return f"about {story.total} steps fit into the time on this machine"
-    left = f", {length(story.left)} left" if story.left is not None else ""
-    return f"step {story.step} of {story.total}, loss {story.smooth[-1]:.3f}{left}"
+    if log.phase != "training":
+        return "reading the cases" if log.anew else "reading the cases, and judging the base model"
+    if not log.steps:
+        if log.seconds is not None:
+            return f"{log.total} steps, about {length(log.seconds)}"
+        return f"about {log.total} steps fit into the time on this machine"
+    left = f", {length(log.left)} left" if log.left is not None else ""
+    return f"step {log.step} of {log.total}, loss {log.smooth[-1]:.3f}{left}"

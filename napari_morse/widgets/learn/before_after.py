@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 TRUTH, NEW = "truth", "new model"
 COLOUR = "#f0e442"
 """Of the truth's outline: Okabe and Ito's yellow, which structures get last."""
-LINE = 1
+TRUTH_OUTLINE = 1
 """Voxels of that outline."""
-WAIT = 50
+POLL_MS = 50
 """Milliseconds until it is looked again whether the case's own result is in its place."""
 
 
@@ -106,7 +106,7 @@ class BeforeAfter(QObject):
         if work is None or work.scan is not scan or layers is None:
             return
         if self._segment.presenting:
-            QTimer.singleShot(WAIT, partial(self._on_masks, read))
+            QTimer.singleShot(POLL_MS, partial(self._on_masks, read))
             return
         self._host.bring()
         self._comparison.close()
@@ -115,7 +115,7 @@ class BeforeAfter(QObject):
             self.layers[name] = self._add(name, data, scan, known)
         left, right = list(self.layers)[:2]
         if left != TRUTH:
-            self.layers[TRUTH].contour = LINE
+            self.layers[TRUTH].contour = TRUTH_OUTLINE
         if layers.mask is not None and layers.mask in self._viewer.layers:
             self._viewer.layers.selection.active = layers.mask  # what the brush is for
         self._comparison.mode = "side"
@@ -174,17 +174,17 @@ class BeforeAfter(QObject):
 def _reading(folder: Path, case: str, scan: Scan) -> Work:
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
         verdict = Verdict.read(folder)
-        judged = next((found for found in verdict.cases if found.case == case), None)
+        judged = next((masks for masks in verdict.cases if masks.case == case), None)
         if judged is None:
             raise InputError(f"The round did not judge {case}.", "Choose a case of its verdict.")
         truth = {TRUTH: _truth(folder, Path(judged.truth))}
         files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS} | truth
         if verdict.alone:
             files = truth | {NEW: mask_file(folder, case, "after", "rendered")}
-        found = {name: open_mask(path) for name, path in files.items()}
-        if not all(mask.grid.same_as(scan.grid) for mask in found.values()):
+        masks = {name: open_mask(path) for name, path in files.items()}
+        if not all(mask.grid.same_as(scan.grid) for mask in masks.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
-        return scan, {name: np.asarray(mask.data) for name, mask in found.items()}, _labels(folder)
+        return scan, {name: np.asarray(mask.data) for name, mask in masks.items()}, _labels(folder)
 
     return work
 
@@ -198,7 +198,7 @@ def _labels(folder: Path) -> tuple[Label, ...]:
     return tuple(Label(x.id, x.name, x.color, x.code) for x in (*known, *plan.new_labels))
 
 
-def _truth(folder: Path, said: Path) -> Path:
+def _truth(folder: Path, planned: Path) -> Path:
     """The round's own copy, wherever the project lies by now."""
-    copy = folder / "labels" / said.name
-    return copy if copy.is_file() else said
+    copy = folder / "labels" / planned.name
+    return copy if copy.is_file() else planned

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.session.learn import Candidate
 
-ROWS = 5
+CASE_ROWS = 5
 """Rows seen before the list scrolls."""
 FLATTERING = "Its truth was corrected from a model's own mask, which flatters that model."
 EMPTY = "Its mask is empty: a model learns from it that there is nothing. Tick it if that is so."
@@ -69,18 +69,20 @@ class LearnCases(QTableWidget):
     def _is_on(self, case: str) -> bool:
         return case not in self._left_out and (case not in self._empty or case in self._sure)
 
-    def fill(self, found: Sequence[Candidate], status: dict[str, str], empty: AbstractSet[str] = frozenset()) -> None:
+    def fill(
+        self, candidates: Sequence[Candidate], status: dict[str, str], empty: AbstractSet[str] = frozenset()
+    ) -> None:
         """List cases with what is said of each, and which masks are empty; what was not ticked stays so."""
-        if tuple(found) == self._found and self.rowCount() == len(found) and empty == self._empty:
+        if tuple(candidates) == self._found and self.rowCount() == len(candidates) and empty == self._empty:
             return
-        self._found, self._empty = tuple(found), frozenset(empty)
+        self._found, self._empty = tuple(candidates), frozenset(empty)
         self._sure &= self._empty  # one that was drawn on since is another mask
         with QSignalBlocker(self):
-            self.setRowCount(len(found))
-            for row, case in enumerate(found):
+            self.setRowCount(len(candidates))
+            for row, case in enumerate(candidates):
                 self._set(row, case, status.get(case.id, ""))
         self._fit()
-        self.setVisible(bool(found))
+        self.setVisible(bool(candidates))
 
     def _fit(self) -> None:
         self.ensurePolished()  # in the viewer's font from here on
@@ -88,7 +90,7 @@ class LearnCases(QTableWidget):
         texts = [item.text() for row in range(rows) if (item := self.item(row, 1)) is not None]
         self.setColumnWidth(1, max((self.fontMetrics().horizontalAdvance(text) for text in texts), default=0) + 14)
         self._numbers.setDefaultSectionSize(tall)
-        self.setFixedHeight(tall * min(rows, ROWS) + 2 * self.frameWidth())
+        self.setFixedHeight(tall * min(rows, CASE_ROWS) + 2 * self.frameWidth())
 
     def forget(self) -> None:
         """Another project: all are ticked."""
@@ -98,12 +100,12 @@ class LearnCases(QTableWidget):
 
     def _set(self, row: int, case: Candidate, status: str) -> None:
         empty = case.id in self._empty
-        name, said = QTableWidgetItem(case.name), QTableWidgetItem(_said(case, status, empty))
+        name, state_item = QTableWidgetItem(case.name), QTableWidgetItem(_said(case, status, empty))
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         if not case.held_out:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
             name.setCheckState(Qt.CheckState.Checked if self._is_on(case.id) else Qt.CheckState.Unchecked)
-        for column, item in enumerate((name, said)):
+        for column, item in enumerate((name, state_item)):
             item.setFlags(flags)
             item.setData(Qt.ItemDataRole.UserRole, case.id)
             item.setToolTip(f"{_tip(case)}\n{EMPTY}" if empty else _tip(case))
@@ -137,19 +139,19 @@ def _tip(case: Candidate) -> str:
     held = (
         "It is held out: it judges the model and is never trained on." if case.held_out else "Tick it to train on it."
     )
-    told = (f"{case.name}, patient {case.patient}" if case.patient else case.name, case.missing or held)
-    return "\n".join((*told, *((FLATTERING,) if case.flattering else ()), *((sizes,) if sizes else ())))
+    lines = (f"{case.name}, patient {case.patient}" if case.patient else case.name, case.missing or held)
+    return "\n".join((*lines, *((FLATTERING,) if case.flattering else ()), *((sizes,) if sizes else ())))
 
 
-def counted(found: Sequence[Candidate]) -> tuple[str, str]:
+def counted(candidates: Sequence[Candidate]) -> tuple[str, str]:
     """In how many of the cases each structure occurs, in a line, and how large it is there, for the tooltip."""
-    names = list(dict.fromkeys(name for case in found for name in case.sizes))
-    sizes = {name: [c.sizes[name] for c in found if c.sizes.get(name, 0) > 0] for name in names}
-    known = sum(bool(case.sizes) for case in found)
+    names = list(dict.fromkeys(name for case in candidates for name in case.sizes))
+    sizes = {name: [c.sizes[name] for c in candidates if c.sizes.get(name, 0) > 0] for name in names}
+    known = sum(bool(case.sizes) for case in candidates)
     if not known:
         return "", ""
     line = ", ".join(f"{name} in {len(there)}" for name, there in sizes.items())
     more = [f"{name}: {sum(there):.2f} ml in {len(there)} of {known} cases" for name, there in sizes.items()]
-    if known < len(found):
-        more.append(f"Of {len(found) - known} cases no model has said what is in them.")
+    if known < len(candidates):
+        more.append(f"Of {len(candidates) - known} cases no model has said what is in them.")
     return f"{line} of {known}", "\n".join(("As the last run of a model found them.", *more))

@@ -12,17 +12,17 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_morse.widgets.learn.event_log import Story
+from napari_morse.widgets.learn.event_log import RoundLog
 
-COLOURS = {True: ("#999999", "#56b4e9", "#e69f00"), False: ("#777777", "#0072b2", "#d55e00")}
+CURVE_COLOURS = {True: ("#999999", "#56b4e9", "#e69f00"), False: ("#777777", "#0072b2", "#d55e00")}
 """Loss, Dice and HD95 on dark and on light ground: Okabe and Ito's."""
 HEIGHTS = (78, 96)
 """Pixels of the two plots."""
 SIDE = 54
 """Pixels of an axis at the side."""
-LEAST = 0.05
+SMALLEST_SPAN = 0.05
 """Height of an axis at least, as a share of its values: what differs by less is no news."""
-TIP = (
+CURVES_TIP = (
     "Above: the loss at every step, thin, and smoothed. Below, of the held-out cases: Dice (circles, left) and HD95 in"
     " mm (squares, right). Dashed: the base model, where there is one."
 )
@@ -46,34 +46,34 @@ class LearnCurves(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        self.setToolTip(TIP)
+        self.setToolTip(CURVES_TIP)
         self.setAccessibleName("Curves of the training")
         self.loss: Any = None
         self.held: Any = None
         self.lines: dict[str, Any] = {}
         self.hide()
 
-    def tell(self, story: Story) -> None:
+    def tell(self, log: RoundLog) -> None:
         """Show a story's curves."""
-        seen = bool(story.steps or story.checks)
+        seen = bool(log.steps or log.checks)
         if seen and self.loss is None:
             self._build()
         self.setVisible(seen)
         if not seen:
             return
-        self.lines["raw"].setData(story.steps, story.losses)
-        self.lines["loss"].setData(story.steps, story.smooth)
+        self.lines["raw"].setData(log.steps, log.losses)
+        self.lines["loss"].setData(log.steps, log.smooth)
         for name in ("dice", "hd95"):
-            values = [getattr(check, name) for check in story.checks]
-            self.lines[name].setData([check.step for check in story.checks], values)
-            base = values[0] if story.checks and story.checks[0].step == 0 else None
+            values = [getattr(check, name) for check in log.checks]
+            self.lines[name].setData([check.step for check in log.checks], values)
+            base = values[0] if log.checks and log.checks[0].step == 0 else None
             self.lines[f"{name} base"].setVisible(base is not None)
             if base is not None:
                 self.lines[f"{name} base"].setValue(base)
             view = self.held.getViewBox() if name == "dice" else self._right
             view.setYRange(*_span(values))
-        self.held.setVisible(bool(story.checks))
-        self.loss.setXRange(0, max(story.total, story.step, 1), padding=0.02)
+        self.held.setVisible(bool(log.checks))
+        self.loss.setXRange(0, max(log.total, log.step, 1), padding=0.02)
 
     def _build(self) -> None:
         pg = plotting()
@@ -132,7 +132,7 @@ class LearnCurves(QWidget):
     def _paint(self) -> None:
         pg, palette = plotting(), self.palette()
         text = palette.color(QPalette.ColorRole.WindowText)
-        loss, dice, hd95 = COLOURS[text.lightness() > 127]
+        loss, dice, hd95 = CURVE_COLOURS[text.lightness() > 127]
         faint = pg.mkColor(loss)
         faint.setAlpha(110)
         self.lines["raw"].setPen(pg.mkPen(faint, width=1))
@@ -159,6 +159,6 @@ def _span(values: list[float]) -> tuple[float, float]:
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
-    least = max(LEAST * abs(high), 0.01)
+    least = max(SMALLEST_SPAN * abs(high), 0.01)
     room = max(0.15 * (high - low), (least - (high - low)) / 2)
     return low - room, high + room

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-LINES = 200
+KEPT_LINES = 200
 """Of the log that are kept."""
 SMOOTH = 0.9
 """How much of the smoothed loss stays at each step."""
@@ -25,7 +25,7 @@ class Check:
     """mm."""
 
 
-class Story:
+class RoundLog:
     """Fed with events, in order; steps that are told again replace those that were told before."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Story:
         """Whether the round begins with no model."""
         self.phase: Phase = ""
         self.trouble = ""
-        self.lines: deque[str] = deque(maxlen=LINES)
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     @property
     def step(self) -> int:
@@ -78,10 +78,10 @@ class Story:
         self.total, self.phase = int(event.get("steps", 0)), "training"
         again = " It goes on from its last checkpoint." if event.get("resumed") else ""
         self.seconds = event.get("seconds")
-        told = f"About {self.total} steps fit into the time on this machine."
+        text = f"About {self.total} steps fit into the time on this machine."
         if self.seconds is not None:
-            told = f"{self.total} steps, about {length(self.seconds)} left on this machine."
-        self.lines.append(f"{told}{again}")
+            text = f"{self.total} steps, about {length(self.seconds)} left on this machine."
+        self.lines.append(f"{text}{again}")
 
     def _on_fitted(self, event: dict[str, Any]) -> None:
         self.why = str(event.get("text", ""))

@@ -14,22 +14,22 @@ from napari_morse.session.learn.round import Decision, State
 from napari_morse.training.finetuning.verdict import Verdict
 from napari_morse.widgets.base.jobs import Tell, Work
 from napari_morse.widgets.learn.curves import plotting
-from napari_morse.widgets.learn.event_log import Story
+from napari_morse.widgets.learn.event_log import RoundLog
 
 
 @dataclass
-class Followed:
+class RoundView:
     """A round and what is known of it."""
 
     round: Round
-    story: Story = field(default_factory=Story)
+    log: RoundLog = field(default_factory=RoundLog)
     state: State = "ready"
     verdict: Verdict | None = None
     decision: Decision = ""
 
     def __post_init__(self) -> None:
         with suppress(MorseError):  # a plan that is damaged
-            self.story.anew = self.round.plan.anew is not None
+            self.log.anew = self.round.plan.anew is not None
 
     def read_end(self) -> None:
         """Take the verdict and the decision from the disk."""
@@ -41,36 +41,36 @@ def beginning(folder: Path, reader: str, choice: Choice) -> Work:
     """Makes a round and starts it; gives the `Round`."""
 
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Round:
-        if any(found.alive for found in rounds(folder)):
+        if any(other.alive for other in rounds(folder)):
             raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
         plotting()  # quick from here on, when the first curve is drawn
-        made = prepare(folder, reader, choice, cancelled)
+        new_round = prepare(folder, reader, choice, cancelled)
         if cancelled():
-            made.remove()
+            new_round.remove()
             raise CancelledError
-        made.start()
-        return made
+        new_round.start()
+        return new_round
 
     return work
 
 
-def deciding(now: Round, reader: str, act: Callable[[Round, str], str | None]) -> Work:
+def deciding(current_round: Round, reader: str, act: Callable[[Round, str], str | None]) -> Work:
     """Keeps, discards or rolls back; gives what ``act`` gives."""
-    return lambda _tell, _cancelled: act(now, reader)
+    return lambda _tell, _cancelled: act(current_round, reader)
 
 
 def finding(folder: Path) -> Work:
     """The last round, with all that it has told; an hour of it takes too long for the window's thread."""
 
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
-        found = rounds(folder)
-        if not found:
+        all_rounds = rounds(folder)
+        if not all_rounds:
             return folder, None
         plotting()
-        followed = Followed(found[-1])
-        followed.story.feed(followed.round.history())
-        followed.state = followed.round.state
-        followed.read_end()
-        return folder, followed
+        view = RoundView(all_rounds[-1])
+        view.log.feed(view.round.history())
+        view.state = view.round.state
+        view.read_end()
+        return folder, view
 
     return work

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from napari_morse.widgets.base.text import Note
 
 LEARN = "Learn new structures:"
-ALL = "Learns: "
+LEARNS_PREFIX = "Learns: "
 LEARN_TIP = (
     "On: the new model also finds these structures, which its base does not know. Off: cases with them cannot be"
     " trained on."
@@ -54,8 +54,8 @@ class LearnNew(QWidget):
         anew
             A new model learns them in any case.
         """
-        told = ", ".join(f"{name} (in {len(cases)} of {of} cases)" for name, cases in new.items())
-        self.which.say(f"{ALL}{told}" if anew and told else told)
+        text = ", ".join(f"{name} (in {len(cases)} of {of} cases)" for name, cases in new.items())
+        self.which.say(f"{LEARNS_PREFIX}{text}" if anew and text else text)
         self.box.setVisible(not anew)
         self.which.setToolTip("\n".join(f"{name}: {', '.join(cases[:20])}" for name, cases in new.items()))
         self.setVisible(bool(new))

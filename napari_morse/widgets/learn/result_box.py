@@ -11,7 +11,7 @@ from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.text import Elided, Note
 from napari_morse.widgets.learn.verdict_table import VerdictTable
 
-TIPS = {
+DECISION_TIPS = {
     "keep": "Put the new model into your library, and choose it for the next segmentation.",
     "discard": "Delete the new model; the verdict stays.",
     "roll_back": "Use the model that was tuned from again; the new one stays in your library.",
@@ -19,7 +19,7 @@ TIPS = {
 }
 SHOW_ALONE = "Open the selected case, else the worst: the truth at the left, the new model's mask at the right."
 NO_PARENT = "There is no base model to go back to."
-DONE: dict[Decision, str] = {
+DECIDED: dict[Decision, str] = {
     "": "",
     "kept": "Kept as {model}.",
     "discarded": "Discarded: {model} was deleted.",
@@ -81,10 +81,10 @@ class LearnResult(QWidget):
             return
         self.sentence.say(verdict.sentence)
         self.unjudged.say(verdict.unjudged(names))
-        told = ", ".join(f"{name} {dice:.3f}" for name, dice in verdict.samples.items())
+        samples = ", ".join(f"{name} {dice:.3f}" for name, dice in verdict.samples.items())
         more = "Dice between both models' masks of the sample scans: 1 where nothing changed."
-        self.samples.say(f"Samples: {told}", more)
-        self.samples.setVisible(bool(told))
+        self.samples.say(f"Samples: {samples}", more)
+        self.samples.setVisible(bool(samples))
         for widget in (self.coarse, self.show_case):
             widget.setVisible(bool(verdict.cases))
         self._fill()
@@ -101,9 +101,11 @@ class LearnResult(QWidget):
             (self.keep, "keep", over), (self.discard, "discard", over),
             (self.roll_back, "roll_back", NO_PARENT if alone else back),
         ):  # fmt: skip
-            _enable(button, blocked or why, TIPS[name])
-        _enable(self.show_case, "", SHOW_ALONE if alone else TIPS["show"])
-        self.done.say(DONE[decision].format(model=verdict.model, parent=verdict.parent) if verdict is not None else "")
+            _enable(button, blocked or why, DECISION_TIPS[name])
+        _enable(self.show_case, "", SHOW_ALONE if alone else DECISION_TIPS["show"])
+        self.done.say(
+            DECIDED[decision].format(model=verdict.model, parent=verdict.parent) if verdict is not None else ""
+        )
 
     def _fill(self) -> None:
         if self._verdict is not None:

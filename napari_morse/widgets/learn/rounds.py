@@ -17,7 +17,7 @@ from napari_morse.session.learn.round import GOING_ON
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.learn.before_after import BeforeAfter
-from napari_morse.widgets.learn.jobs import Followed, beginning, deciding, finding
+from napari_morse.widgets.learn.jobs import RoundView, beginning, deciding, finding
 from napari_morse.widgets.learn.structures_scan import StructuresLook
 from napari_morse.widgets.segment.tab import SegmentTab
 
@@ -59,7 +59,7 @@ class Learner(QObject):
         self.before_after = BeforeAfter(viewer, host, segment, self)
         self.finder, self.runner = JobRunner("morse-rounds", self), JobRunner("morse-learn", self)
         self.structures = StructuresLook(host, self)
-        self.now: Followed | None = None
+        self.view: RoundView | None = None
         self.doing: Doing = ""
         self.asked = ""
         """What the round was asked for and has not done yet."""
@@ -90,12 +90,12 @@ class Learner(QObject):
     @property
     def alive(self) -> bool:
         """Whether the round runs, or waits."""
-        return self.now is not None and self.now.state in ALIVE
+        return self.view is not None and self.view.state in ALIVE
 
     @property
     def blocked(self) -> str:
         """Why no round can be begun now, whatever is chosen; empty when one can."""
-        project, now = self.host.project, self.now
+        project, view = self.host.project, self.view
         if project is None:
             return "Open or make a project: Project ▸ New…"
         if project.read_only:
@@ -104,7 +104,7 @@ class Learner(QObject):
             return "Looking for the last round: a moment."
         if self.doing or self.alive:
             return "A round is running: wait for it, or cancel it."
-        if now is not None and now.state == "done" and now.verdict is not None and not now.decision:
+        if view is not None and view.state == "done" and view.verdict is not None and not view.decision:
             return "Keep or discard the model of the last round first."
         return ""
 
@@ -143,23 +143,23 @@ class Learner(QObject):
 
     def pause_or_go(self) -> None:
         """Pause it, or let it go on."""
-        now = self.now
-        if now is None or self.doing:
+        view = self.view
+        if view is None or self.doing:
             return
-        if now.state in GOING_ON:
-            self._resume(now)
-        elif now.state == "paused":
-            self._ask("going on", now.round.go)
-        elif now.state == "running":
-            self._ask("pausing", now.round.pause)
+        if view.state in GOING_ON:
+            self._resume(view)
+        elif view.state == "paused":
+            self._ask("going on", view.round.go)
+        elif view.state == "running":
+            self._ask("pausing", view.round.pause)
 
-    def _resume(self, now: Followed) -> None:
+    def _resume(self, view: RoundView) -> None:
         try:
-            now.round.start(resume=now.state != "ready")
+            view.round.start(resume=view.state != "ready")
         except MorseError as error:
             show_error(str(error))
             return
-        self._follow(now)
+        self._follow(view)
 
     def cancel(self) -> None:
         """End the round before its next step, or what is made ready for one."""
@@ -168,8 +168,8 @@ class Learner(QObject):
             self.changed.emit()
         elif self.doing == "preparing":
             self.runner.cancel()
-        elif self.now is not None and self.alive:
-            self._ask("cancelling", self.now.round.cancel)
+        elif self.view is not None and self.alive:
+            self._ask("cancelling", self.view.round.cancel)
 
     def _ask(self, word: str, act: Callable[[], None]) -> None:
         try:
@@ -181,88 +181,88 @@ class Learner(QObject):
         self._timer.setInterval(SOON if word == "cancelling" else BEAT)
         self.changed.emit()
 
-    def _follow(self, now: Followed) -> None:
-        self.now, self.asked = now, ""
-        now.state = now.round.state
-        now.read_end()
-        if now.state in ALIVE:
+    def _follow(self, view: RoundView) -> None:
+        self.view, self.asked = view, ""
+        view.state = view.round.state
+        view.read_end()
+        if view.state in ALIVE:
             self._timer.start(BEAT)
         self.told.emit()
         self.changed.emit()
 
     def _on_beat(self) -> None:
-        now = self.now
-        if now is None:
+        view = self.view
+        if view is None:
             self._timer.stop()
             return
-        events = now.round.poll()
+        events = view.round.poll()
         if events:
-            now.story.feed(events)
+            view.log.feed(events)
             self.told.emit()
-        state = now.round.state
-        if state == now.state:
+        state = view.round.state
+        if state == view.state:
             return
-        now.state = state
+        view.state = state
         if not (self.asked == "cancelling" and state in ALIVE):
             self.asked = ""
         if state not in ALIVE:
             self._timer.stop()
-            self._end(now)
+            self._end(view)
         self.changed.emit()
 
-    def _end(self, now: Followed) -> None:
-        now.story.feed(now.round.poll())
+    def _end(self, view: RoundView) -> None:
+        view.log.feed(view.round.poll())
         try:
-            now.read_end()
+            view.read_end()
         except MorseError as error:
             show_error(str(error))
-        if now.story.trouble:
-            show_error(now.story.trouble)
-        elif now.verdict is not None:
-            show_info(now.verdict.sentence)
+        if view.log.trouble:
+            show_error(view.log.trouble)
+        elif view.verdict is not None:
+            show_info(view.verdict.sentence)
         self.told.emit()
 
     # The end
 
     def keep(self) -> None:
         """Take the new model into the library, and choose it."""
-        self._decide("keeping", lambda now, by: now.keep(by).name)
+        self._decide("keeping", lambda view, by: view.keep(by).name)
 
     def discard(self) -> None:
         """Delete the new model."""
-        self._decide("discarding", lambda now, by: now.discard(by))
+        self._decide("discarding", lambda view, by: view.discard(by))
 
     def roll_back(self) -> None:
         """Choose the model that was tuned from again."""
-        self._decide("rolling back", lambda now, by: now.roll_back(by))
+        self._decide("rolling back", lambda view, by: view.roll_back(by))
 
     def _decide(self, doing: Doing, act: Callable[[Round, str], str | None]) -> None:
-        project, now = self.host.project, self.now
-        if project is None or now is None or self.doing or self.runner.busy:
+        project, view = self.host.project, self.view
+        if project is None or view is None or self.doing or self.runner.busy:
             return
         self.doing = doing
-        self.runner.start(deciding(now.round, project.reader, act))
+        self.runner.start(deciding(view.round, project.reader, act))
         self.changed.emit()
 
     def show_case(self, case: str) -> None:
         """Open a held-out case with the masks of both models."""
-        if self.now is not None and case:
-            self.before_after.show(self.now.round.folder, case)
+        if self.view is not None and case:
+            self.before_after.show(self.view.round.folder, case)
 
     # What arrives
 
-    def _on_done(self, made: object) -> None:
+    def _on_done(self, result: object) -> None:
         doing, self.doing = self.doing, ""
-        if isinstance(made, Round):
-            if self.host.project is not None and made.folder.is_relative_to(self.host.project.places.folder):
-                self._note("begun", made)
-                self._follow(Followed(made))
+        if isinstance(result, Round):
+            if self.host.project is not None and result.folder.is_relative_to(self.host.project.places.folder):
+                self._note("begun", result)
+                self._follow(RoundView(result))
                 return
-        elif isinstance(made, str) and not self.segment.choose(made):
-            show_warning(f"The model {made} is no longer there: choose another one.")
-        if self.now is not None and doing != "preparing":
-            self.now.decision = self.now.round.decision
-            self._note(self.now.decision, self.now.round)
+        elif isinstance(result, str) and not self.segment.choose(result):
+            show_warning(f"The model {result} is no longer there: choose another one.")
+        if self.view is not None and doing != "preparing":
+            self.view.decision = self.view.round.decision
+            self._note(self.view.decision, self.view.round)
         self.changed.emit()
 
     def _note(self, what: str, of: Round) -> None:
@@ -287,14 +287,14 @@ class Learner(QObject):
 
     def _on_host(self) -> None:
         project = self.host.project
-        place = None if project is None else project.places.folder
-        if place == self._place:
+        folder = None if project is None else project.places.folder
+        if folder == self._place:
             return
-        self._place = place
+        self._place = folder
         self._timer.stop()
         self._leave()
         self.asked, self._waiting = "", None
-        if place is None:
+        if folder is None:
             self.finder.cancel()
         else:
             self._find()
@@ -305,12 +305,12 @@ class Learner(QObject):
         if not self.finder.busy and self._place is not None:
             self.finder.start(finding(self._place))
 
-    def _on_found(self, found: tuple[Path, Followed | None]) -> None:
-        place, followed = found
-        if place != self._place:
+    def _on_found(self, result: tuple[Path, RoundView | None]) -> None:
+        folder, view = result
+        if folder != self._place:
             self._find()
-        elif followed is not None and self.now is None:
-            self._follow(followed)
+        elif view is not None and self.view is None:
+            self._follow(view)
         else:
             self.changed.emit()
 
@@ -328,8 +328,8 @@ class Learner(QObject):
         self._waiting = None
         for event in self.stop_events:
             event.set()
-        if not self.stays and self.now is not None and self.alive:
-            self.now.round.cancel()
+        if not self.stays and self.view is not None and self.alive:
+            self.view.round.cancel()
         self._timer.stop()
 
     def close_down(self) -> None:
@@ -344,6 +344,6 @@ class Learner(QObject):
 
     def _leave(self) -> None:
         """Forget the round; its process goes on."""
-        now, self.now = self.now, None
-        if now is not None:
-            now.round.leave()
+        view, self.view = self.view, None
+        if view is not None:
+            view.round.leave()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
-from napari_morse.config import NAME
+from napari_morse.config import MODEL_NAME
 from napari_morse.session.learn.gather import new_name
 from napari_morse.training.settings import TuneSettings, What
 from napari_morse.widgets.base.combo import combo_box
@@ -20,7 +20,7 @@ JUDGES = ("held-out cases", "each case left out in turn")
 ANEW, WHOLE = "new, from these labels", "as the cases need"
 ALL_OF_IT = "A new model learns everything from the ticked cases."
 HELD_ONLY = "A new model is judged by the held-out cases."
-TIPS = (
+SETTING_TIPS = (
     "The model that is tuned; it stays as it is. Or a new model, which learns from the ticked cases alone.",
     "Name of the new model in your library, if you keep it.",
     "Head only: quickest, changes the boundary alone. Everything: learns most, and may forget most.",
@@ -36,10 +36,12 @@ class LearnChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.base, self.what, self.minutes, self.judges = (combo_box(self, tip) for tip in (TIPS[0], *TIPS[2:]))
+        self.base, self.what, self.minutes, self.judges = (
+            combo_box(self, tip) for tip in (SETTING_TIPS[0], *SETTING_TIPS[2:])
+        )
         self.name = QLineEdit(self)
-        self.name.setToolTip(TIPS[1])
-        self.name.setProperty("tip", TIPS[1])
+        self.name.setToolTip(SETTING_TIPS[1])
+        self.name.setProperty("tip", SETTING_TIPS[1])
         for what, text in WHAT.items():
             self.what.addItem(text, what)
         for minutes in MINUTES:
@@ -79,7 +81,7 @@ class LearnChoice(QWidget):
 
     def offer(self, models: Sequence[str], taken: Sequence[str], chosen: str) -> None:
         """The models that there are; ``chosen`` is tuned until another one was chosen here; ``taken`` are no names."""
-        now, fresh = self.model, self._models is None
+        current, fresh = self.model, self._models is None
         with QSignalBlocker(self.base):
             if tuple(models) != self._models:
                 self._models = tuple(models)
@@ -87,17 +89,17 @@ class LearnChoice(QWidget):
                 for model in models:
                     self.base.addItem(model, model)
                 self.base.addItem(ANEW, "")
-            wanted = now if self._by_hand and now in (*models, "") else chosen
+            wanted = current if self._by_hand and current in (*models, "") else chosen
             self.base.setCurrentIndex(self.base.findData(wanted))
         self._taken = {name.casefold() for name in taken}
-        if fresh or self.model != now or (not self._named and self.name.text().casefold() in self._taken):
+        if fresh or self.model != current or (not self._named and self.name.text().casefold() in self._taken):
             self._on_base()
 
     @property
     def blocked(self) -> str:
         """Why nothing can be begun with this; empty when it can."""
         name = self.name.text().strip()
-        if not re.fullmatch(NAME, name):
+        if not re.fullmatch(MODEL_NAME, name):
             return "Give the new model a name of letters, digits, dots, dashes and underscores."
         return f"There is a model named {name} already: choose another name." if name.casefold() in self._taken else ""
 
@@ -159,8 +161,8 @@ class LearnChoice(QWidget):
             self.what.setCurrentIndex(list(WHAT).index("all"))
             self.judges.setCurrentIndex(0)
 
-    def renew(self, kept: bool) -> None:
-        """The name was used: the next one; a new model that was ``kept`` can be tuned from now on."""
+    def renew(self, round_kept: bool) -> None:
+        """The name was used: the next one; a new model whose round was kept can be tuned from now on."""
         self._named = False
-        self._by_hand = self._by_hand and not (kept and not self.model)
+        self._by_hand = self._by_hand and not (round_kept and not self.model)
         self._on_base()

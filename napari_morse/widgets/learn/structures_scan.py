@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.session.case.structures import Structures
-from napari_morse.session.learn import Held, UnderWork, held
+from napari_morse.session.learn import MaskStructures, OpenMask, structures_in_masks
 from napari_morse.types import Label
 from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
 from napari_morse.widgets.case.project_case import ProjectHost
@@ -32,7 +32,7 @@ class StructuresLook(QObject):
         super().__init__(parent)
         self._host = host
         self.runner = JobRunner("morse-structures", self)
-        self.found: dict[str, Held] = {}
+        self.found: dict[str, MaskStructures] = {}
         """By case."""
         self._place: Path | None = None
         self._wanted: tuple[str, ...] | None = None
@@ -48,9 +48,9 @@ class StructuresLook(QObject):
     def look(self, cases: Iterable[str]) -> None:
         """See what these cases' masks hold by now; while a look is under way, once it has ended."""
         project = self._host.project
-        place = None if project is None else project.places.folder
-        if place != self._place:
-            self._place = place
+        folder = None if project is None else project.places.folder
+        if folder != self._place:
+            self._place = folder
             self.found.clear()
         self._wanted = tuple(cases)
         if project is not None and not self.runner.busy:
@@ -63,24 +63,24 @@ class StructuresLook(QObject):
         """What structures are called, by id: by a person, else in the open case, else by a model of any case."""
         corrected = self._host.corrected
         own = {label.id: label.name for label in (*self._host.session.labels, *(corrected.labels if corrected else ()))}
-        said = {number: name for found in self.found.values() for number, name in found.names.items()}
-        return said | own | {label.id: label.name for label in self._added()}
+        from_models = {number: name for structures in self.found.values() for number, name in structures.names.items()}
+        return from_models | own | {label.id: label.name for label in self._added()}
 
     def _added(self) -> tuple[Label, ...]:
         """By a person, in this project."""
         project = self._host.project
         return () if project is None else Structures(project.places.folder).labels
 
-    def _under_work(self) -> UnderWork | None:
+    def _under_work(self) -> OpenMask | None:
         work, corrected = self._host.work, self._host.corrected
         if work is None or corrected is None:
             return None
-        return UnderWork(work.id, corrected.corrections.mask, corrected.corrections.state)
+        return OpenMask(work.id, corrected.corrections.mask, corrected.corrections.state)
 
-    def _on_found(self, told: tuple[Path, str, Held]) -> None:
-        place, case, found = told
-        if place == self._place:
-            self.found[case] = found
+    def _on_found(self, message: tuple[Path, str, MaskStructures]) -> None:
+        folder, case, structures = message
+        if folder == self._place:
+            self.found[case] = structures
             self.changed.emit()
 
     def _on_end(self, _result: object) -> None:
@@ -96,9 +96,17 @@ class StructuresLook(QObject):
 
 
 def _looking(
-    folder: Path, reader: str, cases: tuple[str, ...], known: dict[str, Held], open_case: UnderWork | None
+    folder: Path, reader: str, cases: tuple[str, ...], known: dict[str, MaskStructures], open_case: OpenMask | None
 ) -> Work:
     def work(tell: Tell, cancelled: Callable[[], bool]) -> None:
-        held(folder, reader, cases, known, open_case, lambda case, found: tell((folder, case, found)), cancelled)
+        structures_in_masks(
+            folder,
+            reader,
+            cases,
+            known,
+            open_case,
+            lambda case, structures: tell((folder, case, structures)),
+            cancelled,
+        )
 
     return work

@@ -12,25 +12,25 @@ from napari_morse import zoo
 from napari_morse.session.learn import Candidate, Choice, candidates
 from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
 from napari_morse.session.learn.round import GOING_ON
-from napari_morse.session.project import WORDS
+from napari_morse.session.project import STATUS_WORDS
 from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.learn.bar import LearnBar
 from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
 from napari_morse.widgets.learn.curves import LearnCurves
-from napari_morse.widgets.learn.event_log import LINES
-from napari_morse.widgets.learn.jobs import Followed
+from napari_morse.widgets.learn.event_log import KEPT_LINES
+from napari_morse.widgets.learn.jobs import RoundView
 from napari_morse.widgets.learn.new_structures import LearnNew
 from napari_morse.widgets.learn.result_box import LearnResult
 from napari_morse.widgets.learn.rounds import Learner
 from napari_morse.widgets.learn.settings_form import LearnChoice
 
-PAUSE = 200
+REFRESH_MS = 200
 """Milliseconds after which a change of the project is shown: there is one at each stroke."""
 LOG = 3
 """Lines of the log in view."""
 NO_CASES = "Accept a corrected case first: the model learns from accepted and corrected cases."
 NO_JUDGES = "No case is held out to judge the new model, so nothing will be said of what it is worth."
-ENDS = {
+END_SENTENCES = {
     "stopped": "The training has stopped without coming to its end. It can go on from its last checkpoint.",
     "ready": "The training was made ready and has not begun.",
     "cancelled": "Cancelled; nothing was kept.",
@@ -63,14 +63,14 @@ class LearnTab(QWidget):
         self.new, self.curves, self.result = LearnNew(self), LearnCurves(self), LearnResult(self)
         self.recipe, self.log = Note(parent=self), QPlainTextEdit(self)
         self.log.setReadOnly(True)
-        self.log.setMaximumBlockCount(LINES)
+        self.log.setMaximumBlockCount(KEPT_LINES)
         self.log.setToolTip("What the training has said.")
         self.log.setAccessibleName("Log of the training")
         self._scrolled: Path | None = None
         self._due, self._look = QTimer(self), QTimer(self)
         for timer, act in ((self._due, self.refresh), (self._look, self._scroll_to_result)):
             timer.setSingleShot(True)
-            timer.setInterval(PAUSE)
+            timer.setInterval(REFRESH_MS)
             timer.timeout.connect(act)
         self._lay_out()
         self._connect()
@@ -132,7 +132,7 @@ class LearnTab(QWidget):
             self._project = project
             self.cases.forget()
         self._found = candidates(project) if project is not None else []
-        self._status = {case.id: WORDS[case.status] for case in project.cases()} if project is not None else {}
+        self._status = {case.id: STATUS_WORDS[case.status] for case in project.cases()} if project is not None else {}
         self._fill()
         self._offer()
         self._say()
@@ -143,7 +143,7 @@ class LearnTab(QWidget):
     def _fill(self) -> None:
         """List the cases, with what is known of their masks by now."""
         held = self.learner.structures.found
-        self.cases.fill(self._found, self._status, {case for case, found in held.items() if not found.ids})
+        self.cases.fill(self._found, self._status, {case for case, structures in held.items() if not structures.ids})
 
     def _on_structures(self) -> None:
         self._fill()
@@ -190,17 +190,17 @@ class LearnTab(QWidget):
             self.about.say(f"Trains on {_cases(ticked)}, judged on {judges} (held out).")
         lacking = [case for case in self._found if case.missing]
         flattering = [case for case in self._judges if case.flattering]
-        told = [f"{_cases(len(lacking))} held out without a truth"] if lacking else []
+        notes = [f"{_cases(len(lacking))} held out without a truth"] if lacking else []
         empty = self.cases.empty
-        told += [f"{_cases(len(empty))} with an empty mask, not ticked"] if empty else []
-        told += [f"{len(flattering)} of the truths from a model's mask"] if flattering else []
+        notes += [f"{_cases(len(empty))} with an empty mask, not ticked"] if empty else []
+        notes += [f"{len(flattering)} of the truths from a model's mask"] if flattering else []
         if self.cases.ticked and not judges:
-            told = [NO_JUDGES, *told]
+            notes = [NO_JUDGES, *notes]
         why = [f"{case.name}: {case.missing}" for case in lacking]
         why += [f"{case.name}: its truth was corrected from a model's mask, which flatters it." for case in flattering]
         why += [f"{name}: {EMPTY}" for name in empty]
-        self.missing.say("⚠ " + "; ".join(told) if told else "", "\n".join(why[:20]))
-        self.missing.setVisible(bool(told))
+        self.missing.say("⚠ " + "; ".join(notes) if notes else "", "\n".join(why[:20]))
+        self.missing.setVisible(bool(notes))
 
     @property
     def _blocked(self) -> str:
@@ -221,34 +221,34 @@ class LearnTab(QWidget):
 
     def _follow(self) -> None:
         """The buttons, the line, the verdict."""
-        learner, now = self.learner, self.learner.now
-        with_round = now is not None and now.state in GOING_ON
+        learner, view = self.learner, self.learner.view
+        with_round = view is not None and view.state in GOING_ON
         if learner.doing == "preparing":
             self.bar.busy("copying the masks of the cases", cancel=True)
         elif learner.doing:
             self.bar.busy(learner.doing, cancel=False)
-        elif now is not None and learner.alive:
-            self.bar.follow(now.story, now.state == "paused", learner.asked)
+        elif view is not None and learner.alive:
+            self.bar.follow(view.log, view.state == "paused", learner.asked)
         else:
             writable = learner.host.project is not None and not learner.host.project.read_only
-            self.bar.rest(self._blocked, _end(now), with_round and writable)
+            self.bar.rest(self._blocked, _end(view), with_round and writable)
         self.bar.stays.setChecked(learner.stays)
         self.choice.lock("The choices are fixed while a round runs." if learner.doing or learner.alive else "")
         self.cases.setEnabled(not (learner.doing or learner.alive))
         self.new.lock(bool(learner.doing or learner.alive))
-        self._show_result(now)
+        self._show_result(view)
 
-    def _show_result(self, now: Followed | None) -> None:
+    def _show_result(self, view: RoundView | None) -> None:
         names = {case.id: case.name for case in self._found}
-        self.result.tell(now.verdict if now is not None else None, names)
-        if now is not None and now.verdict is not None:
-            if self.isVisible() and not now.decision and self._scrolled != now.round.folder:
-                self._scrolled = now.round.folder
+        self.result.tell(view.verdict if view is not None else None, names)
+        if view is not None and view.verdict is not None:
+            if self.isVisible() and not view.decision and self._scrolled != view.round.folder:
+                self._scrolled = view.round.folder
                 self._look.start()
             project = self.learner.host.project
             looking = project is None or project.read_only
             blocked = "The project is open for looking only." if looking else "Wait." if self.learner.doing else ""
-            self.result.decide(now.decision, blocked)
+            self.result.decide(view.decision, blocked)
 
     def _scroll_to_result(self) -> None:
         """What is to be decided must be seen; once a verdict."""
@@ -265,28 +265,28 @@ class LearnTab(QWidget):
             self._due.start()
 
     def _on_learner(self) -> None:
-        now = self.learner.now
-        decided = None if now is None else (now.round.folder, now.decision)
+        view = self.learner.view
+        decided = None if view is None else (view.round.folder, view.decision)
         if decided != self._said:
             self._said = decided
-            self.choice.renew(kept=now is not None and now.decision == "kept")
+            self.choice.renew(round_kept=view is not None and view.decision == "kept")
             self._offer()
         self._follow()
 
     def _on_told(self) -> None:
-        if self.isVisible() or self.learner.now is None:
+        if self.isVisible() or self.learner.view is None:
             self._show_story()
             self._follow()
 
     def _show_story(self) -> None:
-        now = self.learner.now
-        self.log.setVisible(now is not None and bool(now.story.lines))
-        self.recipe.say("" if now is None else now.story.why)
-        if now is None:
+        view = self.learner.view
+        self.log.setVisible(view is not None and bool(view.log.lines))
+        self.recipe.say("" if view is None else view.log.why)
+        if view is None:
             self.curves.hide()
             return
-        self.curves.tell(now.story)
-        text = "\n".join(now.story.lines)
+        self.curves.tell(view.log)
+        text = "\n".join(view.log.lines)
         if text != self.log.toPlainText():
             self.log.ensurePolished()
             self.log.setFixedHeight(LOG * self.log.fontMetrics().lineSpacing() + 12)
@@ -312,8 +312,12 @@ def _cases(count: int) -> str:
     return f"{count} case" if count == 1 else f"{count} cases"
 
 
-def _end(now: Followed | None) -> str:
+def _end(view: RoundView | None) -> str:
     """What became of the last round, where its verdict does not say it."""
-    if now is None or now.state == "done":
+    if view is None or view.state == "done":
         return ""
-    return f"The training failed: {now.story.trouble}\n{TRY}" if now.state == "failed" else ENDS.get(now.state, "")
+    return (
+        f"The training failed: {view.log.trouble}\n{TRY}"
+        if view.state == "failed"
+        else END_SENTENCES.get(view.state, "")
+    )

@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.training.finetuning.verdict import CaseVerdict, Stage, Verdict
 
-ROWS = 4
+VERDICT_ROWS = 4
 """Cases seen before the table scrolls, and the mean."""
-PADDING = 7
+CELL_PADDING = 7
 """Pixels at either side of a number."""
 HEADS = (
     ("case", "The held-out case; the one that lost most, or is worst, is the first. Double click: see its masks."),
@@ -20,7 +20,7 @@ HEADS = (
     ("ASD\nmm", "Mean distance to the true boundary: 0 is best."),
     ("NSD", "Share of the boundary within 1 mm of the true one: 1 is best."),
 )
-FIGURES: dict[str, Callable[[float], str]] = {
+FIGURE_TEXTS: dict[str, Callable[[float], str]] = {
     "dice": "{:.3f}".format, "hd95": "{:.1f}".format, "asd": "{:.2f}".format, "nsd": "{:.3f}".format,
 }  # fmt: skip
 
@@ -75,20 +75,20 @@ class VerdictTable(QTableWidget):
             self.setColumnWidth(column, self._needed(column))
         header = self.horizontalHeader()
         tall = header.sizeHint().height() if header is not None else self._row
-        self.setFixedHeight(tall + self._row * min(self.rowCount(), ROWS + 1) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(tall + self._row * min(self.rowCount(), VERDICT_ROWS + 1) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(worst))
 
     def _fill_mean(self, verdict: Verdict, stage: Stage) -> None:
         cases = f"mean of {len(verdict.cases)}"
         if verdict.alone:
             self._set(0, 0, cases, "", "There is no base model to compare with.", bold=True)
-            for column, (figure, form) in enumerate(FIGURES.items(), start=1):
+            for column, (figure, form) in enumerate(FIGURE_TEXTS.items(), start=1):
                 self._set(0, column, form(verdict.mean("after", stage, figure)), "", "")
             return
-        chances = {figure: _chance(verdict.p.get(f"{figure} {stage}")) for figure in FIGURES}
-        told = "\n".join(f"{figure.upper()}: {said}" for figure, said in chances.items())
-        self._set(0, 0, cases, "", f"Wilcoxon's signed rank test over the cases.\n{told}", bold=True)
-        for column, (figure, form) in enumerate(FIGURES.items(), start=1):
+        chances = {figure: _chance(verdict.p.get(f"{figure} {stage}")) for figure in FIGURE_TEXTS}
+        lines = "\n".join(f"{figure.upper()}: {chance}" for figure, chance in chances.items())
+        self._set(0, 0, cases, "", f"Wilcoxon's signed rank test over the cases.\n{lines}", bold=True)
+        for column, (figure, form) in enumerate(FIGURE_TEXTS.items(), start=1):
             before, after = (verdict.mean(when, stage, figure) for when in ("before", "after"))
             self._set(0, column, f"{form(before)}\n→ {form(after)}", "", chances[figure])
 
@@ -96,7 +96,7 @@ class VerdictTable(QTableWidget):
         alone = f"before {stage}" not in case.figures
         see = "beside its truth" if alone else "before and after"
         self._set(row, 0, name, case.case, f"{name}\nDouble click: see it {see}.")
-        for column, (figure, form) in enumerate(FIGURES.items(), start=1):
+        for column, (figure, form) in enumerate(FIGURE_TEXTS.items(), start=1):
             if alone:
                 self._set(row, column, form(getattr(case.figures[f"after {stage}"], figure)), case.case, name)
                 continue
@@ -108,7 +108,7 @@ class VerdictTable(QTableWidget):
         """Width of a column of numbers: Qt's own answer leaves no room for the names."""
         items = [self.horizontalHeaderItem(column), *(self.item(row, column) for row in range(self.rowCount()))]
         lines = [line for item in items if item is not None for line in item.text().splitlines()]
-        return max(self.fontMetrics().horizontalAdvance(line) for line in lines) + 2 * PADDING
+        return max(self.fontMetrics().horizontalAdvance(line) for line in lines) + 2 * CELL_PADDING
 
     def _set(self, row: int, column: int, text: str, case: str, tip: str, bold: bool = False) -> None:
         item = QTableWidgetItem(text)

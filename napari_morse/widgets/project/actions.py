@@ -197,7 +197,7 @@ def _exporting(folder: Path, reader: str, target: Path) -> Work:
     def work(tell: Tell, cancelled: Callable[[], bool]) -> list[Exported]:
         with Project.open(folder, reader=reader, read_only=True) as project:
             total = len(project.cases(statuses=FINAL))
-            return export_masks(project, target, told=_counting("writing", total, tell, cancelled))
+            return export_masks(project, target, exported=_counting("writing", total, tell, cancelled))
 
     return work
 

@@ -14,7 +14,7 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.mask_store import load_store
 from napari_morse.session.case.lacking import lacking
 from napari_morse.session.case_files import CORRECTED
-from napari_morse.session.project import Reading
+from napari_morse.session.project import SecondReading
 from napari_morse.types import Label, Mask
 from napari_morse.widgets.base.jobs import JobRunner
 from napari_morse.widgets.base.text import Note
@@ -46,7 +46,7 @@ class Adjudicate(QDialog):
     """
 
     def __init__(
-        self, viewer: ViewerModel, host: ProjectHost, readings: list[Reading], parent: QWidget | None = None
+        self, viewer: ViewerModel, host: ProjectHost, readings: list[SecondReading], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Whose mask is final?")
@@ -169,7 +169,7 @@ class Adjudicate(QDialog):
         self.layers = []
 
 
-def _told(reading: Reading) -> str:
+def _told(reading: SecondReading) -> str:
     found = reading.agreement
     if found is None:
         return f"{reading.reader}'s: no mask to compare"

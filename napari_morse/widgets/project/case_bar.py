@@ -9,7 +9,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_morse.session.project import WORDS, Case, Status
+from napari_morse.session.project import STATUS_WORDS, Case, Status
 from napari_morse.session.project.rules import decision_of
 from napari_morse.widgets.base.shortcuts import ACCEPT, BEFORE, NEXT, REJECT
 from napari_morse.widgets.base.text import Elided, Note
@@ -238,7 +238,7 @@ class CaseBar(QWidget):
         self.reject.setEnabled(not blind)
         why = self._host.corrected.unwritten.why if self._host.corrected is not None else ""
         more = "\n".join(text for text in (why, case.comment) if text)
-        self.state.say("; ".join((WORDS[case.status], self._saved(), *self._working())), more)
+        self.state.say("; ".join((STATUS_WORDS[case.status], self._saved(), *self._working())), more)
 
     def _working(self) -> list[str]:
         coming = f"predicting {self._ahead.case}" if self._ahead.case else ""

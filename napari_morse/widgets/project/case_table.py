@@ -7,13 +7,13 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
-from napari_morse.session.project import WORDS, Case
+from napari_morse.session.project import STATUS_WORDS, Case
 from napari_morse.session.project.rows import Order
 
 Column = tuple[str, Order | None, Callable[[Case], str], str]
 COLUMNS: tuple[Column, ...] = (
     ("case", "name", lambda c: c.stem, "The scan's own file name."),
-    ("status", "status", lambda c: WORDS[c.status], "Where the review stands."),
+    ("status", "status", lambda c: STATUS_WORDS[c.status], "Where the review stands."),
     ("doubt", "doubt", lambda c: _number(c.doubt_mm, "mm"), "Boundary that is probably wrong."),
     (
         "differs",

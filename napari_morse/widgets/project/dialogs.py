@@ -26,9 +26,9 @@ from qtpy.QtWidgets import (
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import (
+    CaseFiles,
     Project,
     ProjectLockedError,
-    Source,
     check_new,
     from_bids,
     from_folders,
@@ -84,7 +84,7 @@ class CasesDialog(QDialog):
         """Further rows, made now."""
         return []
 
-    def slow(self, sources: list[Source]) -> Work:
+    def slow(self, sources: list[CaseFiles]) -> Work:
         """What is done beside the window with what was given; a `MorseError` is said in the dialog, which stays."""
         raise NotImplementedError
 
@@ -143,7 +143,7 @@ class CasesDialog(QDialog):
                 button.setEnabled(not waiting)
         self.problem.say("")
 
-    def _sources(self) -> list[Source]:
+    def _sources(self) -> list[CaseFiles]:
         place = Path(self.cases.text().strip())
         kind = KINDS[self.kind.currentText()]
         if kind == "list":
@@ -202,7 +202,7 @@ class NewProject(CasesDialog):
         self.share.setToolTip("Held out for judging models, never for training; fixed for good.")
         return [("Project in", folder), ("Name", self.name), ("Reader", self.reader), ("Held out", self.share)]
 
-    def slow(self, sources: list[Source]) -> Work:
+    def slow(self, sources: list[CaseFiles]) -> Work:
         """Make the project."""
         folder, share = Path(self.folder.text().strip() or "."), self.share.value() / 100
         name, reader = self.name.text(), self.reader.text()
@@ -211,7 +211,7 @@ class NewProject(CasesDialog):
             check_new(folder, share)
             _read([source.scan for source in sources], tell, cancelled)
             with Project.create(folder, sources, name=name, reader=reader, holdout_share=share) as project:
-                return project.said
+                return project.duplicate_notices
 
         return work
 
@@ -230,11 +230,11 @@ class AddCases(CasesDialog):
         self.added: list[str] = []
         super().__init__("Add cases", parent)
 
-    def slow(self, sources: list[Source]) -> Work:
+    def slow(self, sources: list[CaseFiles]) -> Work:
         """Read their scans, and those that an older version added."""
         folder, reader = self._project.places.folder, self._project.reader
 
-        def work(tell: Tell, cancelled: Callable[[], bool]) -> list[Source]:
+        def work(tell: Tell, cancelled: Callable[[], bool]) -> list[CaseFiles]:
             with Project.open(folder, reader=reader, read_only=True) as project:
                 scans = project.unread
             _read([*scans, *(source.scan for source in sources)], tell, cancelled)
@@ -242,10 +242,10 @@ class AddCases(CasesDialog):
 
         return work
 
-    def act(self, found: list[Source]) -> None:
+    def act(self, found: list[CaseFiles]) -> None:
         """Add them."""
         self.added = self._project.add_cases(found)
-        show_info("\n".join((f"{len(self.added)} cases were added.", *self._project.said)))
+        show_info("\n".join((f"{len(self.added)} cases were added.", *self._project.duplicate_notices)))
 
 
 def _read(scans: Sequence[Path], tell: Tell, cancelled: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_morse.session.project import STATUSES, WORDS, Case, Status
+from napari_morse.session.project import STATUS_WORDS, STATUSES, Case, Status
 from napari_morse.session.project.rows import Arrangement
 from napari_morse.widgets.base.closing import EndingWidget
 from napari_morse.widgets.base.combo import combo_box
@@ -66,7 +66,7 @@ class Worklist(EndingWidget):
         self.status = combo_box(self, "Show only cases of this status.")
         self.status.addItem(ALL, "")
         for status in STATUSES:
-            self.status.addItem(WORDS[status], status)
+            self.status.addItem(STATUS_WORDS[status], status)
         self.status.currentIndexChanged.connect(self.refresh)
         self.count = Note(parent=self)
         self.buttons: dict[str, QPushButton] = {}
@@ -111,7 +111,7 @@ class Worklist(EndingWidget):
             self.count.say("No project is open.")
             return
         counts = project.counts()
-        told = ", ".join(f"{n} {WORDS[s]}" for s, n in counts.items() if n)
+        told = ", ".join(f"{n} {STATUS_WORDS[s]}" for s, n in counts.items() if n)
         self.count.say(f"{len(cases)} of {sum(counts.values())} shown: {told}.")
 
     def selected(self) -> list[Case]:

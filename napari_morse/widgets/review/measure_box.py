@@ -22,7 +22,7 @@ from napari_morse.widgets.bridge.slice_in_view import PlaneInView, go_to, turn_t
 from napari_morse.widgets.case.corrected_layer import Rest
 from napari_morse.widgets.review.measure_layer import Line, MeasureLayer, lines_of
 from napari_morse.widgets.review.measure_table import OLD, MeasureTable
-from napari_morse.widgets.review.ruler import Drawn, Ruler
+from napari_morse.widgets.review.ruler import MeasureLine, Ruler
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOOK = 300
 """Milliseconds after an act until measured structures are measured again."""
 MEMORY = "Measures are kept while this window is open: press “Start correcting”, or open a case, to keep them."
-LEGEND = "* The mask was changed since."
+CHANGED_LEGEND = "* The mask was changed since."
 _Of = tuple[Scan | None, Path | None]
 
 
@@ -49,7 +49,7 @@ class MeasureBox(QWidget):
         super().__init__(parent)
         self._desk = desk
         self.measures = Measures(None)
-        self._of: _Of = (None, None)
+        self._shown_for: _Of = (None, None)
         self._loose: WeakKeyDictionary[Scan, Measures] = WeakKeyDictionary()
         self._warned = 0
         self._now: dict[str, str] = {}
@@ -75,7 +75,7 @@ class MeasureBox(QWidget):
         self.restore = act_button(
             self, "Undo", self.undo, "Put back what was taken away, moved or measured again last."
         )
-        self.legend, self.note = Note(LEGEND, self), Note(parent=self)
+        self.legend, self.note = Note(CHANGED_LEGEND, self), Note(parent=self)
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.line, self.diameters, self.area):
             first.addWidget(button)
@@ -128,7 +128,7 @@ class MeasureBox(QWidget):
             self._draw()
             return
         axis, index = plane.storage
-        stored = display_axes(scan).index_back(ends)
+        stored = display_axes(scan).index_to_storage(ends)
         stored[:, axis] = index
         first, last = (tuple(float(x) for x in point) for point in stored)
         try:
@@ -140,7 +140,7 @@ class MeasureBox(QWidget):
     def _on_moved(self, ends: Array) -> None:
         scan, self._live = self._desk.scan, None
         if scan is not None and len(ends) == 2:
-            first, last = (tuple(float(x) for x in point) for point in display_axes(scan).index_back(ends))
+            first, last = (tuple(float(x) for x in point) for point in display_axes(scan).index_to_storage(ends))
             unit = "mm" if scan.size_known else "px"
             self._live = Line(ends, f"{length(scan, first, last):.1f} {unit}")  # type: ignore[arg-type]
         self._redraw.start(0)  # once for all moves that wait
@@ -198,7 +198,7 @@ class MeasureBox(QWidget):
         measure, axes = self.measures.items[row], display_axes(scan)
         if viewer.dims.ndim >= 3:
             turn_to(viewer, axes.order.index(measure.axis))
-            go_to(viewer, layer, axes.index_there(np.array(measure.voxel)).mean(axis=0))
+            go_to(viewer, layer, axes.index_to_view(np.array(measure.voxel)).mean(axis=0))
 
     # What it works on
 
@@ -232,7 +232,7 @@ class MeasureBox(QWidget):
     def refresh(self) -> None:
         """Show the measures of what is under work now."""
         scan, folder = self._desk.scan, self._folder
-        if scan is not self._of[0] or folder != self._of[1]:
+        if scan is not self._shown_for[0] or folder != self._shown_for[1]:
             self._open(scan, folder)
         self._ask()
         blocked = "" if scan is not None and self._desk.scan_layer is not None else "Open a scan first."
@@ -247,7 +247,7 @@ class MeasureBox(QWidget):
     def _open(self, scan: Scan | None, folder: Path | None) -> None:
         self.ruler.leave()
         self.shown.clear()
-        self._of, self._warned, self._now, self._due = (scan, folder), 0, {}, []
+        self._shown_for, self._warned, self._now, self._due = (scan, folder), 0, {}, []
         if scan is None or folder is not None:
             self.measures = Measures(folder, lambda: self._desk.folder is not None)
         else:
@@ -300,14 +300,14 @@ class MeasureBox(QWidget):
         across = display_axes(scan).order.index(measure.axis) + dims.ndim - 3
         return dims.ndisplay == 3 or across not in dims.displayed
 
-    def _drawn_lines(self) -> list[Drawn]:
+    def _drawn_lines(self) -> list[MeasureLine]:
         """The lines of the slice in view."""
         scan, plane = self._desk.scan, self._desk.plane
         if scan is None or plane is None:
             return []
-        there = display_axes(scan).index_there
+        there = display_axes(scan).index_to_view
         return [
-            Drawn(each.id, there(np.array(each.voxel)))
+            MeasureLine(each.id, there(np.array(each.voxel)))
             for each in self.measures.items
             if each.kind == "ruler" and (each.axis, each.index) == plane.storage
         ]

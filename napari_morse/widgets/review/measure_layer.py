@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 COLOUR, BETWEEN = "#f0e442", "#000000"
 """Of every other dot: a line is seen on any ground."""
-STEP = 0.75
+DOT_STEP = 0.75
 """Voxels from one dot of a line to the next."""
 RIM, END, DOT, TEXT = 1.5, 1.1, 0.6, 0.01
 """Diameters in voxels; what holds a text cannot be seen itself."""
 HIGH, WIDE = 24.0, 110.0
 """Pixels of the screen that a text takes."""
-GONE = "The drawing was taken away; the measures are still listed, and are drawn again with the next."
-FIXED = "The drawing follows the list: take a measure away there, and drag an end of a line with the ruler."
+DRAWING_GONE = "The drawing was taken away; the measures are still listed, and are drawn again with the next."
+DRAWING_FOLLOWS = "The drawing follows the list: take a measure away there, and drag an end of a line with the ruler."
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Line:
 
 def lines_of(scan: Scan, measure: Measure, sign: str = "") -> list[Line]:
     """What is drawn of a measure, with ``sign`` behind its value; of an area one point."""
-    ends, text = display_axes(scan).index_there(np.array(measure.voxel)), f"{measure.text}{sign}"
+    ends, text = display_axes(scan).index_to_view(np.array(measure.voxel)), f"{measure.text}{sign}"
     if measure.kind == "diameters":
         return [Line(_to_the_right(ends[:2]), text), Line(ends[2:], "")]
     return [Line(_to_the_right(ends) if len(ends) == 2 else ends[[0, 0]], text)]
@@ -145,12 +145,12 @@ class MeasureLayer:
 
     def _on_data(self, _event: Any) -> None:
         if not self._own:
-            self._undone(FIXED)
+            self._undone(DRAWING_FOLLOWS)
 
     def _on_removed(self, event: Any) -> None:
         if self.layer is not None and event.value is self.layer:
             self.layer = None
-            self._undone(GONE)
+            self._undone(DRAWING_GONE)
 
 
 def _to_the_right(ends: Array) -> Array:
@@ -160,7 +160,7 @@ def _to_the_right(ends: Array) -> Array:
 
 def _dotted(ends: Array) -> tuple[Array, Array, Array]:
     """Dots of a line from end to end, both ends with a rim: (n, 3) places, (n) diameters, (n) whether it is dark."""
-    count = max(2, int(np.linalg.norm(ends[1] - ends[0]) / STEP) + 1)
+    count = max(2, int(np.linalg.norm(ends[1] - ends[0]) / DOT_STEP) + 1)
     between = np.linspace(ends[0], ends[1], count)[1:-1]
     places = np.concatenate([ends[[0, 0]], between, ends[[1, 1]]])
     sizes = np.r_[RIM, END, np.full(len(between), DOT), RIM, END]

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.session.case.measures import Measure
 
-ROWS = 5
+MEASURE_ROWS = 5
 """Rows seen before the list scrolls."""
 OLD = " *"
 """Behind a value whose mask was changed since."""
@@ -53,12 +53,12 @@ class MeasureTable(QTableWidget):
         else:
             super().keyPressEvent(event)
 
-    def fill(self, measures: Sequence[Measure], now: Mapping[str, str]) -> None:
+    def fill(self, measures: Sequence[Measure], current: Mapping[str, str]) -> None:
         """List measures; ``now`` has, by id, what a structure comes to where its mask was changed since."""
         self.setRowCount(len(measures))
         for row, measure in enumerate(measures):
             name = f"{measure.kind}, {measure.structure}" if measure.structure else measure.kind
-            later = now.get(measure.id, "")
+            later = current.get(measure.id, "")
             for column, (text, more) in enumerate(
                 (
                     (name, measure.note),
@@ -71,5 +71,5 @@ class MeasureTable(QTableWidget):
                 self.setItem(row, column, item)
         head = self.horizontalHeader()
         tall = head.sizeHint().height() if head is not None else self._row
-        self.setFixedHeight(tall + self._row * min(len(measures), ROWS) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(tall + self._row * min(len(measures), MEASURE_ROWS) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(measures))

@@ -16,15 +16,15 @@ from napari_morse.widgets.bridge.slice_in_view import PlaneInView
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
 
-HINT = "Drag from one end to the other, or click on both; drag an end to move it. Esc leaves."
+RULER_HINT = "Drag from one end to the other, or click on both; drag an end to move it. Esc leaves."
 GRIP = 8.0
 """Pixels of the screen around an end within which a press takes it."""
-STILL = 4.0
+RULER_CLICK_REACH = 4.0
 """Pixels of the screen within which a press was a click."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class MeasureLine:
     """A line in the slice in view.
 
     Parameters
@@ -61,7 +61,7 @@ class Ruler(QObject):
     drawn = Signal(object, object)
     """The same, done, and the `PlaneInView`."""
 
-    def __init__(self, desk: Desk, lines: Callable[[], Sequence[Drawn]], parent: QObject | None = None) -> None:
+    def __init__(self, desk: Desk, lines: Callable[[], Sequence[MeasureLine]], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lines = lines
         self.held = ""
@@ -97,7 +97,7 @@ class Ruler(QObject):
         self._viewer.bind_key("Escape", lambda _: self.leave(), overwrite=True)
         self._viewer.dims.events.connect(self._on_dims)
         self.toggled.emit(True)
-        self.said.emit(HINT)
+        self.said.emit(RULER_HINT)
 
     def leave(self) -> None:
         """Give the mouse back."""
@@ -159,7 +159,7 @@ class Ruler(QObject):
             far = zoom * float(np.linalg.norm(np.asarray(event.position[-3:], float) - begun))
             self.moved.emit(self._ends(at))
             yield
-        if self.active and (second or far > STILL):
+        if self.active and (second or far > RULER_CLICK_REACH):
             ends, self._start = self._ends(at), None
             self.drawn.emit(ends, self._plane)
 

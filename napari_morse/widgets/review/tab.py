@@ -16,7 +16,7 @@ from napari_morse.widgets.segment.patch_table import PatchTable
 
 SIGNS = {"open": "", "accepted": "✓", "coarse": "C", "edited": "✎"}
 """Before the rank."""
-WORDS = {
+DECISION_WORDS = {
     "open": "Nobody has decided on it.",
     "accepted": "Accepted: it stays as it is.",
     "coarse": "The coarse mask's side was taken.",
@@ -37,9 +37,9 @@ class WalkTable(PatchTable):
         for row in range(self.rowCount()):
             item = self.item(row, 0)
             if item is not None:
-                said = state(row)
-                item.setText(f"{SIGNS[said]} {row + 1}".strip())
-                item.setToolTip(WORDS[said])
+                decision = state(row)
+                item.setText(f"{SIGNS[decision]} {row + 1}".strip())
+                item.setToolTip(DECISION_WORDS[decision])
 
     def show_rank(self, rank: int) -> None:
         """Select the row of a patch; none with −1."""
@@ -134,14 +134,14 @@ class ReviewTab(QWidget):
         if walk is not None:
             self.table.mark(walk.state)
             self.table.show_rank(walker.rank)
-            told = walk.counter()
-            done = told.total - told.left
+            counter = walk.counter()
+            done = counter.total - counter.left
             self.left.say(
-                f"{told.left:.0f} of {told.total:.0f} mm left, {told.doubt:.0f} mm of it likely wrong",
-                f"{told.open} of {told.patches} patches are open.",
+                f"{counter.left:.0f} of {counter.total:.0f} mm left, {counter.doubt:.0f} mm of it likely wrong",
+                f"{counter.open} of {counter.patches} patches are open.",
             )
-            self.bar.setValue(round(1000 * done / told.total) if told.total else 1000)
-            self.bar.setToolTip(f"{done:.0f} of {told.total:.0f} mm of boundary are decided on or changed.")
+            self.bar.setValue(round(1000 * done / counter.total) if counter.total else 1000)
+            self.bar.setToolTip(f"{done:.0f} of {counter.total:.0f} mm of boundary are decided on or changed.")
         self.left.setVisible(walk is not None)
         self.bar.setVisible(walk is not None)
         self._head()
@@ -172,7 +172,7 @@ class ReviewTab(QWidget):
         here = cannot or ("" if rank >= 0 else f"Press {key['next']} first.")
         sharp = here or walker.cannot_render
         decided = "" if walk is not None and rank in walk.decisions else "This patch is open."
-        for button, said, tip in (
+        for button, reason, tip in (
             (self.next, why, f"Go to the next open patch, in both views. [{key['next']}]"),
             (self.back, why, f"Go to the open patch before. [{key['back']}]"),
             (
@@ -194,8 +194,8 @@ class ReviewTab(QWidget):
             (self.reopen, here or decided, "Take the decision on this patch back."),
             (self.anew, cannot or self._no_mask(), "List the boundary of the corrected mask as it is now."),
         ):
-            button.setEnabled(not said)
-            button.setToolTip(said or tip)
+            button.setEnabled(not reason)
+            button.setToolTip(reason or tip)
 
     def _no_mask(self) -> str:
         return "" if self._desk.corrected is not None else "Correct something first."

@@ -23,7 +23,7 @@ from napari_morse.widgets.view.twins import is_twin
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
 
-NONE = "none"
+NO_TRUTH = "none"
 SOON = 150
 """Milliseconds after an act until figures are made again."""
 
@@ -80,16 +80,16 @@ class TruthBox(QWidget):
 
     def refresh(self) -> None:
         """List what may be the truth."""
-        found = self._candidates()
+        candidates = self._candidates()
         chosen = self.combo.currentData()
         with QSignalBlocker(self.combo):
             self.combo.clear()
-            self.combo.addItem(NONE, None)
-            for layer in found:
+            self.combo.addItem(NO_TRUTH, None)
+            for layer in candidates:
                 self.combo.addItem(layer.name, layer)
-            if chosen in found:
-                self.combo.setCurrentIndex(found.index(chosen) + 1)
-        self.setVisible(bool(found))
+            if chosen in candidates:
+                self.combo.setCurrentIndex(candidates.index(chosen) + 1)
+        self.setVisible(bool(candidates))
         self._later()
 
     def _candidates(self) -> list[Labels]:
@@ -97,7 +97,7 @@ class TruthBox(QWidget):
         scan, corrected = self._desk.scan, self._desk.corrected
         if scan is None:
             return []
-        found = []
+        layers = []
         for layer in self._desk.viewer.layers:
             carrier = carrier_of(layer)
             if not isinstance(layer, Labels) or is_twin(layer) or (corrected and layer is corrected.layer):
@@ -105,8 +105,8 @@ class TruthBox(QWidget):
             if carrier is not None and carrier.role != "mask":
                 continue
             if lies_on(layer, scan) and self._desk.holds(layer):
-                found.append(layer)
-        return found
+                layers.append(layer)
+        return layers
 
     def _on_chosen(self, _index: int) -> None:
         self._stored = None
@@ -147,9 +147,9 @@ class TruthBox(QWidget):
             return {"coarse": prediction.coarse.data, "rendered": prediction.rendered.data}
         return {}
 
-    def _on_measured(self, found: _Figures) -> None:
-        if found.asked == self._asked:
-            self.figures.say("\n".join((self._desk.name_of(self._label()), *found.lines)))
+    def _on_measured(self, figures: _Figures) -> None:
+        if figures.asked == self._asked:
+            self.figures.say("\n".join((self._desk.name_of(self._label()), *figures.lines)))
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.timeline import Timeline
 from napari_morse.session.case.walk import Decision, Walk, patches_of
-from napari_morse.session.edits import Moved
+from napari_morse.session.edits import Renumbering
 from napari_morse.types import Array, Patches, Prediction, Scan
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.case.corrected_layer import Rest
@@ -61,7 +61,7 @@ class Walker(QObject):
         self.walk: Walk | None = None
         self.rank = -1
         """The patch that is looked at, from 0; −1: none yet."""
-        self._of: tuple[Any, ...] = (None, None, None)
+        self._shown_for: tuple[Any, ...] = (None, None, None)
         self._warned = ""
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
@@ -184,13 +184,13 @@ class Walker(QObject):
         if walk.decisions.get(rank) == "accepted":
             self.said.emit(f"Patch {rank + 1} is accepted. Take that back first: Ctrl+Z, or “Open again”.")
             return
-        found = walk.coarse_side(rank, corrected.corrections.mask)
-        if found is None:
+        change = walk.coarse_side(rank, corrected.corrections.mask)
+        if change is None:
             self._decide(rank, "coarse")
             self._go_on(walk, f"Patch {rank + 1}: the coarse mask is the same here; it stays as it is.")
             return
         before = corrected.corrections.state
-        text = self._desk.apply(*found, "coarse side")
+        text = self._desk.apply(*change, "coarse side")
         if corrected.corrections.state != before:
             self._decide(rank, "coarse", before)
             text = f"Patch {rank + 1}: the coarse side was taken. {text}"
@@ -241,7 +241,7 @@ class Walker(QObject):
             self.walk.look(corrected.corrections.mask, rest.box)
             self.changed.emit()
 
-    def _on_moved(self, moved: Moved) -> None:
+    def _on_moved(self, moved: Renumbering) -> None:
         corrected = self._desk.corrected
         if corrected is not None and isinstance(corrected.case.steps, Timeline):
             corrected.case.steps.renumber(moved)
@@ -252,11 +252,11 @@ class Walker(QObject):
 
     def _on_desk(self) -> None:
         desk = self._desk
-        now = (desk.prediction, desk.corrected, desk.folder)
-        if now[0] is self._of[0] and now[1] is self._of[1] and now[2] == self._of[2]:
+        shown = (desk.prediction, desk.corrected, desk.folder)
+        if shown[0] is self._shown_for[0] and shown[1] is self._shown_for[1] and shown[2] == self._shown_for[2]:
             return
-        same = now[0] is self._of[0]
-        self._of = now
+        same = shown[0] is self._shown_for[0]
+        self._shown_for = shown
         prediction, scan = desk.prediction, desk.scan
         self.runner.cancel()
         if prediction is None or scan is None:
@@ -309,8 +309,8 @@ class Walker(QObject):
         self.said.emit("The boundary is being listed.")
         self.runner.start(_listing(prediction, np.array(corrected.corrections.mask), scan))
 
-    def _on_list(self, found: tuple[Prediction, Scan, Patches, Array]) -> None:
-        prediction, scan, patches, mask = found
+    def _on_list(self, listed: tuple[Prediction, Scan, Patches, Array]) -> None:
+        prediction, scan, patches, mask = listed
         if prediction is not self._desk.prediction or scan is not self._desk.scan:
             return
         self._view.clear()

@@ -35,13 +35,13 @@ class PatchView:
     def show(self, patches: Patches, rank: int, scan: Scan) -> None:
         """Mark the patch at place ``rank`` (from 0) and bring it into the middle of the view."""
         axes = display_axes(scan)
-        voxel = axes.index_there(patches.of(rank)).astype(float)
+        voxel = axes.index_to_view(patches.of(rank)).astype(float)
         layer = self.layer
         if layer is None:
             layer = self._layer = self._add(voxel, scan)
         else:
             layer.data = voxel
-        go_to(self._viewer, layer, axes.index_there(patches.centre[rank : rank + 1])[0])
+        go_to(self._viewer, layer, axes.index_to_view(patches.centre[rank : rank + 1])[0])
 
     def _add(self, voxel: Array, scan: Scan) -> Points:
         selected = set(self._viewer.layers.selection)

@@ -214,7 +214,7 @@ class RegionBox(QObject):
         across = int(np.argmin(np.ptp(rectangle, axis=0)))
         with layer.events.data.blocker(self._on_drawn):
             layer.data = [rectangle]
-        meant = display_axes(scan).roi_there(roi_from_shapes(layer, scan))
+        meant = display_axes(scan).roi_to_view(roi_from_shapes(layer, scan))
         start, stop = list(meant.start), list(meant.stop)
         if self._box is None:
             kept = _around(float(rectangle[0, across]), start, stop, across, _steps(scan))
@@ -251,7 +251,7 @@ class RegionBox(QObject):
         if self._box is not None:
             start, stop = self._box.start[1:], self._box.stop[1:]
         box = Roi((first, *start), (last + 1, *stop))
-        return None if box == Roi((0, 0, 0), (depth, rows, columns)) else axes.roi_back(box)
+        return None if box == Roi((0, 0, 0), (depth, rows, columns)) else axes.roi_to_storage(box)
 
     def _refresh(self) -> None:
         self.set_enabled("")

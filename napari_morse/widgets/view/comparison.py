@@ -27,18 +27,18 @@ from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.widgets.bridge import Colouring, carrier_of, colour_points
-from napari_morse.widgets.bridge.mask_looks import LINE, LINES, LineColours, Mode, titles, wrapped
-from napari_morse.widgets.view.difference import LEGEND, STAGES, Differences
+from napari_morse.widgets.bridge.mask_looks import CONTOUR_WIDTH, LINE_COLOURS, LineColours, Mode, titles, wrapped
+from napari_morse.widgets.view.difference import DIFFERENCE_LEGEND, MODEL_STAGES, Differences
 from napari_morse.widgets.view.orientation_labels import Titles
 from napari_morse.widgets.view.twins import Mirrors, is_twin
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-MARGIN = 0.95
+VIEW_SHARE = 0.95
 """Share of a cell's width that the scan may fill."""
 _all: WeakSet[Comparison] = WeakSet()
-GAP = 4
+CELL_GAP = 4
 """Pixels between the two cells."""
 
 
@@ -51,7 +51,7 @@ class ResultLayers:
     coarse: Labels
     rendered: Labels
     points: Points | None
-    names: tuple[str, str] = STAGES
+    names: tuple[str, str] = MODEL_STAGES
 
     @property
     def made(self) -> tuple[Layer, ...]:
@@ -333,7 +333,7 @@ class Comparison(QObject):
             self._watch([*order, *rest])
             grid = self.viewer.canvas.grid
             if left:
-                grid.stride, grid.shape, grid.spacing = len(left), (1, 2), GAP
+                grid.stride, grid.shape, grid.spacing = len(left), (1, 2), CELL_GAP
             grid.enabled = bool(left)
             self._zoom(result.scan if left else None)
         self.settled.emit()
@@ -357,7 +357,7 @@ class Comparison(QObject):
             low, high = scan.extent.world
             tall, wide = (high - low)[list(self.viewer.dims.displayed)[-2:]] if scan.ndim == 3 else high - low
             tall, wide = min(tall, height / before), min(wide, width / before)
-            camera.zoom = min(before, MARGIN * (width - GAP) / 2 / wide, height / tall)
+            camera.zoom = min(before, VIEW_SHARE * (width - CELL_GAP) / 2 / wide, height / tall)
             self._zooms = before, camera.zoom
 
     def _reorder(self, order: list[Layer]) -> None:
@@ -365,21 +365,21 @@ class Comparison(QObject):
         if list(layers) == order:
             return
         with layers.events.reordered.blocker():  # one redraw at the end
-            for place, layer in enumerate(order):
-                now = layers.index(layer)
-                if now != place:
-                    layers.move(now, place)
+            for target, layer in enumerate(order):
+                index = layers.index(layer)
+                if index != target:
+                    layers.move(index, target)
         layers.events.reordered(value=layers)
 
     def _looks(self, result: ResultLayers, mode: Mode | Literal["none"]) -> None:
         over = result.rendered if self._swapped else result.coarse
         filled = self._fill(result) if mode != "none" else None
         for mask, name in zip((result.coarse, result.rendered), result.names, strict=True):
-            mask.contour = LINE if filled is not None or (mode == "contour" and mask is over) else 0
-            self._colours.set(mask, LINES[name][0] if filled is not None else None)
+            mask.contour = CONTOUR_WIDTH if filled is not None or (mode == "contour" and mask is over) else 0
+            self._colours.set(mask, LINE_COLOURS[name][0] if filled is not None else None)
         final = self._final(result)
         if final is not None:
-            final.contour = 0 if mode == "none" or final is filled else LINE
+            final.contour = 0 if mode == "none" or final is filled else CONTOUR_WIDTH
         self._say_titles()
 
     def _final(self, result: ResultLayers) -> Labels | None:
@@ -392,7 +392,7 @@ class Comparison(QObject):
 
     def _fill(self, result: ResultLayers) -> Labels | None:
         """The corrected mask, where it is the fill: not while something else than a model's masks is compared."""
-        seen = self._filled and result.names == STAGES and self._mode != "difference"
+        seen = self._filled and result.names == MODEL_STAGES and self._mode != "difference"
         return self._final(result) if seen else None
 
     def _say_titles(self) -> None:
@@ -405,7 +405,7 @@ class Comparison(QObject):
                 self.titles.close()
             return
         names = result.names[::-1] if self._swapped else result.names
-        difference = self.differences.title(self._swapped), LEGEND
+        difference = self.differences.title(self._swapped), DIFFERENCE_LEGEND
         filled = self._fill(result) is not None
         self.titles.show(*titles(self._mode, names, self._name, filled, difference))
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 ADDED, REMOVED, OTHER = 1, 2, 3
-COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
-STAGES: tuple[str, str] = ("coarse", "rendered")
+DIFFERENCE_COLOURS = {ADDED: PALETTE[0], REMOVED: PALETTE[5], OTHER: PALETTE[6]}
+MODEL_STAGES: tuple[str, str] = ("coarse", "rendered")
 """What the two masks of a model's result are called."""
-LEGEND = "blue: added, orange: removed"
+DIFFERENCE_LEGEND = "blue: added, orange: removed"
 
 
 def difference(before: Array, after: Array) -> Array:
@@ -34,10 +34,10 @@ def difference(before: Array, after: Array) -> Array:
     ndarray
         uint8, of that shape.
     """
-    found = np.zeros(before.shape, np.uint8)
+    codes = np.zeros(before.shape, np.uint8)
     differs = before != after
-    found[differs] = np.where(before[differs] == 0, ADDED, np.where(after[differs] == 0, REMOVED, OTHER))
-    return found
+    codes[differs] = np.where(before[differs] == 0, ADDED, np.where(after[differs] == 0, REMOVED, OTHER))
+    return codes
 
 
 class DifferenceLayer:
@@ -56,7 +56,7 @@ class DifferenceLayer:
     def __init__(self, viewer: ViewerModel, scan: Scan, before: Array, after: Array) -> None:
         self._viewer, self._scan, self._before, self._after = viewer, scan, before, after
         self.found = difference(before, after)
-        colours = {0: "transparent", None: "transparent"} | COLOURS
+        colours = {0: "transparent", None: "transparent"} | DIFFERENCE_COLOURS
         self.layer = Labels(
             self.found, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
             metadata={KEY: Carrier(scan, "tool")}, **placement(scan),
@@ -73,7 +73,7 @@ class DifferenceLayer:
 
     def update(self, box: Roi) -> None:
         """``after`` changed inside a box (storage order)."""
-        there = display_axes(self._scan).roi_there(box).slices
+        there = display_axes(self._scan).roi_to_view(box).slices
         self.found[there] = difference(self._before[there], self._after[there])
         self.layer.refresh()
 
@@ -105,7 +105,7 @@ class Differences:
         self._viewer = viewer
         self.final: Labels | None = None
         """The mask that the difference leads to, from the rendered one; None: to the rendered from the coarse one."""
-        self.names = STAGES
+        self.names = MODEL_STAGES
         """Of the two masks; the difference of others than a model's leads to no third one."""
         self.shown: DifferenceLayer | None = None
         self._unseen: list[Labels] = []
@@ -118,7 +118,7 @@ class Differences:
     @property
     def _last(self) -> Labels | None:
         there = self.final is not None and self.final in self._viewer.layers
-        return self.final if there and self.names == STAGES else None
+        return self.final if there and self.names == MODEL_STAGES else None
 
     def show(self, coarse: Labels, rendered: Labels, swapped: bool) -> None:
         """Show it, unless it is shown already."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_morse.widgets.base.shortcuts import MODE, POINTS, SWAP
-from napari_morse.widgets.bridge.mask_looks import MODES
+from napari_morse.widgets.bridge.mask_looks import COMPARE_MODES
 from napari_morse.widgets.view.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
 
     def mode(_: Any) -> None:
         if comparison.shown is not None:
-            comparison.mode = MODES[(MODES.index(comparison.mode) + 1) % len(MODES)]
+            comparison.mode = COMPARE_MODES[(COMPARE_MODES.index(comparison.mode) + 1) % len(COMPARE_MODES)]
 
     def points(_: Any) -> None:
         if comparison.shown is not None and comparison.shown.points is not None:

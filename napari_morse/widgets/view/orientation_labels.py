@@ -64,10 +64,10 @@ class Letters:
             for overlay in self._overlays.values():
                 overlay.visible = False
             return
-        for place, letter in zip(PLACES, letters_at(*dims.order[-2:]), strict=True):
-            name = f"morse_{place}"
+        for corner, letter in zip(PLACES, letters_at(*dims.order[-2:]), strict=True):
+            name = f"morse_{corner}"
             if name not in self._overlays:
-                self._overlays[name] = TextOverlay(position=place, gridded=True, font_size=12)
+                self._overlays[name] = TextOverlay(position=corner, gridded=True, font_size=12)
                 self._viewer.canvas.overlays[name] = self._overlays[name]
             overlay = self._overlays[name]
             overlay.text, overlay.visible = letter, True
@@ -82,9 +82,9 @@ class Titles:
     def show(self, left: str, right: str) -> None:
         """Write at the upper left and the upper right; empty texts are hidden."""
         overlays = self._viewer.canvas.overlays
-        for name, place, text in zip(TITLES, ("top_left", "top_right"), (left, right), strict=True):
+        for name, corner, text in zip(TITLES, ("top_left", "top_right"), (left, right), strict=True):
             if name not in overlays:
-                overlays[name] = TextOverlay(position=place, font_size=11)
+                overlays[name] = TextOverlay(position=corner, font_size=11)
             overlays[name].text, overlays[name].visible = text, bool(text)
 
     @property

@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
-class Place:
+class PictureFrame:
     """Where a slice lies on the screen.
 
     Parameters
@@ -78,10 +78,10 @@ class Place:
             parts.append(slice(start, min(count, max(start + 1, ceil(origin + pixels / scale)))))
         return parts[0], parts[1]
 
-    def finer(self, ratio: float) -> Place:
+    def finer(self, ratio: float) -> PictureFrame:
         """The same on a screen with ``ratio`` pixels for each one."""
         scale = (self.scale[0] * ratio, self.scale[1] * ratio)
-        return Place(scale, self.origin, (ceil(self.size[0] * ratio), ceil(self.size[1] * ratio)))
+        return PictureFrame(scale, self.origin, (ceil(self.size[0] * ratio), ceil(self.size[1] * ratio)))
 
 
 def fitted(
@@ -90,7 +90,7 @@ def fitted(
     size: tuple[int, int],
     zoom: float,
     centre: tuple[float, float],
-) -> Place:
+) -> PictureFrame:
     """A slice fitted into ``size`` pixels in its mm proportions, then enlarged.
 
     Parameters
@@ -110,26 +110,26 @@ def fitted(
     for at, count, pixels, step in zip(centre, shape, size, scale, strict=True):
         room = pixels / step
         origin.append((count - room) / 2 if room >= count else min(max(at + 0.5 - room / 2, 0.0), count - room))
-    return Place(scale, (origin[0], origin[1]), size)
+    return PictureFrame(scale, (origin[0], origin[1]), size)
 
 
 def nearer(
-    place: Place, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
+    frame: PictureFrame, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
 ) -> tuple[float, float]:
     """What has to be in the middle (as of `fitted`) at another ``zoom``, so that what lies at a pixel stays there.
 
     Parameters
     ----------
-    place
+    frame
         Before.
     shape, spacing, zoom
         As of `fitted`; of the view that comes.
     fixed
         Pixel (down, across).
     """
-    row, column = place.exact(*fixed)
-    scale = fitted(shape, spacing, place.size, zoom, (row, column)).scale
-    down, across = ((p - n / 2) / s for p, n, s in zip(fixed, place.size, scale, strict=True))
+    row, column = frame.exact(*fixed)
+    scale = fitted(shape, spacing, frame.size, zoom, (row, column)).scale
+    down, across = ((p - n / 2) / s for p, n, s in zip(fixed, frame.size, scale, strict=True))
     return row - down, column - across
 
 
@@ -217,7 +217,7 @@ def _ids(labels: Array) -> tuple[Array, Array]:
     return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
 
 
-def outlined(outlines: Sequence[Outline], place: Place, ratio: float = 1.0) -> Pixels:
+def outlined(outlines: Sequence[Outline], frame: PictureFrame, ratio: float = 1.0) -> Pixels:
     """(down, across) ``0xaarrggbb``: the borders of masks, clear elsewhere; the last mask lies on top.
 
     Every line lies inside of its own label, along the faces of the voxels, so that where two labels touch both are
@@ -227,19 +227,19 @@ def outlined(outlines: Sequence[Outline], place: Place, ratio: float = 1.0) -> P
     ----------
     outlines
         All of one shape.
-    place
+    frame
         Where their slice lies, in pixels of the array that is returned.
     ratio
         Pixels of the array for one of `STROKES`.
     """
-    drawn: Pixels = np.zeros(place.size, np.uint32)
+    drawn: Pixels = np.zeros(frame.size, np.uint32)
     for outline in outlines:
-        rows, columns = place.seen((outline.labels.shape[0], outline.labels.shape[1]))
+        rows, columns = frame.seen((outline.labels.shape[0], outline.labels.shape[1]))
         around = _with_one_around(outline.labels, rows, columns)
-        origin = (place.origin[0] - rows.start + 1, place.origin[1] - columns.start + 1)
+        origin = (frame.origin[0] - rows.start + 1, frame.origin[1] - columns.start + 1)
         stroke = tuple(max(1, round(x * ratio)) if x else 0 for x in STROKES[outline.style])
-        _faces(drawn, around, origin, place.scale, stroke, outline.colour)
-        _faces(drawn.T, around.T, origin[::-1], place.scale[::-1], stroke, outline.colour)
+        _faces(drawn, around, origin, frame.scale, stroke, outline.colour)
+        _faces(drawn.T, around.T, origin[::-1], frame.scale[::-1], stroke, outline.colour)
     return drawn
 
 
@@ -285,7 +285,7 @@ def painted(
     limits: tuple[float, float],
     table: Sequence[int],
     outlines: Sequence[Outline],
-    place: Place,
+    frame: PictureFrame,
     ratio: float,
 ) -> QImage:
     """A slice and its masks, black around them.
@@ -296,12 +296,12 @@ def painted(
         As of `levels` and `picture`.
     outlines
         As of `outlined`.
-    place
+    frame
         Where the slice lies.
     ratio
-        Pixels of the image, which knows it, for each of ``place``.
+        Pixels of the image, which knows it, for each of ``frame``.
     """
-    fine = place.finer(ratio)
+    fine = frame.finer(ratio)
     rows, columns = fine.seen((pixels.shape[0], pixels.shape[1]))
     top, left = fine.pixel(rows.start - 0.5, columns.start - 0.5)
     where = QRectF(left, top, (columns.stop - columns.start) * fine.scale[1], (rows.stop - rows.start) * fine.scale[0])
@@ -374,20 +374,20 @@ class Slices:
         index
             Of the slice.
         """
-        kept = self._kept.get(name)
-        if kept is not None and name not in self._stale and kept.source is source and kept.index == index:
-            return kept.pixels
+        taken = self._kept.get(name)
+        if taken is not None and name not in self._stale and taken.source is source and taken.index == index:
+            return taken.pixels
         pixels = np.array(array[tuple(index if axis == self.across else slice(None) for axis in range(3))], order="C")
-        if kept is not None and kept.pixels.dtype == pixels.dtype and np.array_equal(kept.pixels, pixels):
-            pixels = kept.pixels
+        if taken is not None and taken.pixels.dtype == pixels.dtype and np.array_equal(taken.pixels, pixels):
+            pixels = taken.pixels
         self._kept[name] = _Taken(source, index, pixels)
         self._stale.discard(name)
         return pixels
 
     def changed(self, name: str, start: int = 0, stop: int | None = None) -> None:
         """Pixels of an array were changed in place, in the slices from ``start`` to before ``stop``; None: the last."""
-        kept = self._kept.get(name)
-        if kept is not None and start <= kept.index and (stop is None or kept.index < stop):
+        taken = self._kept.get(name)
+        if taken is not None and start <= taken.index and (stop is None or taken.index < stop):
             self._stale.add(name)
 
     def clear(self) -> None:

@@ -11,19 +11,19 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_morse.types import Array
 from napari_morse.widgets.bridge.to_layers import MARK
-from napari_morse.widgets.view.plane_image import STROKES, Outline, Place, Style, fitted, nearer, painted
+from napari_morse.widgets.view.plane_image import STROKES, Outline, PictureFrame, Style, fitted, nearer, painted
 
 NOTCH = 120
 """Eighths of a degree in one step of a wheel, as Qt counts them."""
-GAP = 7
+LETTER_GAP = 7
 """Pixels around the middle of the crosshair that stay free, beyond its voxel."""
 NEARER = 1.25
 """How much a step of the zoom enlarges."""
 FARTHEST, NEAREST = 1.0, 32.0
 """Zoom at which the whole slice is in view, and the largest."""
 MARKED = QColor("#56b4e9")
-KEYS = {Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1)}
-STEPS = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
+ARROW_STEPS = {Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0), Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1)}
+PAGE_STEPS = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
 ZOOMS = {Qt.Key.Key_Plus: 1, Qt.Key.Key_Equal: 1, Qt.Key.Key_Minus: -1}
 PANNING = (Qt.MouseButton.MiddleButton, Qt.MouseButton.RightButton)
 PLAIN = Qt.KeyboardModifier.KeypadModifier | Qt.KeyboardModifier.ShiftModifier
@@ -113,7 +113,7 @@ class PlanePane(QWidget):
         """Whether the crosshair is brought back into view when it moves out of it."""
         self._fitted: tuple[tuple[int, int], tuple[float, float]] | None = None
         self._centre = (0.0, 0.0)
-        self._picture: tuple[Place, float, QImage] | None = None
+        self._picture: tuple[PictureFrame, float, QImage] | None = None
         self._pointing = False
         self._panned: QPointF | None = None
         self._wheel = 0
@@ -142,14 +142,14 @@ class PlanePane(QWidget):
             self.update()
 
     def _bring_back(self, voxel: tuple[int, int]) -> None:
-        place = self.place
-        if self.follow and not self._pointing and place is not None and not place.holds(*voxel):
+        frame = self.place
+        if self.follow and not self._pointing and frame is not None and not frame.holds(*voxel):
             self._centre = voxel
 
     # What of the slice is in view
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> PictureFrame | None:
         """Where the slice lies in the pane, in pixels as Qt counts them."""
         shown, size = self.content, (self.height(), self.width())
         if shown is None or min(size) < 1:
@@ -163,19 +163,19 @@ class PlanePane(QWidget):
 
     def zoom_by(self, steps: int, fixed: QPointF | None = None) -> None:
         """So many steps nearer; ``fixed``, or else the crosshair, stays where it is."""
-        content, place = self.content, self.place
-        if content is None or place is None:
+        content, frame = self.content, self.place
+        if content is None or frame is None:
             return
-        at = place.pixel(*content.voxel) if fixed is None else (fixed.y(), fixed.x())
+        at = frame.pixel(*content.voxel) if fixed is None else (fixed.y(), fixed.x())
         self.zoom = min(NEAREST, max(FARTHEST, self.zoom * NEARER**steps))
-        self._move_to(nearer(place, content.shape, content.spacing, self.zoom, at))
+        self._move_to(nearer(frame, content.shape, content.spacing, self.zoom, at))
 
     def _move_to(self, centre: tuple[float, float]) -> None:
         """Bring ``centre`` into the middle, as far as that can be: a way back has no dead stretch."""
         self._centre = centre
-        place = self.place
-        if place is not None:
-            self._centre = place.middle
+        frame = self.place
+        if frame is not None:
+            self._centre = frame.middle
         self.update()
 
     # What is drawn
@@ -184,37 +184,37 @@ class PlanePane(QWidget):
         """Draw it all; the scan and the masks only where they changed."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
-        content, place = self.content, self.place
-        if content is not None and place is not None:
-            painter.drawImage(QPointF(0, 0), self._pictured(content, place))
+        content, frame = self.content, self.place
+        if content is not None and frame is not None:
+            painter.drawImage(QPointF(0, 0), self._pictured(content, frame))
             if content.frame is not None:
-                self._draw_frame(painter, content.frame, place)
-            self._draw_cross(painter, place.pixel(*content.voxel), place.scale)
+                self._draw_frame(painter, content.frame, frame)
+            self._draw_cross(painter, frame.pixel(*content.voxel), frame.scale)
             self._draw_words(painter, content)
         if self.hasFocus():
             painter.setPen(QPen(Qt.GlobalColor.white, 1, Qt.PenStyle.DotLine))
             painter.drawRect(self.rect().adjusted(2, 2, -3, -3))
         painter.end()
 
-    def _pictured(self, content: Content, place: Place) -> QImage:
+    def _pictured(self, content: Content, frame: PictureFrame) -> QImage:
         """The scan and the masks; kept until they, or what of them is in view, change."""
         ratio = self.devicePixelRatioF()
-        if self._picture is None or self._picture[:2] != (place, ratio):
-            image = painted(content.pixels, content.limits, content.table, content.outlines, place, ratio)
-            self._picture = place, ratio, image
+        if self._picture is None or self._picture[:2] != (frame, ratio):
+            image = painted(content.pixels, content.limits, content.table, content.outlines, frame, ratio)
+            self._picture = frame, ratio, image
         return self._picture[2]
 
     @staticmethod
-    def _draw_frame(painter: QPainter, frame: tuple[slice, slice], place: Place) -> None:
+    def _draw_frame(painter: QPainter, frame: tuple[slice, slice], picture: PictureFrame) -> None:
         """Around the voxels: no pixel of theirs is hidden."""
-        top, left = place.pixel(frame[0].start - 0.5, frame[1].start - 0.5)
-        bottom, right = place.pixel(frame[0].stop - 0.5, frame[1].stop - 0.5)
+        top, left = picture.pixel(frame[0].start - 0.5, frame[1].start - 0.5)
+        bottom, right = picture.pixel(frame[0].stop - 0.5, frame[1].stop - 0.5)
         painter.setPen(QPen(QColor(MARK), 2))
         painter.drawRect(QRectF(left, top, right - left, bottom - top).adjusted(-2, -2, 2, 2))
 
     def _draw_cross(self, painter: QPainter, at: tuple[float, float], scale: tuple[float, float]) -> None:
         """Lines that leave the voxel, and a little around it, free."""
-        (y, x), free = at, GAP + max(scale) / 2
+        (y, x), free = at, LETTER_GAP + max(scale) / 2
         hole = QRectF(x - free, y - free, 2 * free, 2 * free).toRect()
         painter.setClipRegion(QRegion(self.rect()) - QRegion(hole))
         for pen in (QPen(QColor(0, 0, 0, 110), 3), QPen(QColor(255, 255, 255, 200), 1)):
@@ -254,15 +254,15 @@ class PlanePane(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Drag the crosshair, or the slice; tell what is under the cursor."""
-        place = self.place
-        if event is None or place is None:
+        frame = self.place
+        if event is None or frame is None:
             return
         at = event.position()
         if self._panned is not None:
             down, across = at.y() - self._panned.y(), at.x() - self._panned.x()
             self._panned = at
-            row, column = place.middle
-            self._move_to((row - down / place.scale[0], column - across / place.scale[1]))
+            row, column = frame.middle
+            self._move_to((row - down / frame.scale[0], column - across / frame.scale[1]))
         elif self._pointing:
             self._point(at)
         self._hover(at)
@@ -306,11 +306,11 @@ class PlanePane(QWidget):
         if event is None or shown is None or event.modifiers() & ~PLAIN:
             return super().keyPressEvent(event)
         key = event.key()
-        if key in KEYS:
-            (row, column), (down, across) = shown.voxel, KEYS[Qt.Key(key)]
+        if key in ARROW_STEPS:
+            (row, column), (down, across) = shown.voxel, ARROW_STEPS[Qt.Key(key)]
             self._emit(row + down, column + across)
-        elif key in STEPS:
-            self.stepped.emit(STEPS[Qt.Key(key)])
+        elif key in PAGE_STEPS:
+            self.stepped.emit(PAGE_STEPS[Qt.Key(key)])
         elif key in ZOOMS:
             self.zoom_by(ZOOMS[Qt.Key(key)])
         elif key == Qt.Key.Key_Home:
@@ -322,17 +322,17 @@ class PlanePane(QWidget):
         return None
 
     def _point(self, at: QPointF) -> None:
-        place = self.place
-        if place is not None:
-            self._emit(*place.index(at.y(), at.x()))
+        frame = self.place
+        if frame is not None:
+            self._emit(*frame.index(at.y(), at.x()))
 
     def _emit(self, row: int, column: int) -> None:
         rows, columns = self.content.shape if self.content is not None else (1, 1)
         self.pointed.emit(min(max(row, 0), rows - 1), min(max(column, 0), columns - 1))
 
     def _hover(self, at: QPointF) -> None:
-        place, shape = self.place, self.content.shape if self.content is not None else (0, 0)
-        voxel = place.index(at.y(), at.x()) if place is not None else (-1, -1)
+        frame, shape = self.place, self.content.shape if self.content is not None else (0, 0)
+        voxel = frame.index(at.y(), at.x()) if frame is not None else (-1, -1)
         self.hovered.emit(voxel if all(0 <= x < n for x, n in zip(voxel, shape, strict=True)) else None)
 
 

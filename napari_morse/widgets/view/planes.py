@@ -31,9 +31,9 @@ Voxel = tuple[int, int, int]
 LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
 OPAQUE = 0.4
 """How opaque the filled masks are."""
-NOTHING = "Open a scan: its three planes are shown here."
+NO_PLANES = "Open a scan: its three planes are shown here."
 ONE = "The scan is a single slice: it has no other planes."
-HINT = (
+PLANES_HINT = (
     "Click or drag: move the crosshair. Wheel: slices. Ctrl + wheel: zoom. Drag with the middle or right button: pan. "
     "Double click: show this plane in the main view.\n"
     "Keys: arrows, Page Up and Down, + and −, Home (fit), Enter (show in the main view)."
@@ -41,7 +41,7 @@ HINT = (
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class ShownMask:
     """A mask in display order, and how it is drawn; ``source`` as of `Slices`."""
 
     name: str
@@ -83,7 +83,7 @@ class Planes(EndingWidget):
 
     def _build(self) -> None:
         self.panes = tuple(PlanePane(self) for _ in PLANES)
-        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NOTHING, self)
+        self.legend, self.place, self.note = Legend(self), Elided(parent=self), Note(NO_PLANES, self)
         self.masks, self.follow, self.fit = QComboBox(self), QCheckBox("follow", self), QPushButton("Fit", self)
         self.masks.addItems((LINES, FILL, HIDDEN))
         self.masks.setToolTip("How the masks are drawn over the planes.")
@@ -106,7 +106,7 @@ class Planes(EndingWidget):
         for across, pane in enumerate(self.panes):
             self._rows.addWidget(pane, 1)
             pane.setAccessibleName(f"{PLANES[across]} plane")
-            pane.setAccessibleDescription(HINT)
+            pane.setAccessibleDescription(PLANES_HINT)
             pane.pointed.connect(lambda *at, across=across: self._move(dict(zip(_in_plane(across), at, strict=True))))
             pane.hovered.connect(lambda at, across=across: self._on_hovered(across, at))
             pane.stepped.connect(lambda steps, across=across: self._step(across, steps))
@@ -148,7 +148,7 @@ class Planes(EndingWidget):
     def _on_acted(self, box: Roi | None = None) -> None:
         """The corrected mask is another one inside of a box, or anywhere."""
         scan = self._desk.scan
-        there = None if box is None or scan is None else display_axes(scan).roi_there(box)
+        there = None if box is None or scan is None else display_axes(scan).roi_to_view(box)
         for across, slices in enumerate(self._slices):
             slices.changed("corrected", *(() if there is None else (there.start[across], there.stop[across])))
         self.refresh()
@@ -160,13 +160,13 @@ class Planes(EndingWidget):
     def _watch(self, layers: Iterable[Image | Labels | None]) -> None:
         """Follow how these layers look, and no others."""
         names = ("contrast_limits", "gamma", "colormap", "show_selected_label")
-        found = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
-        if [id(x) for x in found] != [id(x) for x in self._watched]:
+        events = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
+        if [id(x) for x in events] != [id(x) for x in self._watched]:
             for event in self._watched:
                 event.disconnect(self._on_looks)
-            for event in found:
+            for event in events:
                 event.connect(self._on_looks)
-            self._watched, self._looks = found, self._looks + 1
+            self._watched, self._looks = events, self._looks + 1
 
     # What is shown
 
@@ -176,7 +176,7 @@ class Planes(EndingWidget):
         scan, layer, voxel = self._desk.scan, self._desk.scan_layer, self.voxel
         if scan is None or layer is None or voxel is None:
             self._let_go()
-            self.note.say(NOTHING)
+            self.note.say(NO_PLANES)
             return
         masks = self._masks(scan)
         self._watch((layer, *(x.layer for x in masks)))
@@ -199,14 +199,14 @@ class Planes(EndingWidget):
         self.legend.say(())
 
     def _content(
-        self, scan: Scan, layer: Image, masks: list[Drawn], table: tuple[int, ...], across: int, voxel: Voxel
+        self, scan: Scan, layer: Image, masks: list[ShownMask], table: tuple[int, ...], across: int, voxel: Voxel
     ) -> Content:
         axes, index, dims = display_axes(scan), voxel[across], self._desk.viewer.dims
         rows, columns = _in_plane(across)
         sides = [scan.grid.spacing[a] for a in axes.order]
         name = PLANES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
         return Content(
-            pixels=self._slices[across].take("scan", scan, axes.there(scan.data), index),
+            pixels=self._slices[across].take("scan", scan, axes.to_view(scan.data), index),
             limits=(float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
             table=table,
             outlines=tuple(self._outline(mask, across, index) for mask in masks),
@@ -218,51 +218,51 @@ class Planes(EndingWidget):
             frame=self._framed(scan, across, index),
         )
 
-    def _outline(self, mask: Drawn, across: int, index: int) -> Outline:
+    def _outline(self, mask: ShownMask, across: int, index: int) -> Outline:
         labels = self._slices[across].take(mask.name, mask.source, mask.shown, index)
         fill = OPAQUE if self.masks.currentText() == FILL and mask.style == "solid" else 0.0
         return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
 
     def _framed(self, scan: Scan, across: int, index: int) -> tuple[slice, slice] | None:
-        box = None if self._frame is None else display_axes(scan).roi_there(self._frame)
+        box = None if self._frame is None else display_axes(scan).roi_to_view(self._frame)
         if box is None or not box.start[across] <= index < box.stop[across]:
             return None
         rows, columns = _in_plane(across)
         return box.slices[rows], box.slices[columns]
 
-    def _masks(self, scan: Scan) -> list[Drawn]:
+    def _masks(self, scan: Scan) -> list[ShownMask]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        desk, there, found = self._desk, display_axes(scan).there, []
+        desk, there, masks = self._desk, display_axes(scan).to_view, []
         corrected, prediction = desk.corrected, desk.prediction
         case = desk.host.layers if desk.host is not None and desk.host.in_view else None
         seen = None if case is None else case.mask
         if prediction is not None:
             coarse, rendered = prediction.coarse, prediction.rendered
-            found.append(Drawn("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
+            masks.append(ShownMask("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
             if corrected is None and seen is None:
-                found.append(Drawn("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
+                masks.append(ShownMask("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
         name, layer = ("mask", seen) if corrected is None else ("corrected", corrected.layer)
         if layer is not None and layer.data.shape == _shape(scan):
-            found.append(Drawn(name, layer.data, layer.data, layer))
-        return found
+            masks.append(ShownMask(name, layer.data, layer.data, layer))
+        return masks
 
     def _layer(self, scan: Scan, role: Role) -> Labels | None:
-        found = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
-        return next((x for x, of in found if of is not None and of.scan is scan and of.role == role), None)
+        layers = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
+        return next((x for x, of in layers if of is not None and of.scan is scan and of.role == role), None)
 
-    def _say(self, scan: Scan, voxel: Voxel, masks: list[Drawn]) -> None:
+    def _say(self, scan: Scan, voxel: Voxel, masks: list[ShownMask]) -> None:
         """What is under the cursor, or else in the crosshair."""
         if self._hover is not None:
             across, at = self._hover
             voxel = _inside(_placed(voxel, dict(zip(_in_plane(across), at, strict=True))), scan)
-        i, j, k = (int(v) for v in display_axes(scan).index_back(np.array([voxel]))[0])
+        i, j, k = (int(v) for v in display_axes(scan).index_to_storage(np.array([voxel]))[0])
         where = f"{'crosshair' if self._hover is None else 'cursor'}: voxel {i}, {j}, {k}"
         if scan.size_known:
             x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
             where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
         number = int(masks[-1].shown[voxel]) if masks else 0
         more = f"; {self._desk.name_of(number)}" if number else ""
-        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", HINT)
+        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", PLANES_HINT)
         entries, labels = [Entry(x.name, style=x.style) for x in masks], self._desk.labels
         colour = _colour(masks[-1].layer if masks else None, labels)
         self.legend.say([*entries, *(Entry(x.name, colour=colour(x.id)) for x in labels if masks)])
@@ -275,19 +275,19 @@ class Planes(EndingWidget):
         scan, layer = self._desk.scan, self._desk.scan_layer
         if scan is None or layer is None:
             return None
-        place = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
-        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in place), scan)
+        data_point = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
+        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in data_point), scan)
 
     def go(self, voxel: Voxel) -> None:
         """Move the present place to a display voxel, or the nearest there is; the main view follows out of sight."""
         scan, layer, dims = self._desk.scan, self._desk.scan_layer, self._desk.viewer.dims
         if scan is None or layer is None:
             return
-        place = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
-        first = dims.ndim - len(place)
-        dims.set_point(range(first, dims.ndim), place)
+        point_mm = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
+        first = dims.ndim - len(point_mm)
+        dims.set_point(range(first, dims.ndim), point_mm)
         if dims.ndisplay == 2 and min(dims.displayed) >= first:
-            at, camera = [place[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
+            at, camera = [point_mm[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
             if any(abs(a - c) > r for a, c, r in zip(at, camera.center[-2:], self._reach(), strict=True)):
                 camera.center = (0.0, *at)
 
@@ -305,9 +305,9 @@ class Planes(EndingWidget):
         turn_to(viewer, across)
         self.go(voxel)
         shown, (low, high) = list(_in_plane(across)), layer.extent.world
-        place = np.array(layer.data_to_world(voxel))[shown]
+        point_mm = np.array(layer.data_to_world(voxel))[shown]
         whole = (high - low)[shown] <= 2 * np.array(self._reach())
-        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, place).tolist())
+        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, point_mm).tolist())
 
     def _move(self, at: dict[int, int]) -> None:
         """To other indices along some axes."""
@@ -352,9 +352,9 @@ def _shape(scan: Scan) -> Voxel:
     return i, j, k
 
 
-def _inside(place: Sequence[float], scan: Scan) -> Voxel:
+def _inside(point: Sequence[float], scan: Scan) -> Voxel:
     """The nearest voxel there is, in display order."""
-    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(place, _shape(scan), strict=True))
+    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(point, _shape(scan), strict=True))
     return i, j, k
 
 

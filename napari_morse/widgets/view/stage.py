@@ -30,7 +30,7 @@ _owners: WeakKeyDictionary[Layer, ref[Image]] = WeakKeyDictionary()
 """The scan that each layer lies on; known also to the next dock, when the one that saw it added is closed."""
 FILLED = 0.95
 """Share of the canvas that a scan fills when it is seen for the first time."""
-CLOSED = "“{}” lies on a scan that is closed: it stays hidden. Open that scan again to see it."
+SCAN_CLOSED = "“{}” lies on a scan that is closed: it stays hidden. Open that scan again to see it."
 ELSEWHERE = "“{}” does not lie on the scan in view: it is hidden. It is seen over the scan that it lies on."
 SEVERAL = "“{}” lies on several of the open scans: it is seen over “{}”. Show it over another one with its eye."
 COLOURED = "“{}” is a colour image: it stays hidden while a scan is in view. Convert it to grey to segment it."
@@ -138,10 +138,10 @@ class Stage(QObject):
         known = _owners.get(layer)
         if known is not None:
             return known()
-        found = self._found(layer)
-        if found is not None:
-            _owners[layer] = ref(found)
-        return found
+        scan = self._found(layer)
+        if scan is not None:
+            _owners[layer] = ref(scan)
+        return scan
 
     def _found(self, layer: Layer) -> Image | None:
         carrier = carrier_of(layer)
@@ -163,9 +163,9 @@ class Stage(QObject):
         if len(fitting) < 2 or self.layer is None:
             return self.layer
         named = [x for x, scan in fitting.items() if stem.startswith(scan.stem)]
-        found = max(named, key=lambda x: len(fitting[x].stem)) if named else self.layer
-        show_info(SEVERAL.format(layer.name, found.name))
-        return found
+        owner = max(named, key=lambda x: len(fitting[x].stem)) if named else self.layer
+        show_info(SEVERAL.format(layer.name, owner.name))
+        return owner
 
     def _images(self) -> Iterator[Image]:
         return (x for x in self._viewer.layers if isinstance(x, Image) and not is_twin(x))
@@ -218,7 +218,7 @@ class Stage(QObject):
         if not self.holds(layer):
             with self._quiet():
                 layer.visible, layer.metadata[OFF] = False, True
-            show_info((COLOURED if getattr(layer, "rgb", False) else CLOSED).format(layer.name))
+            show_info((COLOURED if getattr(layer, "rgb", False) else SCAN_CLOSED).format(layer.name))
 
     def _may_lie_here(self, layer: Layer, open_still: bool) -> bool:
         """Whether it is a mask from a file, which may be of any scan that it lies on, or of this scan opened before."""

@@ -20,16 +20,16 @@ from napari_morse.widgets.base.shortcuts import SWAP
 from napari_morse.widgets.bridge import KEY, Carrier, display_axes, placement
 from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.view.comparison import Comparison
-from napari_morse.widgets.view.difference import STAGES
+from napari_morse.widgets.view.difference import MODEL_STAGES
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
 
-COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
+DISTANCE_COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
 """From no distance to the largest: light to dark, so that they can be told apart without hues."""
-LEAST = 1.0
+SMALLEST_RANGE = 1.0
 """mm at which the colours end, at least."""
-WAIT = 20
+RETRY_MS = 20
 """Milliseconds between two looks whether the layers are in their places."""
 NOT_NOW = "Run a model first: the surfaces of its two masks are compared."
 
@@ -85,7 +85,7 @@ class SurfaceView(QObject):
         if self.active:
             return
         shown = self._comparison.shown
-        if prediction is None or scan is None or shown is None or shown.names != STAGES:
+        if prediction is None or scan is None or shown is None or shown.names != MODEL_STAGES:
             self.said.emit(NOT_NOW)
             self.changed.emit()
             return
@@ -124,58 +124,60 @@ class SurfaceView(QObject):
         self.said.emit("")
         self.changed.emit()
 
-    def _on_made(self, made: _Made) -> None:
+    def _on_made(self, surfaces: _Made) -> None:
         if self._comparison.settling:  # it would show layers again that are hidden here
-            QTimer.singleShot(WAIT, partial(self._on_made, made))
+            QTimer.singleShot(RETRY_MS, partial(self._on_made, surfaces))
             return
-        if made.scan is not self._desk.scan or self._comparison.shown is None:
+        if surfaces.scan is not self._desk.scan or self._comparison.shown is None:
             self.changed.emit()
             return
-        if not all(len(each) for each in made.meshes):
-            self.said.emit(f"The {made.names[0 if not len(made.meshes[0]) else 1]} mask is empty: it has no surface.")
+        if not all(len(each) for each in surfaces.meshes):
+            self.said.emit(
+                f"The {surfaces.names[0 if not len(surfaces.meshes[0]) else 1]} mask is empty: it has no surface."
+            )
             self.changed.emit()
             return
         dims = self._viewer.dims
         self._before = dims.ndisplay, dims.order
-        self._names = made.names
+        self._names = surfaces.names
         # A volume in 3-D takes seconds to draw: hidden before, none is.
         self._hidden = [layer for layer in self._viewer.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
-        end = max(LEAST, *(float(np.nanpercentile(far, 99)) for far in made.far))
-        self.layers = tuple(self._surface(made, n, end) for n in (0, 1))
+        end = max(SMALLEST_RANGE, *(float(np.nanpercentile(far, 99)) for far in surfaces.far))
+        self.layers = tuple(self._surface(surfaces, n, end) for n in (0, 1))
         for layer in self.layers:
             self._viewer.add_layer(layer)
         dims.ndisplay = 3
         self._viewer.reset_view()
         self._swap()
-        unit = "mm" if made.scan.size_known else "px"
-        coarser = max(each.step for each in made.meshes)
+        unit = "mm" if surfaces.scan.size_known else "px"
+        coarser = max(each.step for each in surfaces.meshes)
         more = f" Every {coarser}th voxel is drawn." if coarser > 1 else ""
         self.said.emit(
-            f"Colour: {unit} to the {made.names[0]} surface, grey 0, red {end:.1f}; mean "
-            f"{float(np.nanmean(made.far[1])):.2f} {unit}. Hold {SWAP} to swap.{more}"
+            f"Colour: {unit} to the {surfaces.names[0]} surface, grey 0, red {end:.1f}; mean "
+            f"{float(np.nanmean(surfaces.far[1])):.2f} {unit}. Hold {SWAP} to swap.{more}"
         )
         self.changed.emit()
 
     def _swap(self) -> None:
         """Show the one surface, or the other while a key is held."""
         swapped = self._comparison.swapped
-        for place, layer in enumerate(self.layers):
-            layer.visible = (place == 0) == swapped
+        for which, layer in enumerate(self.layers):
+            layer.visible = (which == 0) == swapped
         if self.layers:
             self._comparison.titles.show(self._names[0 if swapped else 1], "")
 
-    def _surface(self, made: _Made, which: int, end: float) -> Surface:
-        shape = made.meshes[which]
-        axes = display_axes(made.scan)
+    def _surface(self, surfaces: _Made, which: int, end: float) -> Surface:
+        shape = surfaces.meshes[which]
+        axes = display_axes(surfaces.scan)
         order = np.eye(3)[list(axes.order)] * np.where(axes.flip, -1, 1)
         face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
         return Surface(
-            (axes.index_there(shape.vertex), face, np.nan_to_num(made.far[which])),
-            name=f"surface · {made.names[which]}", colormap=Colormap(COLOURS, name="distance"),
+            (axes.index_to_view(shape.vertex), face, np.nan_to_num(surfaces.far[which])),
+            name=f"surface · {surfaces.names[which]}", colormap=Colormap(DISTANCE_COLOURS, name="distance"),
             contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
-            metadata={KEY: Carrier(made.scan, "tool")}, **placement(made.scan),
+            metadata={KEY: Carrier(surfaces.scan, "tool")}, **placement(surfaces.scan),
         )  # fmt: skip
 
     def _on_failed(self, error: Exception) -> None:

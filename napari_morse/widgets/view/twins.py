@@ -25,7 +25,7 @@ LINKED = (
     "contour",
 )
 """What a layer and its twin share beside their pixels, where they have it."""
-LOOKS = ("size", "symbol", "face_color", "border_color", "border_width")
+POINT_LOOKS = ("size", "symbol", "face_color", "border_color", "border_width")
 """What each point has of its own."""
 
 
@@ -120,7 +120,7 @@ class Mirrors(QObject):
             else:
                 twin.data = layer.data
                 if isinstance(layer, Points) and len(layer.data):
-                    for name in LOOKS:  # points that are new in the twin would look as napari likes them
+                    for name in POINT_LOOKS:  # points that are new in the twin would look as napari likes them
                         setattr(twin, name, getattr(layer, name))
                     twin.features = layer.features
 

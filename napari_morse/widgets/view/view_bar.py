@@ -26,7 +26,7 @@ from napari_morse.widgets.bridge.mask_looks import Mode
 from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.surfaces import SurfaceView
 
-NOTHING = "Nothing to show yet: run a segmentation first."
+NOTHING_SHOWN = "Nothing to show yet: run a segmentation first."
 POINT_SIZE = (2, 6, 20)
 """Least, first and largest diameter of a point, in tenths of a voxel."""
 
@@ -106,8 +106,8 @@ class ViewBar(QWidget):
 
     def _lay_out(self) -> None:
         modes = QGridLayout()
-        for place, button in enumerate((*self.modes.values(), self.solid)):
-            modes.addWidget(button, place // 2, place % 2)
+        for number, button in enumerate((*self.modes.values(), self.solid)):
+            modes.addWidget(button, number // 2, number % 2)
         modes.setColumnStretch(1, 1)
         points = QHBoxLayout()
         points.addWidget(self.colour)
@@ -127,7 +127,7 @@ class ViewBar(QWidget):
         shown = self._comparison.shown is not None
         for control, tip in self._tips.items():
             control.setEnabled(shown)
-            control.setToolTip(tip if shown else NOTHING)
+            control.setToolTip(tip if shown else NOTHING_SHOWN)
         chosen = self.solid if self._surfaces.active else self.modes[self._comparison.mode]
         chosen.setChecked(True)
 

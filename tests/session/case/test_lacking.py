@@ -13,7 +13,7 @@ from napari_morse.io.mask_store import StoredMask, pixel_digest, save_store
 from napari_morse.session.case.lacking import Expected, Lacking, expected_of, lacking, lacking_in
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
 from napari_morse.session.edits import Corrections
-from napari_morse.session.project import Project, Source
+from napari_morse.session.project import CaseFiles, Project
 from tests.fakes import make_prediction
 from tests.project_cases import SHAPE, box, nifti
 
@@ -73,7 +73,7 @@ def test_a_volume_of_a_clinic_is_looked_at_within_the_blink_of_a_window():
 def project_of(tmp_path, count=5):
     for number in range(count):
         nifti(tmp_path / "scans" / f"c{number}.nii.gz", np.full(SHAPE, 10 + number, np.float32))
-    found = [Source(path) for path in sorted((tmp_path / "scans").iterdir())]
+    found = [CaseFiles(path) for path in sorted((tmp_path / "scans").iterdir())]
     return Project.create(tmp_path / "study", found, name="s", reader="AB", holdout_share=0)
 
 

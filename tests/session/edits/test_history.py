@@ -20,7 +20,7 @@ from napari_morse.types import Roi
 
 CONSTANT = 64
 """Bytes an act may take besides 4 a changed voxel."""
-WIDE = EditsConfig(acts=2000)
+WIDE = EditsConfig(edits=2000)
 
 
 def state_of(data, limits=WIDE):
@@ -50,8 +50,8 @@ def test_a_thousand_random_acts_undone_and_redone_are_bit_equal(dtype, shape):
             continue
         payload = state.do(change)
         palette = 2 * change.old.itemsize * len({*zip(change.old.tolist(), change.new.tolist(), strict=True)})
-        assert len(payload) <= 4 * len(change.places) + palette + CONSTANT
-        voxels += len(change.places)
+        assert len(payload) <= 4 * len(change.indices) + palette + CONSTANT
+        voxels += len(change.indices)
         if state.history.undoable % 50 == 0:
             states.append(state.data.copy())
     if dtype == np.uint8:
@@ -76,7 +76,7 @@ def test_at_most_four_bytes_a_voxel_in_a_large_volume(kind):
     for _ in range(5):
         change = state.change(*random_stroke(rng, shape, 4, kind))
         if change is not None:
-            assert len(encode(change)) <= 4 * len(change.places) + CONSTANT
+            assert len(encode(change)) <= 4 * len(change.indices) + CONSTANT
 
 
 @pytest.mark.parametrize("voxels", [1, 7, 40, 64, 200, 5000])
@@ -94,7 +94,7 @@ def test_shapes_take_far_less_than_scattered_voxels():
     shape = (200, 256, 256)
     state = MaskState(np.zeros(shape, np.uint8), History(WIDE))
     change = state.change(ball(np.random.default_rng(1), shape, 20.0), 1, "ball")
-    assert len(encode(change)) < 0.3 * len(change.places)
+    assert len(encode(change)) < 0.3 * len(change.indices)
     whole = state.change(Roi((100, 0, 0), (101, 256, 256)), 1, "slice")
     assert len(encode(whole)) < 64
 
@@ -131,7 +131,7 @@ def changes(draw):
 def test_an_act_comes_back(change):
     back = decode(encode(change), 1000, change.old.dtype)
     assert back.kind == change.kind.encode(errors="replace").decode()
-    for name in ("places", "old", "new"):
+    for name in ("indices", "old", "new"):
         assert np.array_equal(getattr(back, name), getattr(change, name))
         assert getattr(back, name).dtype == getattr(change, name).dtype
 
@@ -164,9 +164,9 @@ def test_a_damaged_act_is_refused_or_stays_inside_the_mask(data):
         change = decode(bytes(content), 1000, np.dtype(np.uint8))
     except DamagedFileError:
         return
-    assert 0 <= change.places.min() <= change.places.max() < 1000
-    assert (np.diff(change.places) > 0).all()
-    assert len(change.places) == len(change.old) == len(change.new)
+    assert 0 <= change.indices.min() <= change.indices.max() < 1000
+    assert (np.diff(change.indices) > 0).all()
+    assert len(change.indices) == len(change.old) == len(change.new)
 
 
 def test_an_act_that_would_unfold_without_end_is_refused():

@@ -9,7 +9,7 @@ import pytest
 
 from napari_morse.session.case.timeline import Timeline
 from napari_morse.session.case.walk import Walk
-from napari_morse.session.edits import JOINED, Corrections, Moved, insert
+from napari_morse.session.edits import JOINED, Corrections, Renumbering, apply_before
 from napari_morse.session.edits.journal import Journal
 from napari_morse.types import Roi
 from tests.fakes import make_prediction, make_scan
@@ -45,7 +45,7 @@ def test_an_act_that_comes_late_lies_under_what_was_done_since(corrections, tmp_
     state = corrections.state
     corrections.apply(B, 2, "stroke")
     later = corrections.state
-    act, moved = insert(corrections, state, A, 3, f"{JOINED}sharpen")
+    act, moved = apply_before(corrections, state, A, 3, f"{JOINED}sharpen")
     assert act is not None and moved.later == {later: corrections.state} and moved.at == state
     mask = np.array(corrections.mask)
     assert (mask[B.slices] == 2).all()
@@ -73,7 +73,7 @@ def test_it_goes_into_the_journal_in_one_piece(corrections, tmp_path, monkeypatc
         write(journal, file, content)
 
     monkeypatch.setattr(Journal, "_write", written)
-    insert(corrections, state, A, 3, f"{JOINED}sharpen")
+    apply_before(corrections, state, A, 3, f"{JOINED}sharpen")
     assert len(writes) == 1
     np.testing.assert_array_equal(again(tmp_path).mask, corrections.mask)
 
@@ -85,7 +85,7 @@ def test_a_piece_of_which_the_end_is_missing_costs_no_later_stroke(corrections, 
     corrections.apply(Roi((8, 8, 1), (11, 10, 4)), 3, "stroke")
     before, path = np.array(corrections.mask), tmp_path / "journal.log"
     length = path.stat().st_size
-    insert(corrections, state, A, 3, f"{JOINED}sharpen")
+    apply_before(corrections, state, A, 3, f"{JOINED}sharpen")
     content = path.read_bytes()
     for cut in (*range(length, len(content), 7), len(content) - 1):
         folder = tmp_path / str(cut)
@@ -104,7 +104,7 @@ def test_a_state_that_was_undone_takes_nothing_late(corrections):
     corrections.apply(A, 1, "stroke")
     state = corrections.state
     corrections.undo()
-    assert insert(corrections, state, A, 3, "late") == (None, Moved(state, state))
+    assert apply_before(corrections, state, A, 3, "late") == (None, Renumbering(state, state))
     assert not corrections.mask.any() and corrections.redoable == 1
 
 
@@ -145,7 +145,7 @@ def test_states_that_got_other_numbers_are_still_met(tmp_path, walk):
     state = corrections.state
     corrections.apply(Roi((5, 5, 5), (7, 7, 7)), 1, "stroke")
     timeline.decide(3, "accepted")
-    _, moved = insert(corrections, state, Roi((0, 0, 0), (1, 1, 1)), 1, f"{JOINED}sharpen")
+    _, moved = apply_before(corrections, state, Roi((0, 0, 0), (1, 1, 1)), 1, f"{JOINED}sharpen")
     timeline.renumber(moved)
     timeline.undo()
     assert walk.decisions == {} and corrections.undoable == 3

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from napari_morse.errors import DamagedFileError
 from napari_morse.session.edits import Corrections, UnfinishedError, recoverable
 from napari_morse.session.edits.edit import Change, encode
-from napari_morse.session.edits.journal import FRONT, VERSION, Header, Journal, Record, Step, pack_header, read_journal
+from napari_morse.session.edits.journal import (
+    FRONT,
+    JOURNAL_VERSION,
+    Header,
+    Journal,
+    Record,
+    Step,
+    pack_header,
+    read_journal,
+)
 from tests.edit_cases import SCAN, SHAPE, Disk, again, asides, begin, journal, saved, work
 
 OLD = base64.b64decode(
@@ -131,7 +140,7 @@ def test_a_journal_of_something_else_is_refused_and_kept(change, words, tmp_path
 def test_a_newer_journal_is_refused_and_kept(tmp_path):
     work(begin(tmp_path), 3)
     content = bytearray(journal(tmp_path).read_bytes())
-    content[8] = VERSION + 1
+    content[8] = JOURNAL_VERSION + 1
     journal(tmp_path).write_bytes(content)
     back = again(tmp_path)
     assert "newer version" in back.notices[0] and asides(tmp_path) == [bytes(content)]
@@ -147,7 +156,7 @@ def test_a_journal_of_version_1_is_read(tmp_path):
     assert np.array_equal(back.mask, live) and (back.undoable, back.redoable) == (3, 0)
     assert asides(tmp_path) == [OLD] and back.dirty
     back.undo()
-    assert read_journal(journal(tmp_path)).version == VERSION
+    assert read_journal(journal(tmp_path)).version == JOURNAL_VERSION
     assert np.array_equal(again(tmp_path).mask, back.mask)
 
 
@@ -162,7 +171,7 @@ def test_a_cut_journal_of_version_1_is_read_up_to_there(tmp_path):
 
 def test_records_come_back_with_their_payloads(tmp_path):
     path = tmp_path / "journal.log"
-    written = Journal.create(path, HEADER, [Record(Step.ACT, b"a" * 300), Record(Step.UNDO)])
+    written = Journal.create(path, HEADER, [Record(Step.EDIT, b"a" * 300), Record(Step.UNDO)])
     written.append(Record(Step.REDO))
     written.append(Record(Step.MARK, b"note"))
     text = read_journal(path)
@@ -175,7 +184,7 @@ def test_an_act_whose_old_labels_are_not_the_masks_ends_the_replay(tmp_path):
     corrections = begin(tmp_path)
     corrections.apply(np.array([1]), 1, "voxel")
     wrong = Change("voxel", np.array([2]), np.array([3], np.uint8), np.array([1], np.uint8))
-    corrections._journal.append(Record(Step.ACT, encode(wrong)))
+    corrections._journal.append(Record(Step.EDIT, encode(wrong)))
     back = again(tmp_path)
     assert np.flatnonzero(back.mask).tolist() == [1] and "At least 1" in back.notices[0]
 
@@ -183,13 +192,15 @@ def test_an_act_whose_old_labels_are_not_the_masks_ends_the_replay(tmp_path):
 def test_a_record_with_a_right_checksum_that_does_not_fit_the_mask_ends_the_replay(tmp_path):
     corrections = begin(tmp_path)
     seen = work(corrections, 5)
-    corrections._journal.append(Record(Step.ACT, b"no act"))
+    corrections._journal.append(Record(Step.EDIT, b"no act"))
     corrections._journal.append(Record(Step.MARK))
     back = again(tmp_path)
     assert np.array_equal(back.mask, seen[-1][1]) and "At least 2" in back.notices[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"M", b"text" * 20, FRONT.pack(b"MORSEJNL", VERSION, 2**32 - 1) + b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"M", b"text" * 20, FRONT.pack(b"MORSEJNL", JOURNAL_VERSION, 2**32 - 1) + b"{}"]
+)
 def test_what_is_no_journal_is_refused(content, tmp_path):
     path = tmp_path / "journal.log"
     path.write_bytes(content)
@@ -198,7 +209,7 @@ def test_what_is_no_journal_is_refused(content, tmp_path):
 
 
 def test_a_header_that_is_not_ours_is_refused(tmp_path):
-    front = FRONT.pack(b"MORSEJNL", VERSION, 2) + b"{}"
+    front = FRONT.pack(b"MORSEJNL", JOURNAL_VERSION, 2) + b"{}"
     path = tmp_path / "journal.log"
     path.write_bytes(front + zlib.crc32(front).to_bytes(4, "little"))
     with pytest.raises(DamagedFileError, match="beginning"):

@@ -13,7 +13,7 @@ import pytest
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.io.lock import Lock
-from napari_morse.session.edits import Corrections, insert
+from napari_morse.session.edits import Corrections, apply_before
 from napari_morse.types import Roi
 from tests.edit_cases import Disk, again, begin, journal, saved, work
 
@@ -74,7 +74,7 @@ def test_acts_that_go_in_one_piece_do_not_say_that_it_is_over(tmp_path, disk):
     disk.full = True
     corrections.apply(np.array([4]), 2, "voxel")
     told = told_by(corrections)
-    insert(corrections, state, np.array([5]), 3, "late")
+    apply_before(corrections, state, np.array([5]), 3, "late")
     assert told == [] and corrections.trouble and corrections.unwritten > 1
     disk.full = False
     corrections.retry()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from napari_morse.errors import InputError
 from napari_morse.session.case.timeline import Timeline
-from napari_morse.session.edits import JOINED, Corrections, Moved, insert
+from napari_morse.session.edits import JOINED, Corrections, Renumbering, apply_before
 from napari_morse.types import Roi
 
 SHAPE = (2, 3, 4)
@@ -106,10 +106,10 @@ class Both:
         at = place % (self.model.done + 1)
         kind = EDGE if step == "edge" and at else "re-render"
         where, values = np.array(list(given)), np.array(list(given.values()))
-        done, moved = insert(self.corrections, self.states[at], where, values, kind)
+        done, moved = apply_before(self.corrections, self.states[at], where, values, kind)
         assert self.model.put(at, kind, given) == (done is not None)
         if done is not None:
-            self.states = [*self.states[: at + 1], moved.now, *(moved.begun(n) for n in self.states[at + 1 :])]
+            self.states = [*self.states[: at + 1], moved.after, *(moved.begun(n) for n in self.states[at + 1 :])]
             del self.states[self.model.done + 1 :]
 
     def check(self) -> None:
@@ -163,7 +163,7 @@ def test_a_label_that_does_not_fit_leaves_everything_as_it_was(tmp_path):
     both.take("stroke", {0: 1})
     both.take("stroke", {0: 2, 1: 2})
     with pytest.raises(InputError, match="does not fit"):
-        insert(both.corrections, both.states[1], ALL[:2], 300, EDGE)
+        apply_before(both.corrections, both.states[1], ALL[:2], 300, EDGE)
     both.check()  # the numbers of states, too
     both.take("edge", (1, {0: 3, 2: 3}))
     assert both.corrections.mask.ravel().tolist()[:3] == [2, 2, 3]
@@ -251,7 +251,9 @@ class Worked:
         while asked.kind != EDGE and at < self.done and self.events[at].kind in ("decide", EDGE):
             at += 1  # decisions come before what is asked for without a stroke
         mask = Model([(x.kind, x.given) for x in self.events[:at]], at).mask()
-        done, moved = insert(self.corrections, asked.state, np.array(list(given)), list(given.values()), asked.kind)
+        done, moved = apply_before(
+            self.corrections, asked.state, np.array(list(given)), list(given.values()), asked.kind
+        )
         changed = {place: label for place, label in given.items() if mask[place] != label}
         assert (done is not None) == bool(changed)
         if changed:
@@ -263,7 +265,7 @@ class Worked:
                     other.behind = landed
             self.hear(moved)
 
-    def hear(self, moved: Moved) -> None:
+    def hear(self, moved: Renumbering) -> None:
         self.timeline.renumber(moved)
         for asked in self.asked:
             asked.state = moved.begun(asked.state)

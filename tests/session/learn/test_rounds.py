@@ -20,7 +20,16 @@ from napari_morse.errors import CancelledError, InputError
 from napari_morse.inference.predictor import Predictor
 from napari_morse.io import open_mask, open_scan
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.learn import Choice, Held, Round, UnderWork, candidates, held, prepare, rounds
+from napari_morse.session.learn import (
+    Choice,
+    MaskStructures,
+    OpenMask,
+    Round,
+    candidates,
+    prepare,
+    rounds,
+    structures_in_masks,
+)
 from napari_morse.session.learn.gather import new_name
 from napari_morse.session.project import Project
 from napari_morse.training.finetuning import process
@@ -118,25 +127,25 @@ def test_a_label_that_no_card_can_hold_is_a_sentence(study: Path):
 def test_what_masks_hold_is_read_anew_only_where_one_has_changed(study: Path):
     cases, found = choice(study).cases, {}
 
-    def look(open_case: UnderWork | None = None) -> list[str]:
+    def look(open_case: OpenMask | None = None) -> list[str]:
         told = []
 
-        def tell(case: str, held_by_it: Held) -> None:
+        def tell(case: str, held_by_it: MaskStructures) -> None:
             told.append(case)
             found[case] = held_by_it
 
-        held(study, "AB", cases, dict(found), open_case, tell, lambda: False)
+        structures_in_masks(study, "AB", cases, dict(found), open_case, tell, lambda: False)
         return told
 
     assert look() == list(cases) and {each.ids for each in found.values()} == {(1,)}
     assert look() == []
     with_lesion(study, cases[1:2])
     assert look() == [cases[1]] and found[cases[1]].ids == (1, 7)
-    under_work = UnderWork(cases[0], lesion(9), 3)
+    under_work = OpenMask(cases[0], lesion(9), 3)
     assert look(under_work) == [cases[0]] and found[cases[0]].ids == (1, 9)
     assert look(under_work) == [] and look() == [cases[0]]
     with pytest.raises(CancelledError):
-        held(study, "AB", cases, {}, None, lambda *_: None, lambda: True)
+        structures_in_masks(study, "AB", cases, {}, None, lambda *_: None, lambda: True)
 
 
 def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(study: Path):

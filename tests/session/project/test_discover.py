@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from napari_morse.errors import InputError
 from napari_morse.session.project import (
+    CaseFiles,
     Project,
     ScanChangedError,
     ScanMissingError,
-    Source,
     from_bids,
     from_folders,
     from_list,
     with_patients,
 )
-from napari_morse.session.project.layout import NAME_LIMIT, safe_id
+from napari_morse.session.project.layout import CASE_ID_LIMIT, safe_id
 from tests.project_cases import again, make, scans
 
 
@@ -49,7 +49,7 @@ def check_ids(stems):
         assert name and name.casefold() not in taken
         assert not set(name) & set('<>:"/\\|?*\0 \n')
         assert not any(ord(letter) < 32 for letter in name)
-        assert len(name.encode()) <= NAME_LIMIT + 8
+        assert len(name.encode()) <= CASE_ID_LIMIT + 8
         assert name[0] not in "._- " and name[-1] not in ". "
         plain = name.split(".")[0].upper()
         assert plain not in {"CON", "PRN", "AUX", "NUL"} and not (plain[:3] in {"COM", "LPT"} and len(plain) == 4)
@@ -69,7 +69,7 @@ def test_odd_files_are_cases_whose_folders_lie_in_the_project(tmp_path):
     folder = put(
         tmp_path / "in", "CON.nii", "a b.nii", "A B.nii.gz", "脑.png", "..x.nii", "é.nii", "e\u0301.nii", "-.nii"
     )
-    found = [*from_folders(folder), Source(put(tmp_path / "other", "a b.nii") / "a b.nii")]
+    found = [*from_folders(folder), CaseFiles(put(tmp_path / "other", "a b.nii") / "a b.nii")]
     with Project.create(tmp_path / "study", found, name="", reader="AB") as project:
         cases = project.cases()
         assert len(cases) == 8  # what begins with a dot is no scan
@@ -187,14 +187,14 @@ def test_bids_with_sessions_runs_and_derivatives(tmp_path):
 
 def test_patients_by_pattern_are_looked_for_in_the_name_first_then_in_the_nearest_folder(tmp_path):
     put(tmp_path, "P2024/P07/anat.nii", "P2024/P08/P09_x.nii", "other/y.nii")
-    found = [Source(tmp_path / p) for p in ("P2024/P07/anat.nii", "P2024/P08/P09_x.nii", "other/y.nii")]
+    found = [CaseFiles(tmp_path / p) for p in ("P2024/P07/anat.nii", "P2024/P08/P09_x.nii", "other/y.nii")]
     assert [s.patient for s in with_patients(found, r"^(P\d+)")] == ["P07", "P09", ""]
     assert [s.patient for s in with_patients(found, r"P2024/(P\d+)/")] == ["P07", "P08", ""]
 
 
 def test_patients_that_are_known_stay(tmp_path):
-    assert with_patients([Source(tmp_path / "P1_a.nii", patient="X")], r"(P\d)")[0].patient == "X"
-    assert with_patients([Source(tmp_path / "sub-01" / "a.nii")])[0].patient == "sub-01"
+    assert with_patients([CaseFiles(tmp_path / "P1_a.nii", patient="X")], r"(P\d)")[0].patient == "X"
+    assert with_patients([CaseFiles(tmp_path / "sub-01" / "a.nii")])[0].patient == "sub-01"
 
 
 @pytest.mark.parametrize(
@@ -202,16 +202,16 @@ def test_patients_that_are_known_stay(tmp_path):
 )
 def test_patterns_that_cannot_be_used_are_one_sentence(tmp_path, pattern, sentence):
     with pytest.raises(InputError, match=sentence):
-        with_patients([Source(tmp_path / "P01_a.nii")], pattern)
+        with_patients([CaseFiles(tmp_path / "P01_a.nii")], pattern)
 
 
 def test_patients_by_table(tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("\ufeffPatient,case\nX,a.nii.gz\nY,b\n", encoding="utf-8")
-    found = [Source(tmp_path / "a.nii.gz"), Source(tmp_path / "b.nii")]
+    found = [CaseFiles(tmp_path / "a.nii.gz"), CaseFiles(tmp_path / "b.nii")]
     assert [s.patient for s in with_patients(found, table=table)] == ["X", "Y"]
     with pytest.raises(InputError, match=r"no patient for “c.nii”"):
-        with_patients([*found, Source(tmp_path / "c.nii")], table=table)
+        with_patients([*found, CaseFiles(tmp_path / "c.nii")], table=table)
     for content in ("", "case\n", "case,who\na,b\n"):
         table.write_text(content)
         with pytest.raises(InputError, match="lacks the columns"):

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from napari_morse.errors import DamagedFileError, InputError
-from napari_morse.session.project import Project, ProjectLockedError, Source, database
-from napari_morse.session.project.database import STEPS, VERSION
+from napari_morse.session.project import CaseFiles, Project, ProjectLockedError, database
+from napari_morse.session.project.database import SCHEMA_STEPS, SCHEMA_VERSION
 from tests.project_cases import again, child, make, sources
 
 TALK = """
@@ -163,7 +163,7 @@ def test_a_folder_where_another_window_is_making_a_project_is_refused(tmp_path, 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="could not be read"):
-        Project.create(tmp_path / "study", [Source(tmp_path / "gone.nii")], name="", reader="AB")
+        Project.create(tmp_path / "study", [CaseFiles(tmp_path / "gone.nii")], name="", reader="AB")
     assert not (tmp_path / "study").exists()
     (tmp_path / "study").mkdir()
     with pytest.raises(InputError, match="at least one"):
@@ -226,7 +226,7 @@ def test_a_read_only_folder_can_be_looked_at_and_says_why_not_more(tmp_path):
 def test_a_newer_project_is_refused(tmp_path):
     make(tmp_path).close()
     with closing(sqlite3.connect(place(tmp_path))) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     refused(tmp_path, "newer version")
 
 
@@ -258,7 +258,7 @@ def test_a_damaged_database_is_one_sentence(tmp_path, damage):
     if damage == "other":
         path.unlink()
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(f"CREATE TABLE cases (x); PRAGMA user_version = {VERSION}")
+            connection.executescript(f"CREATE TABLE cases (x); PRAGMA user_version = {SCHEMA_VERSION}")
     else:
         content[4096 : 3 * 4096] = os.urandom(2 * 4096) if damage == "junk" else content[4096 : 3 * 4096]
         path.write_bytes(
@@ -290,7 +290,7 @@ def older(tmp_path, version):
         cases = connection.execute(f"SELECT {names} FROM cases").fetchall()
     place(tmp_path).unlink()
     with closing(sqlite3.connect(place(tmp_path))) as connection:
-        for step in STEPS[:version]:
+        for step in SCHEMA_STEPS[:version]:
             connection.executescript(step)
         connection.executemany(f"INSERT INTO cases ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", cases)
         connection.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -299,7 +299,7 @@ def older(tmp_path, version):
         connection.commit()
 
 
-@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
 def test_an_older_project_is_brought_forward_with_a_copy_beside(tmp_path, version):
     older(tmp_path, version)
     before = place(tmp_path).read_bytes()
@@ -327,7 +327,7 @@ def test_an_older_project_is_brought_forward_with_a_copy_beside(tmp_path, versio
 def test_bringing_forward_that_fails_leaves_the_older_project(tmp_path, monkeypatch):
     older(tmp_path, 1)
     before = place(tmp_path).read_bytes()
-    monkeypatch.setattr(database, "STEPS", (*STEPS[:2], "CREATE TABLE cases (x);\n"))
+    monkeypatch.setattr(database, "SCHEMA_STEPS", (*SCHEMA_STEPS[:2], "CREATE TABLE cases (x);\n"))
     with pytest.raises(InputError, match="could not be written"):
         again(tmp_path)
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_morse.errors import InputError
-from napari_morse.session.project import Agreement, PredictionRecord, Project, Source, from_folders
+from napari_morse.session.project import Agreement, CaseFiles, PredictionRecord, Project, from_folders
 from napari_morse.session.project.database import _CASES, transaction
 from napari_morse.session.project.holdout import assign, first_assignment
 from tests.project_cases import again, make, scans, sources
@@ -79,7 +79,7 @@ def test_another_project_holds_out_others(tmp_path):
 
 
 def test_a_case_without_a_patient_is_its_own_also_under_a_name_that_others_have(tmp_path):
-    found = [Source(scans(tmp_path / f"scan{k}", 1, 1) / "p0_0.nii.gz") for k in range(10)]
+    found = [CaseFiles(scans(tmp_path / f"scan{k}", 1, 1) / "p0_0.nii.gz") for k in range(10)]
     with Project.create(tmp_path / "study", found, name="", reader="AB") as project:
         assert len({case.patient for case in project.cases()}) == 10
         assert sum(case.held_out for case in project.cases()) == 2

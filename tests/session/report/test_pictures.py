@@ -94,7 +94,7 @@ def test_all_48_axis_orders_lie_as_in_the_window(across, turned):
     assert len(set(ORDERS)) == 48
     for codes in ORDERS:
         found = marked(codes, THICK[across], turned)
-        made, there = picture(found), display_axes(found.scan).there
+        made, there = picture(found), display_axes(found.scan).to_view
         best = int(made.says.split("slice ")[1].split(",")[0])
         seen, labels = (np.take(there(x), best, across) for x in (found.scan.data, found.masks["rendered"]))
         assert labels.any(), codes
@@ -111,7 +111,7 @@ def test_an_outline_surrounds_the_mask_and_nothing_else():
     found = marked("LPS")
     made = picture(found)
     best = int(made.says.split("slice ")[1].split(",")[0])
-    labels = np.take(display_axes(found.scan).there(found.masks["rendered"]), best, 0)
+    labels = np.take(display_axes(found.scan).to_view(found.masks["rendered"]), best, 0)
     yellow = (content(made.png) == NOW).all(axis=2)
     rows, columns = np.nonzero(yellow)
     inside = np.argwhere(labels)

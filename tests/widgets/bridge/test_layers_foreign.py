@@ -157,9 +157,9 @@ def test_pixels_that_a_person_changed_are_read():
     changed = L.scan_of(layer)
     assert_array_equal(changed.data, scan.data + 1)
     assert changed.grid is scan.grid
-    layer.data = L.display_axes(scan).there(scan.data)[::-1]  # the same memory, turned over
-    turned = L.display_axes(scan).there(L.scan_of(layer).data)
-    assert_array_equal(turned, L.display_axes(scan).there(scan.data)[::-1])
+    layer.data = L.display_axes(scan).to_view(scan.data)[::-1]  # the same memory, turned over
+    turned = L.display_axes(scan).to_view(L.scan_of(layer).data)
+    assert_array_equal(turned, L.display_axes(scan).to_view(scan.data)[::-1])
 
 
 def test_a_layer_that_a_person_moved_is_read_where_it_is_and_says_so():
@@ -205,7 +205,7 @@ def test_a_mask_made_by_hand_lies_on_its_scan(angle):
     scan = scan_on(affine_of("ARI", angle=angle))
     viewer = viewer_with(scan)
     layer = by_hand(viewer)
-    layer.data[tuple(L.display_axes(scan).index_there(np.array([MARKER]))[0])] = 200
+    layer.data[tuple(L.display_axes(scan).index_to_view(np.array([MARKER]))[0])] = 200
     mask = L.mask_of(layer, viewer)
     assert mask.grid is scan.grid
     assert [tuple(v) for v in np.argwhere(mask.data)] == [MARKER]
@@ -270,5 +270,5 @@ def test_a_mask_turned_into_an_image_keeps_its_grid():
     scan = scan_on(affine_of("ASR", angle=17.0))
     _, attributes, _ = L.mask_layer_data(mask_on(scan), scan, "mask")
     kept = {key: attributes[key] for key in ("metadata", "scale", "translate", "units")}
-    image = Image(np.array(L.display_axes(scan).there(mask_on(scan).data)), name="mask", **kept)
+    image = Image(np.array(L.display_axes(scan).to_view(mask_on(scan).data)), name="mask", **kept)
     assert L.scan_of(image).grid is scan.grid

@@ -30,7 +30,7 @@ def test_every_voxel_is_shown_at_its_own_place(codes):
     layer = Layer.create(*L.scan_layer_data(scan))
     assert (np.array(layer.scale) > 0).all()
     assert {str(u) for u in layer.units} == {"millimeter"}
-    index = L.display_axes(scan).index_there(np.array([MARKER, (0, 0, 0)]))
+    index = L.display_axes(scan).index_to_view(np.array([MARKER, (0, 0, 0)]))
     for shown, voxel in zip(index, (MARKER, (0, 0, 0)), strict=True):
         assert layer.data[tuple(shown)] == scan.data[voxel]
         assert_allclose(layer.data_to_world(shown), world(mm(scan.grid.affine, voxel)), atol=1e-6)
@@ -62,7 +62,7 @@ def test_points_lie_on_the_centres_of_their_voxels(codes):
 def test_an_oblique_scan_is_straightened_from_its_first_voxel():
     scan = scan_on(affine_of("LPS", angle=17.0))
     layer = Layer.create(*L.scan_layer_data(scan))
-    first = L.display_axes(scan).index_back(np.zeros((1, 3), dtype=int))[0]
+    first = L.display_axes(scan).index_to_storage(np.zeros((1, 3), dtype=int))[0]
     assert_allclose(layer.data_to_world((0, 0, 0)), world(mm(scan.grid.affine, first)), atol=1e-6)
     assert_allclose(sorted(layer.scale), sorted(scan.grid.spacing))
     assert_allclose(layer.rotate, np.eye(3))
@@ -72,7 +72,7 @@ def test_an_oblique_scan_is_straightened_from_its_first_voxel():
 def test_a_turned_scan_made_in_the_viewer_keeps_its_place_there():
     scan = scan_on(affine_of("IPL", angle=17.0), made_in_viewer=True)
     layer = Layer.create(*L.mask_layer_data(mask_on(scan), scan, "mask"))
-    index = L.display_axes(scan).index_there(np.array([MARKER]))[0]
+    index = L.display_axes(scan).index_to_view(np.array([MARKER]))[0]
     assert_allclose(layer.data_to_world(index), world(mm(scan.grid.affine, MARKER)), atol=1e-6)
 
 

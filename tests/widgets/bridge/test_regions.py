@@ -27,7 +27,7 @@ def drawn(*shapes: np.ndarray, scan=SCAN, **attributes) -> Shapes:
 
 
 def shown(roi: Roi) -> Roi:
-    return L.display_axes(SCAN).roi_there(roi)
+    return L.display_axes(SCAN).roi_to_view(roi)
 
 
 def test_a_rectangle_on_a_slice_bounds_the_plane_and_no_slice():

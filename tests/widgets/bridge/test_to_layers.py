@@ -98,7 +98,7 @@ def test_uncertainty_is_hidden_and_reaches_from_0_to_1(scan):
     layer = Layer.create(*L.uncertainty_layer_data(prediction, scan))
     assert not layer.visible
     assert layer.contrast_limits == [0.0, 1.0]
-    assert_array_equal(L.display_axes(scan).back(layer.data), prediction.uncertainty)
+    assert_array_equal(L.display_axes(scan).to_storage(layer.data), prediction.uncertainty)
 
 
 def test_points_have_their_features(scan):

@@ -8,7 +8,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from scipy.ndimage import distance_transform_edt
 
 from napari_morse.widgets.bridge import PALETTE, carrier_of
-from napari_morse.widgets.bridge.mask_looks import LINES, SHORT, titles, wrapped
+from napari_morse.widgets.bridge.mask_looks import LINE_COLOURS, SHORT, titles, wrapped
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import make_scan
 from tests.widgets.conftest import add_scan
@@ -79,7 +79,7 @@ class Brush(Mouse):
 
 def check_fill(dock, corrected, shown):
     assert corrected.layer.contour == 0 and shown.coarse.contour == shown.rendered.contour == 1
-    white, cyan = (tuple(np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255) for c, _ in LINES.values())
+    white, cyan = (tuple(np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255) for c, _ in LINE_COLOURS.values())
     assert colours(shown.coarse) == {white} and colours(shown.rendered) == {cyan}
     assert not colours(corrected.layer) & {white, cyan}
 
@@ -161,7 +161,7 @@ def test_titles_say_which_line_is_which_and_colours_come_back_with_the_end_of_th
 
 
 def test_no_line_has_the_colour_of_a_structure():
-    assert not {colour for colour, _ in LINES.values()} & {*PALETTE, "#bbbbbb", "#ff00ff"}
+    assert not {colour for colour, _ in LINE_COLOURS.values()} & {*PALETTE, "#bbbbbb", "#ff00ff"}
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_tools_for_this_slice_change_nothing_where_there_is_none(viewer, dock, s
             assert "slice of the scan" in tools.note.text()
     viewer.dims.ndisplay = 2
     turn(viewer, axis)
-    go(viewer, corrected, axis, display_axes(scan).index_there(np.array([HOLE]))[0][axis])
+    go(viewer, corrected, axis, display_axes(scan).index_to_view(np.array([HOLE]))[0][axis])
     qtbot.mouseClick(tools.holes, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(corrected.corrections.mask.all()))
 

@@ -10,7 +10,7 @@ from napari.utils.key_bindings import coerce_keybinding
 
 from napari_morse.types import Grid, Roi, Scan
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.correct.live_wire import GONE, HINT
+from napari_morse.widgets.correct.live_wire import WIRE_GONE, WIRE_HINT
 from tests.fakes import make_scan
 from tests.widgets.conftest import add_scan
 from tests.widgets.hands import Mouse, begin, oblique_scan
@@ -43,7 +43,7 @@ def on(dock, qtbot):
 def rim(viewer, dock, corrected, radius=9.0, count=6):
     """Display voxels on the ball's rim in the slice in view."""
     plane = dock.wire._plane
-    middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_there(np.array([CENTRE]))[0]))
+    middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_to_view(np.array([CENTRE]))[0]))
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
     steps = [radius * np.array([np.sin(a), np.cos(a)]) / plane.spacing(dock.desk.scan) for a in angles]
     return plane.places(np.rint([middle + step for step in steps]))
@@ -78,7 +78,7 @@ def test_what_is_clicked_around_is_seen_there_and_filled_on_its_own_voxels_in_ev
 ):
     scan, far, corrected, mouse = scene
     viewer.dims.order = order
-    centre = display_axes(scan).index_there(np.array([CENTRE]))[0]
+    centre = display_axes(scan).index_to_view(np.array([CENTRE]))[0]
     for axis, x in enumerate(corrected.layer.data_to_world(centre)):
         viewer.dims.set_point(axis, float(x))
     on(dock, qtbot)
@@ -133,7 +133,7 @@ def test_backspace_takes_nodes_back_and_escape_leaves_everything_as_it_was(viewe
     assert not corrected.corrections.mask.any() and "three" in dock.correct.note.text()
     qtbot.waitUntil(lambda: len(dock.wire._line.cells) == 1)
     dock.wire.leave()
-    assert not dock.wire._line.cells and dock.correct.note.text() == GONE
+    assert not dock.wire._line.cells and dock.correct.note.text() == WIRE_GONE
     assert list(viewer.layers) == layers and str(corrected.layer.mode) == "paint"
     assert viewer.scene.camera.mouse_pan == corrected.layer.mouse_pan and not dock.correct.wire.isChecked()
     mouse.click(np.zeros(3))
@@ -161,7 +161,7 @@ def test_another_slice_drops_the_wire_and_erasing_takes_only_the_structure(viewe
     assert dock.wire.contour.nodes
     viewer.dims.set_point(0, viewer.dims.point[0] + 1.5)
     qtbot.waitUntil(lambda: dock.wire.contour is not None and not dock.wire.contour.nodes)
-    assert HINT in dock.correct.note.text()
+    assert WIRE_HINT in dock.correct.note.text()
     dock.wire.leave()
 
 
@@ -285,7 +285,7 @@ def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtb
     angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
     stored = np.rint(np.stack([16 + 9 * np.sin(angles), 30 + 9 * np.cos(angles), 0 * angles], axis=1)).astype(int)
     mouse = Mouse(viewer, corrected.layer)
-    for voxel in corrected._axes.index_there(stored):
+    for voxel in corrected._axes.index_to_view(stored):
         mouse.click(voxel.astype(float))
     dock.wire.fill()
     found = corrected.corrections.mask[..., 0] == 1
@@ -308,7 +308,7 @@ def test_the_view_does_not_move_and_another_tool_takes_the_mouse(viewer, dock, s
     other.mode = "add"
     viewer.layers.selection.active = other
     qtbot.waitUntil(lambda: not dock.wire.active)
-    assert GONE in dock.correct.note.text()
+    assert WIRE_GONE in dock.correct.note.text()
     assert viewer.scene.camera.mouse_pan == other.mouse_pan and not other.keymap
 
 
@@ -329,6 +329,6 @@ def test_another_scan_ends_it_and_without_a_canvas_it_does_not_begin(viewer, doc
     layer = add_scan(viewer, make_scan(stem="other"))
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(layer))
     qtbot.waitUntil(lambda: not dock.wire.active)
-    assert any(GONE in text for text in said) and all(part.parent is None for part in cell.parts)
+    assert any(WIRE_GONE in text for text in said) and all(part.parent is None for part in cell.parts)
     for callbacks in (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks, viewer.mouse_double_click_callbacks):
         assert not [own for own in callbacks if getattr(own, "__self__", None) is dock.wire]

@@ -20,7 +20,7 @@ def stroke(dock, corner=(8, 8, 6), size=(4, 4, 1), value=0):
     corrected = dock.desk.corrected
     axes = display_axes(dock.desk.scan)
     box = Roi(corner, tuple(a + b for a, b in zip(corner, size, strict=True)))
-    there = axes.roi_there(box)
+    there = axes.roi_to_view(box)
     places = tuple(x.ravel() for x in np.meshgrid(*map(np.arange, there.start, there.stop), indexing="ij"))
     with corrected.layer.block_history():
         places = tuple(np.arange(a, b) for a, b in zip(there.start, there.stop, strict=True))
@@ -39,7 +39,7 @@ def test_a_stroke_is_sharpened_in_its_box_and_one_undo_takes_both_back(dock, cor
     assert (painted[box.slices] == 0).all() and not np.array_equal(painted, before)
     settled(qtbot, dock)
     np.testing.assert_array_equal(corrected.corrections.mask, before)  # the fake's edge is the one that was there
-    np.testing.assert_array_equal(display_axes(dock.desk.scan).back(corrected.layer.data), before)
+    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), before)
     assert corrected.corrections.undoable == 2
     corrected.undo()
     assert corrected.corrections.undoable == 0
@@ -166,7 +166,7 @@ def test_what_was_erased_last_stays_erased_whatever_edges_come_late(dock, correc
     mask = corrected.corrections.mask
     assert (mask[erased.slices] == 0).all() and not edges
     assert np.count_nonzero(mask[1:7, 1:7, 2] == 1) == 34
-    np.testing.assert_array_equal(display_axes(dock.desk.scan).back(corrected.layer.data), mask)
+    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), mask)
 
 
 def test_an_edge_takes_nothing_of_a_later_stroke_for_its_own(dock, corrected, engine, edges, qtbot):

@@ -23,7 +23,7 @@ def done(qtbot, dock):
 
 def draw(dock, corrected, axis, indices, truth):
     """Strokes, as napari tells of them, that make slices of the truth; ``axis`` and ``indices`` in display order."""
-    shown = display_axes(dock.desk.scan).there(truth)
+    shown = display_axes(dock.desk.scan).to_view(truth)
     for index in indices:
         at = [slice(None)] * 3
         at[axis] = index
@@ -37,7 +37,7 @@ def draw(dock, corrected, axis, indices, truth):
 def test_between_drawn_slices_the_ball_comes_back_in_every_plane(viewer, dock, scene, qtbot, axis):
     scan, truth, corrected = scene
     viewer.dims.order = (axis, *(a for a in range(3) if a != axis))
-    box = np.argwhere(display_axes(scan).there(truth))[:, axis]
+    box = np.argwhere(display_axes(scan).to_view(truth))[:, axis]
     low, high = int(box.min()) + 1, int(box.max()) - 1
     indices = [low, (low + high) // 2, high]
     draw(dock, corrected, axis, indices, truth)
@@ -46,7 +46,7 @@ def test_between_drawn_slices_the_ball_comes_back_in_every_plane(viewer, dock, s
     dock.tools.run_interpolate()
     done(qtbot, dock)
     mask = corrected.corrections.mask
-    shown, wanted = display_axes(scan).there(mask), display_axes(scan).there(truth)
+    shown, wanted = display_axes(scan).to_view(mask), display_axes(scan).to_view(truth)
     part = [slice(None)] * 3
     part[axis] = slice(low, high + 1)
     found, wanted = shown[tuple(part)] == 1, wanted[tuple(part)]

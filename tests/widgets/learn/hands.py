@@ -183,7 +183,7 @@ def begin(qtbot, dock):
     """Press Start; the round."""
     press(qtbot, dock.learn.bar.start)
     qtbot.waitUntil(lambda: dock.learner.alive, timeout=20000)
-    return dock.learner.now.round
+    return dock.learner.view.round
 
 
 def held(dock):
@@ -195,7 +195,7 @@ def usable(dock):
 
 
 def state(qtbot, dock, wanted):
-    qtbot.waitUntil(lambda: dock.learner.now is not None and dock.learner.now.state == wanted, timeout=10000)
+    qtbot.waitUntil(lambda: dock.learner.view is not None and dock.learner.view.state == wanted, timeout=10000)
 
 
 def reopened(viewer, qtbot, dock, tmp_path):

@@ -31,7 +31,7 @@ def test_a_round_that_failed_goes_on_and_its_old_end_is_forgotten(viewer, dock, 
     press(qtbot, bar.pause)
     state(qtbot, again, "running")
     assert runs.begun[-1][1] is True and trouble not in bar.line.text() and not bar.start.isEnabled()
-    assert trouble in again.learner.now.story.lines  # in the log it stays
+    assert trouble in again.learner.view.log.lines  # in the log it stays
     hands.die(made)
     state(qtbot, again, "stopped")
     assert trouble not in bar.line.text() and "can go on" in bar.line.text()
@@ -137,8 +137,8 @@ def test_its_time_can_be_given_and_a_model_that_is_tuned_has_no_open_end(dock, q
     assert choice.minutes.currentText() == "10 min"
     plan = begin(qtbot, dock).plan
     assert not plan.anew.whole and plan.settings.minutes == 10.0
-    hands.tell(dock.learner.now.round, "cancelled")
-    hands.die(dock.learner.now.round)
+    hands.tell(dock.learner.view.round, "cancelled")
+    hands.die(dock.learner.view.round)
     state(qtbot, dock, "cancelled")
     choice.base.setCurrentText(hands.BASE)
     assert choice.minutes.count() == 6 and choice.minutes.currentText() == "2 min" and choice.what.isEnabled()

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
 from napari_morse.session.learn import rounds
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.widgets.docks import LearnAlone
-from napari_morse.widgets.learn.event_log import Story
+from napari_morse.widgets.learn.event_log import RoundLog
 from tests.widgets.learn import hands
 from tests.widgets.learn.hands import begin, held, reopened, state, usable
 from tests.widgets.segment.test_dock_run import messages, press
@@ -245,8 +245,8 @@ def test_a_stopped_round_can_go_on(viewer, dock, qtbot, runs, tmp_path):
     hands.tell(made, "prepared", steps=100, resumed=True)
     hands.tell(made, "step", step=31, loss=0.3, left=69.0)
     qtbot.waitUntil(lambda: bar.bar.value() == 310, timeout=5000)
-    assert again.learner.now.story.steps == list(range(1, 32))
-    assert [c.step for c in again.learner.now.story.checks] == [0, 20]
+    assert again.learner.view.log.steps == list(range(1, 32))
+    assert [c.step for c in again.learner.view.log.checks] == [0, 20]
 
 
 def test_another_project_shows_its_own_rounds(viewer, dock, qtbot, runs, tmp_path):
@@ -254,7 +254,7 @@ def test_another_project_shows_its_own_rounds(viewer, dock, qtbot, runs, tmp_pat
     (tmp_path / "b").mkdir()
     dock.host.take(hands.learning(tmp_path / "b"))
     qtbot.waitUntil(lambda: dock.host.work is not None and not dock.learner.finder.busy, timeout=20000)
-    assert dock.learner.now is None
+    assert dock.learner.view is None
     qtbot.waitUntil(dock.learn.bar.start.isEnabled, timeout=5000)
 
 
@@ -334,6 +334,6 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, tmp_path, project, runs, th
 
 
 def test_a_story_passes_over_what_it_does_not_know():
-    story = Story()
+    story = RoundLog()
     story.feed([{"event": "news"}, {"event": "log", "text": "a"}, {"event": "step", "step": 1, "loss": 2}])
     assert list(story.lines) == ["a"] and story.losses == [2.0] and story.fraction == 0.0

@@ -89,7 +89,7 @@ def test_a_stroke_is_one_act_on_the_disk_and_undo_works_from_any_layer(viewer, q
     stroke(qtbot, viewer, layer, dock)
     painted = np.array(layer.data)
     assert painted.any() and dock.host.case.status == "corrected"
-    shown = np.asarray(dock.host.corrected._axes.back(painted))
+    shown = np.asarray(dock.host.corrected._axes.to_storage(painted))
     np.testing.assert_array_equal(shown, on_disk(dock))
     assert "on the disk" in dock.case_bar.state.whole
     viewer.layers.selection.active = viewer.layers[0]

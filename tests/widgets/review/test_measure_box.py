@@ -54,7 +54,7 @@ def test_a_line_is_as_long_as_it_is_in_the_patient(viewer, dock, scene, order, q
     length = box.shown.layer.features["value"].iloc[-1]
     mouse.click(last)
     kept = box.measures.items[-1]
-    ends = display_axes(scan).index_back(np.array([first, last]))
+    ends = display_axes(scan).index_to_storage(np.array([first, last]))
     mm = ends @ scan.grid.affine[:3, :3].T + scan.grid.affine[:3, 3]
     assert kept.values[0] == pytest.approx(np.linalg.norm(mm[1] - mm[0]))
     np.testing.assert_allclose(kept.mm, mm, atol=1e-6)
@@ -127,7 +127,7 @@ def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end)
     to = dock.desk.plane.places(np.array([[7.0, 16.0]]))[0]
     mouse.drag(ends[end] + 0.2 * (ends[1 - end] - ends[end]) / np.ptp(ends), to)
     (moved,) = box.measures.items
-    stored = display_axes(scan).index_back(np.array([ends[1 - end], to]))
+    stored = display_axes(scan).index_to_storage(np.array([ends[1 - end], to]))
     mm = stored @ scan.grid.affine[:3, :3].T + scan.grid.affine[:3, 3]
     np.testing.assert_allclose(moved.mm, mm, atol=1e-6)
     assert moved.values[0] == pytest.approx(np.linalg.norm(mm[1] - mm[0]))
@@ -280,7 +280,7 @@ def test_figures_against_a_truth_are_those_of_the_table_and_follow_strokes(viewe
     viewer.add_layer(Labels(shifted, name="truth", scale=layer.scale, translate=layer.translate, units=layer.units))
     assert not dock.truth.isHidden()
     dock.truth.combo.setCurrentIndex(1)
-    stored = display_axes(scan).back(shifted)
+    stored = display_axes(scan).to_storage(shifted)
 
     def line():
         row = score(np.asarray(corrected.corrections.mask), stored, scan.grid.spacing, [1], merged=False)[0]

@@ -36,7 +36,7 @@ def test_next_and_back_lead_to_open_patches_in_turn(viewer, dock, walker):
     assert walker.rank == 0
     walker.back()
     assert walker.rank == len(walker.walk) - 1
-    centre = display_axes(dock.desk.scan).index_there(walker.walk.patches.centre[-1:])[0]
+    centre = display_axes(dock.desk.scan).index_to_view(walker.walk.patches.centre[-1:])[0]
     at = dock.desk.scan_layer.world_to_data(viewer.dims.point)
     np.testing.assert_allclose(at, centre, atol=0.51)
 
@@ -50,7 +50,7 @@ def test_an_accepted_patch_is_kept_from_strokes_and_undo_opens_it_again(viewer, 
     assert walker.walk.counter().left == pytest.approx(left - walker.walk.patches.length[0])
     voxel = walker.walk.patches.of(0)
     before = np.array(corrected.corrections.mask)
-    shown = display_axes(dock.desk.scan).back(corrected.layer.data)
+    shown = display_axes(dock.desk.scan).to_storage(corrected.layer.data)
     shown[...] = 2
     corrected.compare()
     mask = corrected.corrections.mask

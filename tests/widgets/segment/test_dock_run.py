@@ -207,7 +207,7 @@ def test_a_drawn_box_is_what_runs(viewer, dock, engine, scan, qtbot):
     inside[roi.slices] = True
     from napari_morse.widgets.bridge import display_axes
 
-    shown = np.argwhere(display_axes(scan).there(inside))
+    shown = np.argwhere(display_axes(scan).to_view(inside))
     np.testing.assert_array_equal([shown.min(axis=0), shown.max(axis=0)], [[2, 2, 4], [s - 3, 11, 9]])
     assert "mm" in dock.segment.region.text.whole and "voxels" in dock.segment.region.text.toolTip()
     assert (p, a) == tuple(layer.data.shape[1:])

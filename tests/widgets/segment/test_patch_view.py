@@ -35,8 +35,8 @@ def click(qtbot, table, row):
 def check(viewer, prediction, scan, rank):
     layer = next(x for x in marks(viewer) if not is_twin(x))
     axes = display_axes(scan)
-    np.testing.assert_array_equal(layer.data, axes.index_there(prediction.patches.of(rank)))
-    centre = layer.data_to_world(axes.index_there(prediction.patches.centre[rank : rank + 1])[0])
+    np.testing.assert_array_equal(layer.data, axes.index_to_view(prediction.patches.of(rank)))
+    centre = layer.data_to_world(axes.index_to_view(prediction.patches.centre[rank : rank + 1])[0])
     np.testing.assert_allclose(viewer.dims.point, centre, atol=1.0)
     np.testing.assert_allclose(viewer.scene.camera.center[1:], np.array(centre)[list(viewer.dims.displayed)])
 

@@ -21,7 +21,7 @@ def start(viewer, dock, qtbot):
 
 
 def shown(dock, scan):
-    roi = display_axes(scan).roi_there(dock.session.roi)
+    roi = display_axes(scan).roi_to_view(dock.session.roi)
     return roi.start, roi.stop
 
 

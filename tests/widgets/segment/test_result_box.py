@@ -62,7 +62,7 @@ def test_masks_are_saved_with_corrections_on_the_scans_own_grid(viewer, dock, ca
     assert names == {"case_coarse.nii.gz", "case_rendered.nii.gz", "case_points.csv", "case_patches.csv"}
     saved = nib.load(tmp_path / "out" / "case_rendered.nii.gz")
     np.testing.assert_array_equal(saved.affine, nib.load(tmp_path / "case.nii.gz").affine)
-    np.testing.assert_array_equal(np.asarray(saved.dataobj), display_axes(case).back(rendered.data))
+    np.testing.assert_array_equal(np.asarray(saved.dataobj), display_axes(case).to_storage(rendered.data))
     assert str(tmp_path / "out") in dock.segment.results.save.saved.text()
 
 

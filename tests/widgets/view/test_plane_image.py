@@ -8,7 +8,7 @@ from qtpy.QtGui import QImage
 
 from napari_morse.widgets.view.plane_image import (
     Outline,
-    Place,
+    PictureFrame,
     Slices,
     filled,
     fitted,
@@ -45,7 +45,7 @@ def rows_and_columns(mask):
 
 @pytest.mark.parametrize(("scale", "origin"), [((3.0, 4.5), (2.0, -1.0)), ((0.4, 7.25), (-3.5, 1.25))])
 def test_a_pixel_leads_back_to_its_voxel(scale, origin):
-    place = Place(scale, origin, (100, 90))
+    place = PictureFrame(scale, origin, (100, 90))
     for row, column in [(0, 0), (5, 2), (40, 11), (-2, -1)]:
         down, across = place.pixel(row, column)
         assert place.index(down, across) == (row, column)

@@ -62,7 +62,7 @@ def test_a_voxel_at_known_mm_is_at_its_pixel_in_every_plane_whatever_way_it_is_s
     settled(planes, qtbot)
     right, front, up = mm_of(scan, MARKED)
     viewer.dims.set_point((0, 1, 2), (-up, -front, -right))  # the viewer's world: downward, to posterior, to the left
-    settled(planes, qtbot, tuple(int(v) for v in display_axes(scan).index_there(np.array([MARKED]))[0]))
+    settled(planes, qtbot, tuple(int(v) for v in display_axes(scan).index_to_view(np.array([MARKED]))[0]))
     centre = mm_of(scan, (np.array(SHAPE) - 1) / 2)
     size = np.abs(scan.grid.affine[:3, :3]) @ SHAPE  # mm along R, A, S
     voxel_mm = np.abs(scan.grid.affine[:3, :3]).sum(axis=1)
@@ -80,7 +80,7 @@ def test_a_voxel_at_known_mm_is_at_its_pixel_in_every_plane_whatever_way_it_is_s
     # From elsewhere, a click into the voxel leads there, to the mm.
     go(planes, qtbot, (0, 0, 0))
     for across in (1, 2, 0):
-        pane, there = planes.panes[across], display_axes(scan).index_there(np.array([MARKED]))[0]
+        pane, there = planes.panes[across], display_axes(scan).index_to_view(np.array([MARKED]))[0]
         down, to_right = pane.place.pixel(*(there[a] for a in axes_but(across)))
         qtbot.mouseClick(pane, Qt.MouseButton.LeftButton, pos=QPoint(int(to_right), int(down)))
         settled(planes, qtbot)
@@ -94,7 +94,7 @@ def test_of_an_oblique_scan_the_exact_mm_are_told_and_the_place_is_the_main_view
     dock.show_planes()
     planes = dock.planes
     settled(planes, qtbot)
-    voxel = tuple(int(v) for v in display_axes(scan).index_there(np.array([MARKED]))[0])
+    voxel = tuple(int(v) for v in display_axes(scan).index_to_view(np.array([MARKED]))[0])
     go(planes, qtbot, voxel)
     # The main view's sliders step along the world's axes, not along those of a turned layer.
     np.testing.assert_allclose(layer.world_to_data(viewer.dims.point), voxel, atol=0.01 if scan.source else 0.49)
@@ -126,7 +126,7 @@ def test_what_is_out_of_sight_in_the_main_view_is_brought_there(viewer, scene, q
     viewer.scene.camera.zoom *= 6
     low, _ = viewer.layers[0].extent.world
     viewer.scene.camera.center = (0.0, low[1], low[2])
-    last = tuple(n - 1 for n in display_axes(scan).there(scan.data).shape)
+    last = tuple(n - 1 for n in display_axes(scan).to_view(scan.data).shape)
     planes.go(last)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], viewer.layers[0].data_to_world(last)[1:], atol=1e-6)
     planes.go((last[0], last[1] - 1, last[2]))
@@ -218,7 +218,7 @@ def test_what_is_under_the_cursor_is_told_and_then_the_crosshair_again(viewer, s
     go(planes, qtbot, (3, 4, 5))
     pane = planes.panes[2]
     mouse(pane, MOVE, pane.place.pixel(10, 12), NONE, NONE)
-    stored = tuple(int(v) for v in display_axes(scan).index_back(np.array([(10, 12, 5)]))[0])
+    stored = tuple(int(v) for v in display_axes(scan).index_to_storage(np.array([(10, 12, 5)]))[0])
     x, y, z = mm_of(scan, stored)
     i, j, k = stored
     wanted = f"cursor: voxel {i}, {j}, {k}; {x:.1f}, {y:.1f}, {z:.1f} mm RAS; value {scan.data[stored]:.5g}"
@@ -238,7 +238,7 @@ def test_masks_and_frames_are_drawn_where_they_are(viewer, dock, scene, qtbot):
     box = Roi((3, 4, 5), (6, 8, 10))
     dock.desk.apply(box, np.ones(box.shape, np.uint8), "scratch")
     planes.frame(box)
-    there = display_axes(scan).roi_there(box)
+    there = display_axes(scan).roi_to_view(box)
     go(planes, qtbot, there.start)
     qtbot.waitUntil(lambda: planes.panes[1].content.frame is not None)
     for across, pane in enumerate(planes.panes):
@@ -296,13 +296,13 @@ def test_coarse_and_rendered_mask_are_shown_until_one_is_corrected(viewer, dock,
     dock.show_planes()
     planes, result, axes = dock.planes, dock.session.result, display_axes(scan)
     qtbot.waitUntil(lambda: planes.panes[0].content is not None and len(planes.panes[0].content.outlines) == 2)
-    voxel = tuple(n // 2 for n in axes.there(scan.data).shape)
+    voxel = tuple(n // 2 for n in axes.to_view(scan.data).shape)
     go(planes, qtbot, voxel)
     for across, pane in enumerate(planes.panes):
         for outline, mask, style in zip(
             pane.content.outlines, (result.coarse, result.rendered), ("dotted", "solid"), strict=True
         ):
-            np.testing.assert_array_equal(outline.labels, np.take(axes.there(mask.data), voxel[across], axis=across))
+            np.testing.assert_array_equal(outline.labels, np.take(axes.to_view(mask.data), voxel[across], axis=across))
             assert outline.style == style and outline.labels.any()
     dock.desk.begin()
     qtbot.waitUntil(lambda: [e.text for e in planes.legend.entries][:2] == ["coarse", "corrected"])
@@ -322,7 +322,7 @@ def test_only_planes_that_an_act_crosses_are_painted_again_and_once_a_turn(viewe
     counts, paint = Counter(), PlanePane.paintEvent
     monkeypatch.setattr(PlanePane, "paintEvent", lambda pane, event: counts.update([pane]) or paint(pane, event))
     there = Roi((5, 10, 10), (6, 14, 15))  # display order: the axial plane alone goes through it
-    box = display_axes(scan).roi_back(there)
+    box = display_axes(scan).roi_to_storage(there)
     dock.desk.apply(box, np.ones(box.shape, np.uint8), "scratch")
     qtbot.waitUntil(lambda: planes.panes[0].content.outlines[0].labels.sum() == 20)
     qtbot.wait(50)
@@ -341,7 +341,7 @@ def test_only_planes_that_an_act_crosses_are_painted_again_and_once_a_turn(viewe
 def test_contrast_gamma_and_colours_of_the_scan_are_followed(viewer, scene, qtbot):
     scan, planes = scene
     layer, pane = viewer.layers[0], planes.panes[0]
-    middle = tuple(n // 2 for n in display_axes(scan).there(scan.data).shape)
+    middle = tuple(n // 2 for n in display_axes(scan).to_view(scan.data).shape)
     go(planes, qtbot, middle)
     at = [int(x) for x in pane.place.pixel(middle[1], middle[2])]
     value = float(pane.content.pixels[middle[1:]])

@@ -32,7 +32,7 @@ def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_
     axes = display_axes(dock.desk.scan)
     found = dock.comparison.differences.shown
     wanted = difference(run.coarse.data, run.rendered.data)
-    np.testing.assert_array_equal(axes.back(found.layer.data), wanted)
+    np.testing.assert_array_equal(axes.to_storage(found.layer.data), wanted)
     assert not shown.coarse.visible and not shown.rendered.visible and wanted.any()
     assert dock.comparison.titles.text[0] == "coarse to rendered\ncase"
     ml = (wanted == ADDED).sum() * dock.desk.scan.grid.voxel_volume / 1000
@@ -44,10 +44,10 @@ def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_
     dock.desk.apply(box, np.full(box.shape, 2, np.uint8), "scratch")
     found = dock.comparison.differences.shown
     mask = dock.desk.corrected.corrections.mask
-    np.testing.assert_array_equal(axes.back(found.layer.data), difference(run.rendered.data, mask))
+    np.testing.assert_array_equal(axes.to_storage(found.layer.data), difference(run.rendered.data, mask))
     dock.comparison.swapped = True
     np.testing.assert_array_equal(
-        axes.back(dock.comparison.differences.shown.layer.data), difference(mask, run.rendered.data)
+        axes.to_storage(dock.comparison.differences.shown.layer.data), difference(mask, run.rendered.data)
     )
     dock.comparison.swapped = False
     dock.view_bar.contour.click()
@@ -64,7 +64,7 @@ def test_surfaces_lie_in_the_layers_own_mm_and_the_view_comes_back(viewer, dock,
     assert viewer.dims.ndisplay == 3 and not any(viewer.layers[name].visible for name in before)
     scan = dock.desk.scan
     for layer, mask in zip(dock.surfaces.layers, (run.coarse, run.rendered), strict=True):
-        voxel = np.argwhere(display_axes(scan).there(mask.data))
+        voxel = np.argwhere(display_axes(scan).to_view(mask.data))
         low = np.array(layer.data_to_world(layer.data[0].min(axis=0)))
         high = np.array(layer.data_to_world(layer.data[0].max(axis=0)))
         matrix = display_to_world(scan)

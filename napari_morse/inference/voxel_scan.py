@@ -17,7 +17,7 @@ from napari_morse.model.points import two_largest
 
 SLAB = 1 << 17
 """Voxels at a time: a slab of four classes takes 2 MB."""
-SAMPLE = 1 << 15
+THRESHOLD_SAMPLE = 1 << 15
 """Values from which the threshold of `smallest` is guessed."""
 
 
@@ -44,39 +44,39 @@ def labels_and_margins(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What one reading of (C, …) logits finds.
+class Margins:
+    """What one scan over (C, …) logits finds.
 
     Parameters
     ----------
     labels
         (V,) the class that wins, as `labels_and_margins`.
-    places, margins
+    indices, margins
         (M,) flat indices, rising, and margins of the voxels whose margin is below the bound.
     finite
         Whether every logit is a finite number.
     """
 
     labels: Tensor
-    places: Tensor
+    indices: Tensor
     margins: Tensor
     finite: bool
 
     def doubtful(self, most: int) -> Tensor:
         """Flat indices of the voxels found, smallest margin first, equal ones in their order; at most ``most``."""
-        places, margins = self.places, self.margins
-        if len(places) > most:
-            kept = smallest(margins, most)
-            places, margins = places[kept], margins[kept]
-        return places[margins.argsort(stable=True)]
+        indices, margins = self.indices, self.margins
+        if len(indices) > most:
+            order = smallest(margins, most)
+            indices, margins = indices[order], margins[order]
+        return indices[margins.argsort(stable=True)]
 
 
-def read_once(logits: Tensor, bound: float) -> Reading:
-    """Read (C, …) logits once; slabs in which one class leads by the bound throughout are not looked at in detail."""
+def scan_margins(logits: Tensor, bound: float) -> Margins:
+    """Scan (C, …) logits once; slabs in which one class leads by the bound throughout are not looked at in detail."""
     flat = logits.flatten(1)
     labels = _empty_labels(flat)
     finite = True
-    found = [(torch.empty(0, dtype=torch.long, device=flat.device), flat.new_empty(0))]
+    parts = [(torch.empty(0, dtype=torch.long, device=flat.device), flat.new_empty(0))]
     for slab in _slabs(flat.shape[1]):
         part = flat[:, slab]
         best, usable = _leader(part, bound)
@@ -87,9 +87,9 @@ def read_once(logits: Tensor, bound: float) -> Reading:
         high, low = _winners(part, labels[slab])
         margins = high.sub_(low)
         near = torch.nonzero(margins < bound).squeeze(1)
-        found.append((near + slab.start, margins.index_select(0, near)))
-    places, margins = (torch.cat(part) for part in zip(*found, strict=True))
-    return Reading(labels, places, margins, finite)
+        parts.append((near + slab.start, margins.index_select(0, near)))
+    indices, margins = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Margins(labels, indices, margins, finite)
 
 
 def _leader(part: Tensor, bound: float) -> tuple[int | None, bool]:
@@ -168,13 +168,13 @@ def smallest(values: Tensor, count: int) -> Tensor:
 
 def _few(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices, rising, of some values among which the ``count`` smallest are, and these values."""
-    step = len(values) // SAMPLE
+    step = len(values) // THRESHOLD_SAMPLE
     if step > 1:
         taken = values[::step]
         rank = min(len(taken), int(1.1 * count / step) + 64)
         threshold = float(taken.kthvalue(rank).values)
-        kept = [torch.nonzero(values[s] <= threshold).squeeze(1).add_(s.start) for s in _slabs(len(values))]
-        some = torch.cat(kept)
+        below = [torch.nonzero(values[s] <= threshold).squeeze(1).add_(s.start) for s in _slabs(len(values))]
+        some = torch.cat(below)
         if len(some) >= count:
             return some, values.index_select(0, some)
     return torch.arange(len(values), device=values.device), values

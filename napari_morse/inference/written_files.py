@@ -24,16 +24,16 @@ from napari_morse.io.guards import keep_original
 from napari_morse.io.mask_store import pixel_digest
 from napari_morse.types import Prediction, Scan
 
-MEMORY = "_written.json"
+RECORD_ENDING = "_written.json"
 """What follows the case's name in the name of its memory."""
-_MOST = 1_000_000
+_LARGEST_RECORD = 1_000_000
 """Bytes of a memory; a kB is usual."""
 _WRITABLE = 0o222
-REPLACE = "Give another --out, or --replace to write over it."
+REPLACE_HINT = "Give another --out, or --replace to write over it."
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Memory(BaseModel):
+class WrittenRecord(BaseModel):
     """``<case>_written.json``, strict."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,10 +49,10 @@ class Memory(BaseModel):
 
 def scan_digest(scan: Scan) -> str:
     """Sha256 over the voxels of every channel and where they lie, whatever the file is called and however packed."""
-    found = hashlib.sha256((scan.grid.affine + 0.0).astype("<f8").tobytes())
+    digest = hashlib.sha256((scan.grid.affine + 0.0).astype("<f8").tobytes())
     for channel in scan.channels:
-        found.update(pixel_digest(channel).encode())
-    return found.hexdigest()
+        digest.update(pixel_digest(channel).encode())
+    return digest.hexdigest()
 
 
 def check_free(scan: Scan, folder: Path, replace: bool = False, endings: Iterable[str] = ()) -> None:
@@ -75,13 +75,13 @@ def check_free(scan: Scan, folder: Path, replace: bool = False, endings: Iterabl
         Names the file, why it is not written over, and the way out. Links, folders and the scan itself never are.
     """
     names = [p.name for p in output_files(scan.stem, folder, scan.is_picture)]
-    names += [f"{scan.stem}{ending}" for ending in (*endings, MEMORY) if f"{scan.stem}{ending}" not in names]
-    there = [folder / name for name in names if os.path.lexists(folder / name)]
-    for path in there:
+    names += [f"{scan.stem}{ending}" for ending in (*endings, RECORD_ENDING) if f"{scan.stem}{ending}" not in names]
+    existing = [folder / name for name in names if os.path.lexists(folder / name)]
+    for path in existing:
         _check_kind(path)
         keep_original(path, scan.source)
-    if there and not replace:
-        _check_own(there, scan, memory_of(scan.stem, folder))
+    if existing and not replace:
+        _check_own(existing, scan, read_record(scan.stem, folder))
 
 
 def _check_kind(path: Path) -> None:
@@ -95,14 +95,14 @@ def _check_kind(path: Path) -> None:
         raise InputError(f"“{path.name}” in {path.parent} is no plain file.", "Move it away, or give another --out.")
 
 
-def _check_own(there: list[Path], scan: Scan, memory: Memory | None) -> None:
+def _check_own(existing: list[Path], scan: Scan, record: WrittenRecord | None) -> None:
     """Raise unless all these files are what was written of this scan."""
-    if memory is None:
-        raise _taken(there, "is there already, and nothing says that it was predicted from this scan")
-    files = [path for path in there if not path.name.endswith(MEMORY)]
-    if files and memory.scan != scan_digest(scan):
+    if record is None:
+        raise _taken(existing, "is there already, and nothing says that it was predicted from this scan")
+    files = [path for path in existing if not path.name.endswith(RECORD_ENDING)]
+    if files and record.scan != scan_digest(scan):
         raise _taken(files, "belongs to another scan of that name")
-    known = {ending: set(digests) for ending, digests in memory.files.items()}
+    known = {ending: set(digests) for ending, digests in record.files.items()}
     unknown = [path for path in files if path.name[len(scan.stem) :] not in known]
     if unknown:
         raise _taken(unknown, "is there already, and nothing says that it was predicted from this scan")
@@ -117,17 +117,17 @@ def _check_own(there: list[Path], scan: Scan, memory: Memory | None) -> None:
 def _taken(files: list[Path], why: str) -> InputError:
     """The rendered mask is what people correct: it is named first."""
     first = next((path for path in files if "_rendered." in path.name), files[0])
-    more = sum(not path.name.endswith(MEMORY) for path in files) - 1
+    more = sum(not path.name.endswith(RECORD_ENDING) for path in files) - 1
     also = f" (and {more} more)" if more > 0 else ""
-    return InputError(f"“{first.name}”{also} in {first.parent} {why}.", REPLACE)
+    return InputError(f"“{first.name}”{also} in {first.parent} {why}.", REPLACE_HINT)
 
 
-def memory_of(stem: str, folder: Path) -> Memory | None:
+def read_record(stem: str, folder: Path) -> WrittenRecord | None:
     """What is remembered of a case's files; None where that is nothing, or cannot be read."""
     try:
-        with (folder / f"{stem}{MEMORY}").open("rb") as file:
-            content = file.read(_MOST)
-        return Memory.model_validate_json(content)
+        with (folder / f"{stem}{RECORD_ENDING}").open("rb") as file:
+            content = file.read(_LARGEST_RECORD)
+        return WrittenRecord.model_validate_json(content)
     except (OSError, ValidationError):
         return None
 
@@ -145,7 +145,8 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"“{path.name}” in {path.parent} is there already and cannot be read: {error.strerror or error}.", REPLACE
+            f"“{path.name}” in {path.parent} is there already and cannot be read: {error.strerror or error}.",
+            REPLACE_HINT,
         ) from error
 
 
@@ -183,8 +184,8 @@ def save_safely(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part.mkdir()
-        made = [*save_prediction(prediction, scan, part), *(() if further is None else further(part))]
-        return _take_place(made, prediction, scan, folder, replace)
+        files = [*save_prediction(prediction, scan, part), *(() if further is None else further(part))]
+        return _take_place(files, prediction, scan, folder, replace)
     except OSError as error:
         raise InputError(
             f"The result of “{scan.stem}” could not be written to {folder}: {error.strerror or error}.",
@@ -194,18 +195,20 @@ def save_safely(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _take_place(made: list[Path], prediction: Prediction, scan: Scan, folder: Path, replace: bool) -> list[Path]:
-    digests = {path.name[len(scan.stem) :]: file_digest(path) for path in made}
+def _take_place(files: list[Path], prediction: Prediction, scan: Scan, folder: Path, replace: bool) -> list[Path]:
+    digests = {path.name[len(scan.stem) :]: file_digest(path) for path in files}
     check_free(scan, folder, replace, digests)  # again: somebody may have painted while the model ran
-    known, scanned = memory_of(scan.stem, folder), scan_digest(scan)
+    known, scanned = read_record(scan.stem, folder), scan_digest(scan)
     before = known.files if known is not None and known.scan == scanned else {}
 
-    def remember(files: Mapping[str, tuple[str, ...]]) -> None:
-        now = Memory(scan=scanned, model=prediction.model, model_digest=prediction.digest, files=dict(files))
-        write_text(folder / f"{scan.stem}{MEMORY}", now.model_dump_json(indent=1) + "\n")
+    def remember(by_ending: Mapping[str, tuple[str, ...]]) -> None:
+        record = WrittenRecord(
+            scan=scanned, model=prediction.model, model_digest=prediction.digest, files=dict(by_ending)
+        )
+        write_text(folder / f"{scan.stem}{RECORD_ENDING}", record.model_dump_json(indent=1) + "\n")
 
     both = {ending: tuple({*before.get(ending, ()), digest}) for ending, digest in digests.items()}
     remember({**before, **both})
-    finals = replace_files(made, folder)
+    finals = replace_files(files, folder)
     remember({**before, **{ending: (digest,) for ending, digest in digests.items()}})
     return finals

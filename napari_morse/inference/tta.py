@@ -1,7 +1,8 @@
-"""Looking again at what is in doubt: the backbone over the boundary's box a second time, mirrored and out of step.
+"""Test-time augmentation of what is in doubt: the backbone over the boundary's box again, mirrored and out of step.
 
 A strided backbone answers on a grid of cells, and the answer at a voxel depends on where the cells happen to lie. A
-further look moves that grid by half a cell and mirrors the image left to right; its maps are read at the same voxels.
+further view shifts that grid by half a cell and mirrors the image left to right; its maps are read at the same voxels.
+Recipes count views as ``render.looks``, the first one included.
 """
 
 from __future__ import annotations
@@ -19,36 +20,42 @@ from napari_morse.geometry.resampling import WorkFrame, work_frame
 from napari_morse.inference.engine import CoarsePass
 from napari_morse.model.morse import Morse
 
-CONTEXT = 0.25
+TTA_CONTEXT = 0.25
 """Share of a window that is read around the doubtful voxels."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a look differs from the first."""
+class TtaView:
+    """How a view differs from the first, plain one."""
 
     mirrored: bool
-    moved: bool
+    """Left to right."""
+    shifted: bool
+    """By half a cell."""
 
 
-ALL = {
+EXTRA_VIEWS = {
     1: (),
-    2: (Look(mirrored=True, moved=True),),
-    4: (Look(mirrored=True, moved=True), Look(mirrored=False, moved=True), Look(mirrored=True, moved=False)),
+    2: (TtaView(mirrored=True, shifted=True),),
+    4: (
+        TtaView(mirrored=True, shifted=True),
+        TtaView(mirrored=False, shifted=True),
+        TtaView(mirrored=True, shifted=False),
+    ),
 }
 
 
-def further_looks(recipe: Recipe) -> tuple[Look, ...]:
-    """The looks of a recipe after the first; a model that never saw mirrored samples is not shown any."""
-    wanted = ALL[recipe.render.looks]
+def extra_views(recipe: Recipe) -> tuple[TtaView, ...]:
+    """The views of a recipe after the first; a model that never saw mirrored samples is not shown any."""
+    wanted = EXTRA_VIEWS[recipe.render.looks]
     if recipe.train.mirror:
         return wanted
-    return tuple(dict.fromkeys(Look(mirrored=False, moved=True) for look in wanted if look.moved))
+    return tuple(dict.fromkeys(TtaView(mirrored=False, shifted=True) for view in wanted if view.shifted))
 
 
 @dataclass(frozen=True, eq=False)
-class View:
-    """What a look reads of a stack (B, *space): a box of it, perhaps mirrored along its first axis in space.
+class TtaBox:
+    """What a view reads of a stack (B, *space): a box of it, perhaps mirrored along its first axis in space.
 
     Parameters
     ----------
@@ -89,18 +96,18 @@ class View:
         return index
 
 
-def window_of(net: Morse, view: View) -> tuple[int, ...]:
-    """The tile of a look: where the box is longer than a training window, a cell of all maps more than that.
+def tta_tile(net: Morse, box: TtaBox) -> tuple[int, ...]:
+    """The tile of a view: where the box is longer than a training window, a cell of all maps more than that.
 
     A box lies beside the first pass's cells and is a cell longer for it. With tiles that are as much longer it is cut
     where the first pass is, so that how far windows overlap means the same in both.
     """
     window, divisor = net.recipe.train.window, net.backbone.divisor
-    return tuple(min(n, w + divisor) if n > w else w for n, w in zip(view.frame.shape, window, strict=True))
+    return tuple(min(n, w + divisor) if n > w else w for n, w in zip(box.frame.shape, window, strict=True))
 
 
-def view_of(net: Morse, done: CoarsePass, chosen: Tensor, look: Look) -> View:
-    """The box of a look: the chosen voxels (flat indices into (B, *space)), some context, at least one window."""
+def tta_box(net: Morse, done: CoarsePass, chosen: Tensor, view: TtaView) -> TtaBox:
+    """The box of a view: the chosen voxels (flat indices into (B, *space)), some context, at least one window."""
     shape = tuple(done.logits.shape[1:])
     places = torch.unravel_index(chosen, shape)
     start, stop = [int(places[0].min())], [int(places[0].max()) + 1]
@@ -112,12 +119,12 @@ def view_of(net: Morse, done: CoarsePass, chosen: Tensor, look: Look) -> View:
     box = tuple(b - a for a, b in zip(start[1:], stop[1:], strict=True))
     # A frame depends on the ratio of its two spacings only.
     plain = work_frame(box, scales, (1.0,) * len(scales), windows, net.backbone.divisor)
-    frame = _out_of_step(plain, done.frame, tuple(start[1:]), look, net.backbone.logit_stride, net.backbone.divisor)
-    return View(tuple(start), tuple(stop), look.mirrored, frame)
+    frame = _out_of_step(plain, done.frame, tuple(start[1:]), view, net.backbone.logit_stride, net.backbone.divisor)
+    return TtaBox(tuple(start), tuple(stop), view.mirrored, frame)
 
 
 def _reach(low: int, high: int, window: float, length: int) -> tuple[int, int]:
-    context = math.ceil(CONTEXT * window)
+    context = math.ceil(TTA_CONTEXT * window)
     low, high = max(0, low - context), min(length, high + context)
     short = max(0, math.ceil(window) - (high - low))
     low = max(0, low - short // 2)
@@ -126,18 +133,18 @@ def _reach(low: int, high: int, window: float, length: int) -> tuple[int, int]:
 
 
 def _out_of_step(
-    frame: WorkFrame, first: WorkFrame, start: tuple[int, ...], look: Look, stride: int, divisor: int
+    frame: WorkFrame, first: WorkFrame, start: tuple[int, ...], view: TtaView, stride: int, divisor: int
 ) -> WorkFrame:
-    """``frame`` with its cells half a cell beside those of the first look, or upon them where the look is not moved.
+    """``frame`` with its cells half a cell beside those of the first view, or upon them where the view is not shifted.
 
     On a resampled grid, where the box starts between two working voxels, they lie beside those by some fraction.
     """
     stride = max(2, stride)
-    half = stride // 2 if look.moved else 0
+    half = stride // 2 if view.shifted else 0
     pads, shape = [], []
     for axis, (pad, inner, size) in enumerate(zip(frame.pad, frame.inner, frame.shape, strict=True)):
         edge = -first.pad[axis]
-        if look.mirrored and axis == 0:
+        if view.mirrored and axis == 0:
             shift = (edge + half - start[axis] - frame.native[axis] - pad) % stride
         else:
             shift = (start[axis] - pad - edge - half) % stride

@@ -16,7 +16,7 @@ from napari_morse.inference.tiles import Tick
 from napari_morse.model.morse import Morse
 
 
-class Turns:
+class PolarityCache:
     """Which scans were read inverted, of those used last: found out once, a scan is read once from then on."""
 
     def __init__(self, most: int = 64) -> None:
@@ -30,25 +30,25 @@ class Turns:
                 self._known.move_to_end(key)
             return self._known.get(key)
 
-    def put(self, key: str, turned: bool) -> None:
+    def put(self, key: str, inverted: bool) -> None:
         """Remember one; the oldest is forgotten."""
         with self._lock:
-            self._known[key] = turned
+            self._known[key] = inverted
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
 
 
-turns = Turns()
+polarity_cache = PolarityCache()
 """Of this process."""
 
 
-def key_of(digest: str, stack: NDArray[np.float32], spacing: tuple[float, ...]) -> str:
+def polarity_key(digest: str, stack: NDArray[np.float32], spacing: tuple[float, ...]) -> str:
     """Of a stack as the model with that digest reads it."""
     values = hashlib.blake2b(np.ascontiguousarray(stack).data, digest_size=16).hexdigest()
     return f"{digest} {stack.shape} {spacing} {values}"
 
 
-def read_surer(
+def choose_polarity(
     net: Morse,
     stack: NDArray[np.float32],
     frame: WorkFrame,
@@ -69,14 +69,14 @@ def read_surer(
     if net.recipe.contrast == "as_is":
         return False, coarse_pass(net, stack, frame, tick, cancelled)
     plain = coarse_pass(net, stack, frame, _half(tick, 0), cancelled)
-    sure, marked = sureness(plain)
+    sure, marked = confidence(plain)
     inverse = coarse_pass(net, -stack, frame, _half(tick, 1), cancelled)
-    surer, more = sureness(inverse)
-    turned = surer > sure and more > marked
-    return turned, inverse if turned else plain
+    surer, more = confidence(inverse)
+    inverted = surer > sure and more > marked
+    return inverted, inverse if inverted else plain
 
 
-def sureness(done: CoarsePass) -> tuple[float, int]:
+def confidence(done: CoarsePass) -> tuple[float, int]:
     """Mean probability of what is marked, 0 to 1 (0 where nothing is), and how many cells are marked.
 
     A network that was trained on one contrast marks something in the other too, but less, and with less conviction.

@@ -12,14 +12,14 @@ from napari_morse.inference.engine import CoarsePass
 from napari_morse.inference.tiles import Tick
 from napari_morse.model.morse import Morse
 from napari_morse.model.points import sample
-from napari_morse.model.stem import BLOCK as STEP
+from napari_morse.model.stem import STRIDE
 
-BLOCK = {2: 128, 3: 32}
+STEM_BLOCK = {2: 128, 3: 32}
 """Working voxels of a block along each axis, by the number of axes."""
 
 
 @torch.inference_mode()
-def stem_rows(
+def stem_at_points(
     net: Morse,
     done: CoarsePass,
     image: Tensor,
@@ -27,7 +27,7 @@ def stem_rows(
     tick: Tick | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Tensor | None:
-    """What the stem says at points: (N, H), or None when the recipe has no stem.
+    """The stem's features at points: (N, H), or None when the recipe has no stem.
 
     Blocks are read with the stem's whole reach around them, so that the answer does not depend on how they lie.
 
@@ -59,7 +59,7 @@ def _groups(image: Tensor, work: Tensor) -> list[Tensor]:
     """Indices of the points, block by block."""
     if not len(work):
         return []
-    cell = (work / BLOCK[work.shape[1]]).floor().long().clamp(min=0)
+    cell = (work / STEM_BLOCK[work.shape[1]]).floor().long().clamp(min=0)
     key = image
     for axis in range(cell.shape[1]):
         key = key * (int(cell[:, axis].max()) + 1) + cell[:, axis]
@@ -72,4 +72,4 @@ def _box(at: Tensor, reach: int, size: tuple[int, ...]) -> tuple[slice, ...]:
     low = at.min(dim=0).values.floor().long() - reach
     high = at.max(dim=0).values.ceil().long() + reach + 1
     ends = zip(low.tolist(), high.tolist(), size, strict=True)
-    return tuple(slice(max(0, a - a % STEP), min(n, b + b % STEP)) for a, b, n in ends)
+    return tuple(slice(max(0, a - a % STRIDE), min(n, b + b % STRIDE)) for a, b, n in ends)

@@ -11,10 +11,10 @@ import pytest
 from napari_morse import zoo
 from napari_morse.inference import Predictor
 from napari_morse.inference import predictor as predictor_module
-from napari_morse.inference.contrast import Turns, read_surer, sureness
 from napari_morse.inference.engine import coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.local import LocalRenderer
-from napari_morse.inference.predictor import TURNED
+from napari_morse.inference.polarity import PolarityCache, choose_polarity, confidence
+from napari_morse.inference.predictor import INVERTED_NOTICE
 from napari_morse.io import open_scan, save_image, save_mask
 from napari_morse.io.weights import save_model
 from napari_morse.session.run.engine import LocalEngine
@@ -69,14 +69,14 @@ def test_a_stack_and_its_inverse_are_read_alike():
     net.recipe = net.recipe.model_copy(update={"contrast": "either"})
     stack = blob((16, 24, 16))[None]
     frame = frame_of(stack, SPACING, SPACING, net)
-    (first, one), (second, other) = (read_surer(net, each, frame) for each in (stack, -stack))
+    (first, one), (second, other) = (choose_polarity(net, each, frame) for each in (stack, -stack))
     assert first is not second
     np.testing.assert_array_equal(one.logits.numpy(), other.logits.numpy())
     np.testing.assert_array_equal(one.native.pixels.numpy(), other.native.pixels.numpy())
     (sure, marked), (less, fewer) = sorted(
-        (sureness(coarse_pass(net, s, frame)) for s in (stack, -stack)), reverse=True
+        (confidence(coarse_pass(net, s, frame)) for s in (stack, -stack)), reverse=True
     )
-    assert sureness(one) == (sure, marked) and sure > less and marked > fewer
+    assert confidence(one) == (sure, marked) and sure > less and marked > fewer
 
 
 def test_a_few_cells_of_which_it_is_sure_are_no_reason_to_turn_a_scan(monkeypatch: pytest.MonkeyPatch):
@@ -84,10 +84,10 @@ def test_a_few_cells_of_which_it_is_sure_are_no_reason_to_turn_a_scan(monkeypatc
     net.recipe = net.recipe.model_copy(update={"contrast": "either"})
     stack = blob((16, 24, 16))[None]
     frame = frame_of(stack, SPACING, SPACING, net)
-    for second, turns in (((0.9, 3), False), ((0.9, 200), True), ((0.7, 200), False), ((0.0, 0), False)):
+    for second, inverse in (((0.9, 3), False), ((0.9, 200), True), ((0.7, 200), False), ((0.0, 0), False)):
         said = iter([(0.8, 100), second])
-        monkeypatch.setattr("napari_morse.inference.contrast.sureness", lambda _, said=said: next(said))
-        assert read_surer(net, stack, frame)[0] is turns
+        monkeypatch.setattr("napari_morse.inference.polarity.confidence", lambda _, said=said: next(said))
+        assert choose_polarity(net, stack, frame)[0] is inverse
 
 
 def test_other_models_read_a_scan_as_it_is_and_once(monkeypatch: pytest.MonkeyPatch):
@@ -95,9 +95,9 @@ def test_other_models_read_a_scan_as_it_is_and_once(monkeypatch: pytest.MonkeyPa
     stack = -blob((16, 24, 16))[None]
     frame = frame_of(stack, SPACING, SPACING, net)
     monkeypatch.setattr(
-        "napari_morse.inference.contrast.coarse_pass", lambda *given: calls.append(given[1]) or coarse_pass(*given)
+        "napari_morse.inference.polarity.coarse_pass", lambda *given: calls.append(given[1]) or coarse_pass(*given)
     )
-    turned_over, _ = read_surer(net, stack, frame)
+    turned_over, _ = choose_polarity(net, stack, frame)
     assert not turned_over and len(calls) == 1 and calls[0] is stack
 
 
@@ -108,7 +108,7 @@ def test_nothing_marked_is_no_certainty_and_the_inverse_is_in_the_budget():
     done = coarse_pass(net, stack, frame)
     logits = done.maps.logits.clone()
     logits[:, 0] = 100.0
-    assert sureness(replace(done, maps=replace(done.maps, logits=logits))) == (0.0, 0)
+    assert confidence(replace(done, maps=replace(done.maps, logits=logits))) == (0.0, 0)
     before = coarse_bytes(net, frame, 1)
     net.recipe = net.recipe.model_copy(update={"contrast": "either"})
     assert coarse_bytes(net, frame, 1) == (2 if net.recipe.render.looks == 1 else 1) * before
@@ -118,7 +118,7 @@ def test_progress_of_both_readings_only_grows():
     net = awake(small_net())
     net.recipe = net.recipe.model_copy(update={"contrast": "either"})
     stack, told = blob((16, 24, 16))[None], []
-    read_surer(net, stack, frame_of(stack, SPACING, SPACING, net), lambda done, total: told.append(done / total))
+    choose_polarity(net, stack, frame_of(stack, SPACING, SPACING, net), lambda done, total: told.append(done / total))
     assert told == sorted(told) and told[-1] == 1.0 and any(0.4 < share < 0.6 for share in told)
 
 
@@ -133,7 +133,7 @@ def test_an_inverted_scan_gets_the_masks_of_the_scan(model: LoadedModel, name: s
     either.set_scan(turned(scan))
     for _ in range(2):  # the second time it is known which contrast it is
         found = either.predict()
-        assert found.warnings.count(TURNED) == 1
+        assert found.warnings.count(INVERTED_NOTICE) == 1
         assert dice(found.rendered.data == 1, as_it_is.rendered.data == 1) > 0.97
         assert dice(found.coarse.data > 0, as_it_is.coarse.data > 0) > 0.97
     plain.set_scan(turned(scan))
@@ -157,12 +157,12 @@ def test_a_stroke_is_sharpened_on_an_inverted_scan_as_on_the_scan(model: LoadedM
 
 
 def test_a_scan_that_was_predicted_is_not_read_twice_again(model: LoadedModel, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(predictor_module, "turns", Turns())
+    monkeypatch.setattr(predictor_module, "polarity_cache", PolarityCache())
     either, scan = reading_either(model), turned(open_scan(SAMPLES / f"{NAMES[0]}.nii.gz"))
     predictor = Predictor(either, "cpu")
     predictor.set_scan(scan)
     first = predictor.predict()
-    monkeypatch.setattr(predictor_module, "read_surer", lambda *_: pytest.fail("read twice"))
+    monkeypatch.setattr(predictor_module, "choose_polarity", lambda *_: pytest.fail("read twice"))
     again = Predictor(either, "cpu")
     again.set_scan(scan)
     stroke = LocalRenderer(again).sharpen(first.rendered.data, Roi((0, 0, 0), scan.grid.shape))
@@ -170,17 +170,17 @@ def test_a_scan_that_was_predicted_is_not_read_twice_again(model: LoadedModel, m
     again.set_scan(scan)
     found = again.predict()
     np.testing.assert_array_equal(found.rendered.data, first.rendered.data)
-    assert found.warnings.count(TURNED) == 1
+    assert found.warnings.count(INVERTED_NOTICE) == 1
     again.set_scan(turned(scan))
     with pytest.raises(pytest.fail.Exception):
         again.predict()  # another scan
 
 
 def test_only_the_last_scans_are_remembered():
-    turns = Turns(most=2)
+    polarity_cache = PolarityCache(most=2)
     for number in range(3):
-        turns.put(str(number), bool(number % 2))
-    assert [turns.get(str(number)) for number in range(3)] == [None, True, False]
+        polarity_cache.put(str(number), bool(number % 2))
+    assert [polarity_cache.get(str(number)) for number in range(3)] == [None, True, False]
 
 
 def test_the_other_contrast_is_noticed_and_the_known_one_left(model: LoadedModel, cases: list[Source]):

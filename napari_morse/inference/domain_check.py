@@ -11,11 +11,11 @@ EXTENT_SLACK = 1.25
 """A field of view this many times beyond the range seen in training is named."""
 
 
-def unlike(
+def out_of_domain_warnings(
     card: ModelCard,
     spacing: tuple[float, ...],
     extent: tuple[float, ...],
-    look: Normalised,
+    image: Normalised,
     picture: bool,
     region: bool,
 ) -> tuple[str, ...]:
@@ -25,42 +25,48 @@ def unlike(
     ----------
     spacing, extent
         mm along the model's axes: of a voxel, and of what is read.
-    look
+    image
         The normalised intensities.
     picture
         True when pixel sizes are not to be trusted.
     region
         True when a region of interest was given.
     """
-    found = []
-    if look.flat:
+    sentences = []
+    if image.flat:
         return ("The scan has no contrast: every voxel has the same value, and the masks are empty.",)
-    if look.not_finite:
-        found.append(f"{look.not_finite} voxels are not finite (NaN or infinite); they were read as the darkest value.")
+    if image.not_finite:
+        sentences.append(
+            f"{image.not_finite} voxels are not finite (NaN or infinite); they were read as the darkest value."
+        )
     if not picture:
-        found += _sizes(card, spacing, extent, region)
+        sentences += _sizes(card, spacing, extent, region)
     low, high = card.intensity.skewness
     slack = high - low
-    if not low - slack <= look.skewness <= high + slack:
-        found.append("The grey levels are unlike those of the training scans: another contrast, or much background.")
-    return tuple(found)
+    if not low - slack <= image.skewness <= high + slack:
+        sentences.append(
+            "The grey levels are unlike those of the training scans: another contrast, or much background."
+        )
+    return tuple(sentences)
 
 
-def further(card: ModelCard, looks: list[Normalised]) -> tuple[str, ...]:
+def channel_warnings(card: ModelCard, images: list[Normalised]) -> tuple[str, ...]:
     """Plain sentences on the channels after the first."""
-    found = []
-    for name, look in zip(card.channels[1:], looks, strict=True):
-        if look.flat:
-            found.append(f"The channel “{name}” has no contrast: it tells the model nothing.")
-        elif look.not_finite:
-            found.append(f"{look.not_finite} voxels of the channel “{name}” are not finite; they were read as dark.")
-    return tuple(found)
+    sentences = []
+    for name, image in zip(card.channels[1:], images, strict=True):
+        if image.flat:
+            sentences.append(f"The channel “{name}” has no contrast: it tells the model nothing.")
+        elif image.not_finite:
+            sentences.append(
+                f"{image.not_finite} voxels of the channel “{name}” are not finite; they were read as dark."
+            )
+    return tuple(sentences)
 
 
 def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...], region: bool) -> list[str]:
-    found = []
+    sentences = []
     if any(max(s / t, t / s) > SPACING_FACTOR for s, t in zip(spacing, card.spacing, strict=True)):
-        found.append(
+        sentences.append(
             f"The voxels measure {in_words(spacing)} mm; the model was trained at {in_words(card.spacing)} mm."
         )
     ranges = card.field_of_view
@@ -68,13 +74,13 @@ def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...
         what = "region" if region else "scan"
         largest = in_words(tuple(high for _, high in ranges))
         way_out = "Draw a smaller region." if region else "Draw a region of interest around the structure."
-        found.append(f"The {what} spans {in_words(extent)} mm; the model has seen at most {largest} mm. {way_out}")
+        sentences.append(f"The {what} spans {in_words(extent)} mm; the model has seen at most {largest} mm. {way_out}")
     elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
         smallest = in_words(tuple(low for low, _ in ranges))
-        found.append(
+        sentences.append(
             f"Only {in_words(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region."
         )
-    return found
+    return sentences
 
 
 def in_words(lengths: tuple[float, ...]) -> str:
