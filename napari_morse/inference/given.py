@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
@@ -13,11 +12,9 @@ from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import RAS, axes_to, oriented
 from napari_morse.inference.domain_check import EXTENT_SLACK, in_words
+from napari_morse.inference.prepared import Prepared
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.types import Array, Mask, Scan
-
-if TYPE_CHECKING:
-    from napari_morse.inference.predictor import Prepared
 
 FOUND_SHARE = 0.02
 """Share of a given mask in which the model itself must find one of its structures. In masks of hippocampi that

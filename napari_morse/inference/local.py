@@ -22,7 +22,8 @@ from torch import Tensor
 from napari_morse.errors import GeometryError
 from napari_morse.inference.engine import CoarsePass, coarse_pass, frame_of
 from napari_morse.inference.masks import DOUBTED, SATURATION_DISTANCE, mask_logits
-from napari_morse.inference.predictor import Predictor, Prepared
+from napari_morse.inference.predictor import Predictor
+from napari_morse.inference.prepared import Prepared
 from napari_morse.inference.rendering import render_places
 from napari_morse.inference.voxel_scan import scan_margins
 from napari_morse.model.backbones import interpolated

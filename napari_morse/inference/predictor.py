@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -12,16 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from napari_morse.errors import InputError, MemoryBudgetError, MorseError
-from napari_morse.geometry.orientation import AXES, RAS, Axes, axes_to, oriented
+from napari_morse.geometry.orientation import AXES, RAS, axes_to, oriented
 from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.domain_check import channel_warnings, out_of_domain_warnings
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
 from napari_morse.inference.given import NOT_ITS_STRUCTURE_HINT, classes_of, lacking, not_found, too_large
 from napari_morse.inference.masks import mask_logits
-from napari_morse.inference.normalise import Normalised, normalise
+from napari_morse.inference.normalise import normalise
 from napari_morse.inference.polarity import choose_polarity, polarity_cache, polarity_key
 from napari_morse.inference.postprocess import clean
+from napari_morse.inference.prepared import Prepared
 from napari_morse.inference.progress import COARSE_SHARE, Progress, teller
 from napari_morse.inference.rendering import Rendering, render
 from napari_morse.io.guards import MEMORY_VARIABLE, memory_budget
@@ -30,26 +31,6 @@ from napari_morse.types import Array, Label, Mask, Points, Prediction, Roi, Scan
 from napari_morse.zoo import LoadedModel
 
 INVERTED_NOTICE = "The grey levels were read inverted: the model is surer of what it finds so."
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A scan made ready: what the engine reads, and the way back."""
-
-    scan: Scan
-    roi: Roi | None
-    axes: Axes
-    slice_axis: int | None
-    """RAS axis that was brought to the front as slices; None in 3-D."""
-    image: Normalised
-    """Of channel 0."""
-    stack: NDArray[np.float32]
-    """(B, *space), or (B, channels, *space) where there are several."""
-    spacing: tuple[float, ...]
-    warnings: tuple[str, ...]
-    seconds: float
-    polarity_chosen: bool
-    """Whether ``stack`` is of the contrast that the model is surer of, or the model reads no other than the scan's."""
 
 
 class Predictor:

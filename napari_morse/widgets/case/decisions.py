@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
@@ -15,9 +15,7 @@ from napari_morse.session.case.lacking import Expected, Lacking, expected_of, la
 from napari_morse.session.project import MOVES, Case, Project
 from napari_morse.session.project.rules import hides_model_output
 from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.case.host import CaseHost
 
 NAMED = 10
 """Cases named in a question."""
@@ -29,14 +27,16 @@ class Decisions(QObject):
     Parameters
     ----------
     host
-        Holds the project and the open case; its owner, too.
+        Holds the project and the open case.
+    parent
+        Owner.
     """
 
     told = Signal(str)
     """How many masks were looked at; empty at the end."""
 
-    def __init__(self, host: ProjectHost) -> None:
-        super().__init__(host)
+    def __init__(self, host: CaseHost, parent: QObject) -> None:
+        super().__init__(parent)
         self._host = host
         self.runner = JobRunner("morse-decisions", self)
         self._then: tuple[Any, ...] = ()

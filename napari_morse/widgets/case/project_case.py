@@ -97,7 +97,7 @@ class ProjectHost(QObject):
         self._grumbled: dict[str, str] = {}
         self._journal = (False, 0)
         """Whether there was anything to save, and how much was in memory only, when it was told last."""
-        self._runs, self.truths, self.decisions = CaseRuns(self), CaseTruths(self), Decisions(self)
+        self._runs, self.truths, self.decisions = CaseRuns(self), CaseTruths(self), Decisions(self, self)
         self.loader.succeeded.connect(self._on_loaded)
         self.loader.failed.connect(self._on_failed)
         self.keeper.rested.connect(self._on_saved)

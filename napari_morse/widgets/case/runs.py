@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from napari_morse.session.edits import Corrections
 from napari_morse.session.project.rules import after_look, begins_anew_with_run
 from napari_morse.types import Prediction
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.host import CaseHost
 from napari_morse.widgets.case.write_queue import Write
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case.project_case import ProjectHost
 
 
 class CaseRuns:
@@ -28,7 +25,7 @@ class CaseRuns:
         Holds the case.
     """
 
-    def __init__(self, host: ProjectHost) -> None:
+    def __init__(self, host: CaseHost) -> None:
         self._host, self._session = host, host.session
         self._session.status_changed.connect(self._on_run)
         host.keeper.writes.failed.connect(self._on_not_kept)
@@ -56,7 +53,7 @@ class CaseRuns:
             corrected.layer.editable = True
 
 
-def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
+def _to_begin(host: CaseHost, work: OpenCase) -> CorrectedLayer | None:
     """The corrections, where they begin as the rendered mask: nobody has touched or decided on them."""
     corrected, case = host.corrected, host.case
     if corrected is None or host.work is not work or work.given or work.blank:
@@ -67,7 +64,7 @@ def _to_begin(host: ProjectHost, work: OpenCase) -> CorrectedLayer | None:
     return corrected if corrected.corrections.untouched else None
 
 
-def _keeping(host: ProjectHost, work: OpenCase, prediction: Prediction) -> Write:
+def _keeping(host: CaseHost, work: OpenCase, prediction: Prediction) -> Write:
     """Keeps a prediction, and lets corrections begin with it, all beside the window."""
     corrected = _to_begin(host, work)
     if corrected is not None:

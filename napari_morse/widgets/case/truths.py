@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_morse.session.edits import put_aside
 from napari_morse.session.project import TruthFrom
 from napari_morse.session.project.rules import is_decided
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.case.host import CaseHost
 
 
 class CaseTruths:
@@ -24,7 +21,7 @@ class CaseTruths:
         Holds the case.
     """
 
-    def __init__(self, host: ProjectHost) -> None:
+    def __init__(self, host: CaseHost) -> None:
         self._host = host
 
     def begin(self, source: TruthFrom) -> None:
