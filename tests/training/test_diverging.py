@@ -15,13 +15,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from napari_morse import zoo
-from napari_morse.errors import CancelledError, InputError, MorseError, WeightsError
+from napari_morse.errors import InputError, MorseError, WeightsError
 from napari_morse.io import open_scan, save_image
 from napari_morse.training import objective
 from napari_morse.training.engine import Engine, Report
-from napari_morse.training.finetuning import from_scratch as anew
 from napari_morse.training.finetuning.from_scratch import NewRun
-from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.selection import Best
 from napari_morse.training.validation import judge
 from napari_morse.types import Grid
@@ -121,14 +119,6 @@ def test_the_third_in_a_row_goes_back_to_the_last_checkpoint(
     run.step(4, run.source.batch(4), 0.5)
     usual.step(4, usual.source.batch(4), 0.5)
     assert run.optimizer.param_groups[0]["lr"] == usual.optimizer.param_groups[0]["lr"] / 2
-
-
-def test_a_run_that_met_one_such_gradient_comes_to_its_end(
-    tmp_path: Path, poison: Callable[[Wrong], list[int]]
-) -> None:
-    poison(lambda _, step: step == 2)
-    assert finite(trainer(tmp_path).run())
-    assert all(torch.isfinite(t).all() for t in checkpoint(tmp_path)[1].values())
 
 
 def test_no_checkpoint_is_written_between_steps_that_are_skipped(
@@ -247,33 +237,6 @@ def test_a_checkpoint_that_an_older_version_poisoned_is_refused_with_a_way_out(t
 
 
 # A new model from the labels alone
-
-
-def test_a_new_model_comes_through_steps_without_numbers(
-    tmp_path: Path, poison: Callable[[Wrong], list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(anew, "SAVE", 0.0)
-    poison(lambda run, step: run.folder.exists() and first_time(2, 3, 4)(run, step))
-    told: list[dict] = []
-    verdict = NewRun(plan_of(tmp_path, steps=6), tmp_path / "run", told.append).run()
-    assert verdict.cases and zoo.load(tmp_path / "run" / "model")
-    assert [e["step"] for e in told if e["event"] == "step"] == [1, 2, 3, 4, 3, 4, 5, 6]
-    assert any("half the rate" in e.get("text", "") for e in told if e["event"] == "log")
-
-
-def test_going_on_from_a_poisoned_checkpoint_begins_again_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(anew, "SAVE", 0.0)
-    plan, told = plan_of(tmp_path, held=0, steps=6), []
-    with pytest.raises(CancelledError):
-        NewRun(plan, tmp_path / "run", told.append, lambda: sum(e["event"] == "step" for e in told) == 3).run()
-    older(tmp_path / "run", poisoned=True)
-    again: list[dict] = []
-    NewRun(Plan.read(tmp_path / "run"), tmp_path / "run", again.append).run(resume=True)
-    assert [e["step"] for e in again if e["event"] == "step"] == [1, 2, 3, 4, 5, 6]
-    assert any("no numbers" in e.get("text", "") and "begins again" in e["text"] for e in again)
-    assert zoo.load(tmp_path / "run" / "model")
 
 
 def test_a_new_model_that_never_gives_a_number_says_what_to_do_in_the_window(

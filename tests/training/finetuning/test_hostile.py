@@ -21,7 +21,6 @@ from napari_morse.training.finetuning.plan import check_apart
 from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence
-from napari_morse.training.objective import FromCorrections
 from napari_morse.training.sampling import Sampler
 from napari_morse.training.source import UNREVIEWED, Source, digests
 from napari_morse.types import Grid, Mask
@@ -97,28 +96,6 @@ def test_a_truth_beside_its_scan_is_refused_before_anything_is_trained(tmp_path:
     with pytest.raises(GeometryError, match=last.name):
         TuningRun(plan, tmp_path / "run", told.append).run()
     assert not told
-
-
-def test_gradients_that_are_no_numbers_poison_neither_weights_nor_checkpoint(tmp_path: Path, monkeypatch):
-    tuned = make(tmp_path)
-    real = FromCorrections.loss
-
-    class Poison(torch.autograd.Function):
-        @staticmethod
-        def forward(_, value):
-            return value.clone()
-
-        @staticmethod
-        def backward(_, gradient):
-            return gradient * float("nan")
-
-    def loss(self, net, step, *rest):
-        found = real(self, net, step, *rest)
-        return Poison.apply(found) if step == 8 else found
-
-    monkeypatch.setattr(FromCorrections, "loss", loss)
-    net = tuned.run()
-    assert tuned.progress.backs == 0 and all(torch.isfinite(t).all() for t in net.state_dict().values())
 
 
 def test_what_is_frozen_keeps_its_running_statistics_and_drops_nothing_out(tmp_path: Path):

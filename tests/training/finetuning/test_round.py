@@ -18,7 +18,7 @@ import torch
 
 from napari_morse import zoo
 from napari_morse.config import LabelEntry, Tuned
-from napari_morse.errors import CancelledError, InputError, MorseError, WeightsError
+from napari_morse.errors import CancelledError, InputError, WeightsError
 from napari_morse.inference import Predictor
 from napari_morse.io import cards, open_mask, open_scan, save_mask
 from napari_morse.training import ways
@@ -103,22 +103,6 @@ def test_what_was_corrected_weighs_more(tmp_path: Path):
     assert not same(run("a", 0), run("b", CORRECTED))
 
 
-def test_a_step_without_a_number_is_skipped_and_the_third_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    tuned = make(tmp_path)
-    real, bad = FromCorrections.loss, {13, 14, 15}
-    seen: list[int] = []
-
-    def loss(self, net, step, *rest):
-        seen.append(step)
-        found = real(self, net, step, *rest)
-        return found * float("nan") if step in bad and tuned.progress.backs == 0 else found
-
-    monkeypatch.setattr(FromCorrections, "loss", loss)
-    net = tuned.run()
-    assert tuned.progress.backs == 1 and seen.count(12) == 2 and seen.count(11) == 1  # back to the checkpoint after 12
-    assert all(torch.isfinite(t).all() for t in net.state_dict().values())
-
-
 def no_number(_, net, *rest):
     return next(net.renderer.parameters()).sum() * float("nan")
 
@@ -127,13 +111,6 @@ def test_single_steps_without_a_number_change_no_weight(tmp_path: Path, monkeypa
     tuned = make(tmp_path, steps=2)
     monkeypatch.setattr(FromCorrections, "loss", no_number)
     assert same(tuned.run(), tuned.objective.base.cpu())
-
-
-def test_a_run_that_never_gives_a_number_ends_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    tuned = make(tmp_path)
-    monkeypatch.setattr(FromCorrections, "loss", no_number)
-    with pytest.raises(MorseError, match="diverged"):
-        tuned.run()
 
 
 @pytest.mark.parametrize("what", ["head", "all"])
