@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_morse.errors import InputError
-from napari_morse.session.run.engine import Engine, LocalLike
+from napari_morse.session.run.engine import InferenceEngine, LocalLike
 from napari_morse.types import Array, Roi, Scan
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Sharpening:
         The region that the model read, or None.
     """
 
-    engine: Engine
+    engine: InferenceEngine
     scan: Scan
     model: str
     device: str = "auto"
@@ -78,5 +78,5 @@ class Sharpening:
             return self._local
 
 
-def _model(engine: Engine, name: str) -> ModelInfo | None:
+def _model(engine: InferenceEngine, name: str) -> ModelInfo | None:
     return next((info for info in engine.models() if info.name == name), None)

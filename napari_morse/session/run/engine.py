@@ -41,7 +41,7 @@ class LocalLike(Protocol):
         """The labels of the box, its boundary rendered again."""
 
 
-class Engine(Protocol):
+class InferenceEngine(Protocol):
     """Models, devices and predictors; `LocalEngine` runs on this machine."""
 
     def models(self) -> Sequence[ModelInfo]:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_morse.errors import CancelledError, GeometryError, InputError
-from napari_morse.session.run.engine import Engine, LocalEngine
+from napari_morse.session.run.engine import InferenceEngine, LocalEngine
 from napari_morse.types import Label, Prediction, Roi, Scan
 
 Status = Literal["idle", "running", "done", "cancelled", "failed"]
@@ -23,7 +23,7 @@ Status = Literal["idle", "running", "done", "cancelled", "failed"]
 class SegmentJob:
     """One run: its inputs cannot change under it; ``others`` are the scans that are the model's further channels."""
 
-    engine: Engine
+    engine: InferenceEngine
     scan: Scan
     model: str
     device: str
@@ -94,8 +94,8 @@ class SegmentSession:
     status_changed: ClassVar[Signal] = Signal(str)
     """The new `Status`."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
-        self.engine: Engine = engine if engine is not None else LocalEngine()
+    def __init__(self, engine: InferenceEngine | None = None) -> None:
+        self.engine: InferenceEngine = engine if engine is not None else LocalEngine()
         self._scan: Scan | None = None
         self._model = ""
         self._device = "auto"
