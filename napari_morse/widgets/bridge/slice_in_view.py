@@ -115,17 +115,34 @@ def plane_in_view(viewer: ViewerModel, scan: Scan, layer: Layer) -> PlaneInView 
     layer
         A layer on its grid.
     """
+    found = slice_at(viewer, layer)
+    if found is None:
+        return None
+    across, index = found
+    axes = display_axes(scan)
+    shape = tuple(scan.grid.shape[int(a)] for a in axes.order)
+    if not 0 <= index < shape[across]:
+        return None
+    rows, columns = (axis - viewer.dims.ndim + 3 for axis in viewer.dims.displayed)
+    return PlaneInView(axes, shape, across, index, rows, columns)  # type: ignore[arg-type]
+
+
+def slice_at(viewer: ViewerModel, layer: Layer) -> tuple[int, int] | None:
+    """A volume's axis across the plane in view, and the index there, which may lie outside; None in 3-D."""
     dims = viewer.dims
-    first = dims.ndim - layer.ndim
     if dims.ndisplay != 2 or layer.ndim != 3:
         return None
-    rows, columns = (axis - first for axis in dims.displayed)
+    rows, columns = (axis - dims.ndim + 3 for axis in dims.displayed)
     if min(rows, columns) < 0:
         return None
     across = 3 - rows - columns
-    axes = display_axes(scan)
-    shape = tuple(scan.grid.shape[int(a)] for a in axes.order)
-    index = round(float(layer.world_to_data(dims.point[-3:])[across]))
-    if not 0 <= index < shape[across]:
-        return None
-    return PlaneInView(axes, shape, across, index, rows, columns)  # type: ignore[arg-type]
+    return across, round(float(layer.world_to_data(dims.point[-3:])[across]))
+
+
+def slider_number(viewer: ViewerModel, layer: Layer, across: int, index: int) -> int:
+    """Of a volume's slice, as the viewer's slider counts: through all that is open, from 0."""
+    voxel = [0.0, 0.0, 0.0]
+    voxel[across] = index
+    start, _, step = viewer.dims.range[viewer.dims.ndim - 3 + across]
+    number: int = round((float(layer.data_to_world(voxel)[across]) - start) / step)
+    return number

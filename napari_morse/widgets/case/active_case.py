@@ -375,7 +375,7 @@ class Desk(QObject):
             (corrected.acted, self.acted), (corrected.rested, self.rested), (corrected.moved, self.moved),
             (corrected.redrawn, self.redrawn), (corrected.replaced, self.replaced), (corrected.drawn_on, self.drawn_on),
             (corrected.refused, self._on_refused), (corrected.outside, self._on_outside),
-            (corrected.unwritten.changed, self.kept),
+            (corrected.unseen, self._on_unseen), (corrected.unwritten.changed, self.kept),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
@@ -388,8 +388,15 @@ class Desk(QObject):
             show_info(KEPT_OUT.format(_voxels(voxels)))
 
     def _on_outside(self) -> None:
-        self.said.emit(OUTSIDE)
-        show_info(OUTSIDE)
+        self._tell(OUTSIDE)
+
+    def _on_unseen(self, sentence: str) -> None:
+        self._tell(sentence)
+
+    def _tell(self, sentence: str) -> None:
+        """In the tab, and over the canvas, where the person looks."""
+        self.said.emit(sentence)
+        show_info(sentence)
 
     @property
     def unwritten(self) -> CorrectedLayer | None:

@@ -20,6 +20,7 @@ from napari_morse.types import Array, Label, Mask, Roi, Scan
 from napari_morse.widgets.base.shortcuts import REDO, UNDO
 from napari_morse.widgets.bridge import mask_layer_data
 from napari_morse.widgets.bridge.placement import display_axes
+from napari_morse.widgets.case.glimpse import Glimpse
 from napari_morse.widgets.case.unwritten import Unwritten
 from napari_morse.widgets.case.within import Within
 
@@ -89,6 +90,8 @@ class CorrectedLayer(QObject):
     """Pixels of the layer were set by us, without an event of napari's."""
     stepped = Signal()
     """Undo or redo was asked for, before it is done."""
+    unseen = Signal(str)
+    """Undo or redo has changed nothing in the slice in view: a sentence on where it has."""
     drawn_on = Signal()
     """A stroke begins; nothing is drawn yet."""
 
@@ -166,12 +169,12 @@ class CorrectedLayer(QObject):
     def undo(self) -> None:
         """Take the last act back."""
         if self._in_view():
-            self._step(self.case.undo)
+            self._step(self.case.undo, "Taken back")
 
     def redo(self) -> None:
         """Do what was undone again."""
         if self._in_view():
-            self._step(self.case.redo)
+            self._step(self.case.redo, "Done again")
 
     def act(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Edit | None, int]:
         """`OpenCase.edit`, after what was painted last; nothing where nothing may be written any more."""
@@ -262,13 +265,17 @@ class CorrectedLayer(QObject):
             show_info(f"“{self.layer.name}” is not in view: show it to undo or redo what was drawn on it.")
         return bool(self.layer.visible)
 
-    def _step(self, step: Any) -> None:
+    def _step(self, step: Callable[[], Roi | None], done: str) -> None:
         self.compare()
         if self.frozen():
             return
         self.stepped.emit()
-        step()
+        glimpse = Glimpse(self._viewer, self.layer)
+        box = step()
         self.rest()
+        where = "" if box is None else glimpse.missed(self._axes.roi_to_view(box))
+        if where:
+            self.unseen.emit(f"{done} {where}")
 
     def _on_press(self, _layer: Any, event: Any) -> Iterator[None]:
         self.drawing, self._told_outside = True, False

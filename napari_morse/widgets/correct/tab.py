@@ -22,12 +22,13 @@ from qtpy.QtWidgets import (
 from napari_morse.session import ToSave
 from napari_morse.types import Scan
 from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.text import Elided, Note
+from napari_morse.widgets.base.text import Elided
 from napari_morse.widgets.case.active_case import Desk
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.passing import Passing
 from napari_morse.widgets.case.save_box import SaveBox
 from napari_morse.widgets.correct.label_list import LabelList
-from napari_morse.widgets.correct.live_wire import LiveWire
+from napari_morse.widgets.correct.live_wire import WIRE_HINT, LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
 
 TOOL_MODES = {
@@ -87,7 +88,7 @@ class CorrectTab(QWidget):
         self.undo, self.redo = QPushButton("Undo", self), QPushButton("Redo", self)
         self.kept = Elided(parent=self)
         self.save = SaveBox(to_save, self)
-        self.note = Note(parent=self)
+        self.note = Passing(desk, idle=self._hint, parent=self)
         self._lay_out()
         self._connect()
         self.refresh()
@@ -205,15 +206,19 @@ class CorrectTab(QWidget):
 
     def _on_sharpen(self, on: bool) -> None:
         self._sharpener.enabled = on
+        self.note.say("Strokes are sharpened." if on else "Strokes stay as they are drawn.")
 
     def toggle_sharpen(self) -> None:
         """Sharpen strokes from now on, or leave them as they are drawn."""
         if not self._sharpener.blocked:
-            self._sharpener.enabled = not self._sharpener.enabled
-            self.note.say("Strokes are sharpened." if self._sharpener.enabled else "Strokes stay as they are drawn.")
+            self._on_sharpen(not self._sharpener.enabled)
 
     def _on_strength(self, percent: int) -> None:
         self._sharpener.strength = percent / 100
+
+    def _hint(self) -> str:
+        """What is said while nothing else is."""
+        return WIRE_HINT if self._wire is not None and self._wire.active else ""
 
     def _step(self, which: str) -> None:
         corrected = self._desk.corrected
@@ -309,6 +314,7 @@ class CorrectTab(QWidget):
     def close_down(self) -> None:
         """Let go."""
         self._follow(None)
+        self.note.close_down()
         self._desk.changed.disconnect(self.refresh)
         self._desk.rested.disconnect(self._on_rest)
         self._desk.kept.disconnect(self._on_rest)

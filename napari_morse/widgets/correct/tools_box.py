@@ -22,9 +22,10 @@ from napari_morse.types import Array
 from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.jobs import Work
-from napari_morse.widgets.base.text import Elided, Note
+from napari_morse.widgets.base.text import Elided
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
+from napari_morse.widgets.case.passing import Passing
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -66,7 +67,7 @@ class ToolsBox(QWidget):
         self.mm.setSingleStep(0.5)
         self.mm.setValue(1.0)
         self.unit = QLabel("mm", self)
-        self.note = Note(parent=self)
+        self.note = Passing(desk, lambda: (desk.label, desk.locked), parent=self)
         self._lay_out()
         desk.changed.connect(self.refresh)
         desk.rested.connect(self._on_rest)
@@ -250,6 +251,7 @@ class ToolsBox(QWidget):
     def close_down(self) -> None:
         """Let go."""
         self._follow(None)
+        self.note.close_down()
         self._desk.changed.disconnect(self.refresh)
         self._desk.rested.disconnect(self._on_rest)
         self._desk.runner.succeeded.disconnect(self._on_done)

@@ -20,9 +20,10 @@ from napari_morse.widgets.base.text import Note
 from napari_morse.widgets.bridge import display_axes
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView, go_to, turn_to
 from napari_morse.widgets.case.corrected_layer import Rest
+from napari_morse.widgets.case.passing import Passing
 from napari_morse.widgets.review.measure_layer import Line, MeasureLayer, lines_of
 from napari_morse.widgets.review.measure_table import OLD, MeasureTable
-from napari_morse.widgets.review.ruler import MeasureLine, Ruler
+from napari_morse.widgets.review.ruler import RULER_HINT, MeasureLine, Ruler
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
@@ -75,7 +76,8 @@ class MeasureBox(QWidget):
         self.restore = act_button(
             self, "Undo", self.undo, "Put back what was taken away, moved or measured again last."
         )
-        self.legend, self.note = Note(CHANGED_LEGEND, self), Note(parent=self)
+        self.legend = Note(CHANGED_LEGEND, self)
+        self.note = Passing(self._desk, idle=self._hint, parent=self)
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.line, self.diameters, self.area):
             first.addWidget(button)
@@ -201,6 +203,10 @@ class MeasureBox(QWidget):
             go_to(viewer, layer, axes.index_to_view(np.array(measure.voxel)).mean(axis=0))
 
     # What it works on
+
+    def _hint(self) -> str:
+        """What is said while nothing else is."""
+        return RULER_HINT if self.ruler.active else ""
 
     def _label(self) -> Label | None:
         """The structure under work; without a corrected mask, the one of the selected layer."""
@@ -355,6 +361,7 @@ class MeasureBox(QWidget):
         self.ruler.leave()
         self._soon.stop()
         self._redraw.stop()
+        self.note.close_down()
         self.shown.close()
         self._desk.changed.disconnect(self.refresh)
         self._desk.rested.disconnect(self._on_rest)

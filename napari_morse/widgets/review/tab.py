@@ -11,6 +11,7 @@ from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.buttons import act_button
 from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.case.active_case import Desk
+from napari_morse.widgets.case.passing import Passing
 from napari_morse.widgets.review.walker import Walker
 from napari_morse.widgets.segment.patch_table import PatchTable
 
@@ -86,10 +87,11 @@ class ReviewTab(QWidget):
         self.reopen = act_button(self, "Open again", walker.reopen)
         self.anew = act_button(self, "List again", walker.list_again)
         self.table = WalkTable(self)
-        self.note = Note(parent=self)
+        self.note = Passing(desk, self._decided, parent=self)
         self._lay_out()
         self.table.chosen.connect(walker.go)
         walker.changed.connect(self.refresh)
+        walker.changed.connect(self.note.look)
         walker.said.connect(self.note.say)
         desk.changed.connect(self.refresh)
         self.refresh()
@@ -120,6 +122,11 @@ class ReviewTab(QWidget):
     def add(self, widget: QWidget) -> None:
         """Put another box above the last line."""
         self.body.insertWidget(self.body.count() - 2, widget)
+
+    def _decided(self) -> tuple[object, ...]:
+        """What lines are said of, beside the mask."""
+        walk = self.walker.walk
+        return (walk, *(() if walk is None else sorted(walk.decisions.items())))
 
     def refresh(self) -> None:
         """Show the walk as it is."""
@@ -202,6 +209,8 @@ class ReviewTab(QWidget):
 
     def close_down(self) -> None:
         """Let go."""
+        self.note.close_down()
+        self.walker.changed.disconnect(self.note.look)
         self.walker.changed.disconnect(self.refresh)
         self.walker.said.disconnect(self.note.say)
         self._desk.changed.disconnect(self.refresh)

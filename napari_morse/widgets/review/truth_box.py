@@ -48,7 +48,7 @@ class TruthBox(QWidget):
     def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk = desk
-        self._asked = 0
+        self._asked, self._scan = 0, desk.scan
         self._stored: tuple[Any, Array] | None = None
         self.runner = JobRunner("morse-truth", self)
         self.combo = combo_box(
@@ -80,6 +80,9 @@ class TruthBox(QWidget):
 
     def refresh(self) -> None:
         """List what may be the truth."""
+        if self._desk.scan is not self._scan:
+            self._scan, self._asked = self._desk.scan, self._asked + 1
+            self.figures.say("")  # of another scan, as are those that are being made
         candidates = self._candidates()
         chosen = self.combo.currentData()
         with QSignalBlocker(self.combo):

@@ -100,7 +100,7 @@ class ScanPicker(QObject):
             if chosen in found:
                 self.combo.setCurrentIndex(found.index(chosen))
             elif found:
-                self.combo.setCurrentIndex(len(found) - 1)
+                self.combo.setCurrentIndex(_in_view(found))
         self._choose()
         self.listed.emit()
 
@@ -161,6 +161,12 @@ class ScanPicker(QObject):
         if event.source is self.layer:
             QTimer.singleShot(0, self._choose)
         QTimer.singleShot(0, self.listed.emit)
+
+
+def _in_view(layers: list[Image]) -> int:
+    """The place of the topmost layer that is visible: what is looked at; of the last, where none is."""
+    seen = [place for place, layer in enumerate(layers) if layer.visible]
+    return seen[-1] if seen else len(layers) - 1
 
 
 def _can_be_scan(layer: Layer) -> bool:

@@ -73,6 +73,7 @@ class SegmentTab(EndingWidget):
         self._asked = False
         self._job: SegmentJob | None = None
         self._job_layer: Image | None = None
+        self._job_warnings: tuple[str, ...] = ()
         self._models: dict[str, ModelInfo] = {}
         self._chosen_by_hand = False
         self._build()
@@ -217,10 +218,9 @@ class SegmentTab(EndingWidget):
         self.region.set_scan(self._session.scan)
         self._session.roi = self.region.roi
         self.region.describe(self._session.roi)
-        if not self._session.running:
-            self._warn()
         self._shown.come(layer)
         self._shown.match()
+        self._warn()
         self.refresh()
 
     def _name_scan(self) -> None:
@@ -233,10 +233,15 @@ class SegmentTab(EndingWidget):
             self.cancel()
         self._shown.forget_closed()
 
-    def _warn(self, sentences: tuple[str, ...] = ()) -> None:
-        """What is unusual about the scan itself, and ``sentences``."""
-        scan = self._session.scan
-        self.banner.warn(tuple(dict.fromkeys((*(scan.notices if scan is not None else ()), *sentences))))
+    def _warn(self) -> None:
+        """What is unusual about the scan in view, and about what a run said of it."""
+        scan, result = self._session.scan, self._session.result
+        said = scan.notices if scan is not None else ()
+        if self._job is not None and self._job_layer is self.scans.layer:
+            said += self._job_warnings
+        elif result is not None and self._session.result_scan is scan:
+            said += result.warnings
+        self.banner.warn(tuple(dict.fromkeys(said)))
 
     def _suggest_model(self) -> None:
         """Until a model was chosen by hand: the first one that reads volumes, or planes, as the scan is."""
@@ -292,7 +297,7 @@ class SegmentTab(EndingWidget):
         except MorseError as error:
             show_warning(str(error))
             return
-        self._job_layer = layer
+        self._job_layer, self._job_warnings = layer, ()
         self._warn()
         self.run_bar.start()
         self._lock("The choices are fixed while a segmentation runs.")
@@ -308,7 +313,8 @@ class SegmentTab(EndingWidget):
 
     def _on_progress(self, told: Any) -> None:
         if isinstance(told, tuple):
-            self._warn(told)
+            self._job_warnings = told
+            self._warn()
         elif isinstance(told, str):
             self.run_bar.busy(told)
         elif self.run_bar.cancel.isEnabled():
@@ -322,8 +328,9 @@ class SegmentTab(EndingWidget):
         self.run_bar.busy("showing the masks")
 
         def done() -> None:
-            self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s")
-            self._warn(ready.prediction.warnings)
+            on = "" if self.scans.layer is layer else f", on “{layer.name}”"
+            self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s{on}")
+            self._warn()
 
         keep = partial(self._session.finish, job, ready.prediction)
         self._shown.show(ready, layer, keep, done, lambda: self._on_failure(CancelledError()))
@@ -331,7 +338,7 @@ class SegmentTab(EndingWidget):
     def show_kept(self, ready: Presentation, layer: Image) -> None:
         """Show what was found on a scan before, without a run."""
         keep = partial(self._session.recall, ready.prediction, ready.scan)
-        self._shown.show(ready, layer, keep, lambda: self._warn(ready.prediction.warnings), lambda: None)
+        self._shown.show(ready, layer, keep, self._warn, lambda: None)
 
     def put_away(self) -> None:
         """Show no result."""
