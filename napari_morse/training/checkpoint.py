@@ -84,9 +84,13 @@ def save_checkpoint(
         _write(folder, blob, digest, json.dumps(numbers, indent=1))
     except (InputError, OSError) as error:
         why = error.args[0] if isinstance(error, InputError) else f"“{folder}” could not be made: {error.strerror}."
-        raise InputError(
-            f"No checkpoint could be kept. {why}", "The last one is as it was: make space, then let the run go on."
-        ) from error
+        last = has_checkpoint(folder)
+        hint = (
+            "The last one is as it was: make space, then let the run go on."
+            if last
+            else "Make space, then begin again."
+        )
+        raise InputError(f"No checkpoint could be kept. {why}", hint) from error
 
 
 def _write(folder: Path, blob: bytes, digest: str, numbers: str) -> None:

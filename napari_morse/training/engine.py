@@ -41,7 +41,7 @@ Judge = Callable[[int, Morse], Validation]
 """What a network is worth on held-out cases, after so many steps."""
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Where batches come from: drawn anew (`Sampler`), or kept (`MapsCache`)."""
 
     def stream(self, start: int, stop: int, damaging: Callable[[int], bool]) -> Iterator[tuple[int, Samples]]:
@@ -105,7 +105,7 @@ class Engine:
     """
 
     def __init__(
-        self, net: Morse, objective: Objective, source: Source, schedule: Schedule, seed: int, folder: Path,
+        self, net: Morse, objective: Objective, source: BatchSource, schedule: Schedule, seed: int, folder: Path,
         settings: dict[str, Any], judge: Judge | None = None,
     ) -> None:  # fmt: skip
         self.objective, self.source, self.schedule = objective, source, schedule

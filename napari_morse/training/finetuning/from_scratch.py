@@ -128,8 +128,9 @@ class NewRun(BaseRun):
         )
 
     def _seconds(self, fit: Fit, cases: list[Case]) -> tuple[float, float]:
-        """Of a step of the first and of the second stage, by engines that are thrown away, and say nothing."""
-        first, second = (self._engine(fit, cases, []).timed(0.0, self.stop, share) for share in STAGES)
+        """Of a step of the first and of the second stage, by an engine that is thrown away, and says nothing."""
+        engine = self._engine(fit, cases, [])
+        first, second = (engine.timed(0.0, self.stop, share) for share in STAGES)
         return first, second
 
     def _engine(self, fit: Fit, cases: list[Case], looked: list[Case]) -> Engine:
