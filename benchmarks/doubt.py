@@ -36,7 +36,7 @@ from napari_morse.inference.rendering import Rendering, render, render_voxels
 from napari_morse.metrics import auroc, boundary, calibration_error, captured, doubtful_patches
 from napari_morse.metrics.doubt import fit_temperature, softmax
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case, load_case
+from napari_morse.training.cases import TrainingCase, load_case
 from napari_morse.training.validation import from_stack
 from napari_morse.types import Array, Grid
 from napari_morse.zoo import LoadedModel
@@ -70,7 +70,7 @@ def speaking(net: Morse, speaks: list[bool]) -> Iterator[None]:
         bias.data = kept
 
 
-def stacked(case: Case, slice_axis: str | None) -> tuple[Array, Array, tuple[float, ...]]:
+def stacked(case: TrainingCase, slice_axis: str | None) -> tuple[Array, Array, tuple[float, ...]]:
     """Image and truth as stacks, and the spacing of their planes."""
     if slice_axis is None:
         return case.image[None], case.labels[None], case.spacing
@@ -124,7 +124,9 @@ def scores(
     return found, voxel
 
 
-def capture(mask: Array, truth: Array, error: Array, case: Case, slice_axis: str | None) -> dict[str, float | None]:
+def capture(
+    mask: Array, truth: Array, error: Array, case: TrainingCase, slice_axis: str | None
+) -> dict[str, float | None]:
     """What the list of one case holds; arrays in the model's axes."""
     grid = Grid(mask.shape, np.diag([*case.spacing, 1.0]))
     begun = time.perf_counter()

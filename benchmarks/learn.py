@@ -38,7 +38,7 @@ from napari_morse import zoo
 from napari_morse.inference.normalise import normalise
 from napari_morse.metrics import score
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case, load_case
+from napari_morse.training.cases import TrainingCase, load_case
 from napari_morse.training.examples import Example
 from napari_morse.training.finetuning.contrast import either_contrast
 from napari_morse.training.finetuning.judging import figures_of
@@ -98,7 +98,7 @@ LOOKS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 }  # fmt: skip
 
 
-def seen(case: Case, site: str, model: LoadedModel, number: int) -> Case:
+def seen(case: TrainingCase, site: str, model: LoadedModel, number: int) -> TrainingCase:
     """A case as a site has it."""
     if site == "wider":
         return replace(case, labels=wider(case.labels))
@@ -110,13 +110,13 @@ def seen(case: Case, site: str, model: LoadedModel, number: int) -> Case:
 
 
 def judged(
-    net: Morse, cases: Sequence[Case], model: LoadedModel, then: Callable[[Array], Array] = lambda mask: mask
+    net: Morse, cases: Sequence[TrainingCase], model: LoadedModel, then: Callable[[Array], Array] = lambda mask: mask
 ) -> np.ndarray:
     """(cases, figures) of the rendered masks, after ``then``."""
     return np.array([_row(net, case, model, then) for case in cases])
 
 
-def _row(net: Morse, case: Case, model: LoadedModel, then: Callable[[Array], Array]) -> list[float]:
+def _row(net: Morse, case: TrainingCase, model: LoadedModel, then: Callable[[Array], Array]) -> list[float]:
     card = model.card
     mask = then(from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis))
     rows = score(mask, case.labels, case.spacing, range(1, len(card.labels) + 1), 1.0, merged=False)
@@ -145,7 +145,9 @@ def _edge(region: Array, axes: Sequence[int]) -> Array:
     return region & ~inner
 
 
-def tuned(model: LoadedModel, cases: Sequence[Case], val: Sequence[Case], given: TuneSettings) -> tuple[Morse, int]:
+def tuned(
+    model: LoadedModel, cases: Sequence[TrainingCase], val: Sequence[TrainingCase], given: TuneSettings
+) -> tuple[Morse, int]:
     """The model tuned as a user's is, and the number of steps that it took."""
     begun = time.monotonic()
     model = either_contrast(model, cases)
@@ -246,14 +248,14 @@ class Site:
         named = dict(zip(FIGURES, map(float, figures), strict=True))
         self.report.add({"site": self.site, **key, **named, "base data": plain, **more})
 
-    def _cases(self, files: Sequence[str], site: str) -> list[Case]:
+    def _cases(self, files: Sequence[str], site: str) -> list[TrainingCase]:
         card, data = self.model.card, self.given.data
         ids = tuple(entry.id for entry in card.labels)
         read = [load_case(data / "images" / f, data / "labels" / f, ids, card.intensity) for f in files]
         return [seen(case, site, self.model, n) for n, case in enumerate(read)]
 
 
-def _said_of(net: Morse, cases: Sequence[Case], model: LoadedModel) -> list[dict[str, Figures]]:
+def _said_of(net: Morse, cases: Sequence[TrainingCase], model: LoadedModel) -> list[dict[str, Figures]]:
     """Figures of both masks of every case."""
     card, ids = model.card, range(1, len(model.card.labels) + 1)
     found = [run_case(net, case, card.spacing, card.slice_axis) for case in cases]
@@ -266,7 +268,7 @@ def _said_of(net: Morse, cases: Sequence[Case], model: LoadedModel) -> list[dict
     ]
 
 
-def _verdict(cases: Sequence[Case], *moments: list[dict[str, Figures]]) -> str:
+def _verdict(cases: Sequence[TrainingCase], *moments: list[dict[str, Figures]]) -> str:
     """What a user would be told, whose held-out cases these are."""
     told = tuple(
         CaseVerdict(

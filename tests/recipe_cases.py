@@ -9,7 +9,7 @@ import torch
 
 from napari_morse.config import Recipe
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.engine import Engine
 from napari_morse.training.recipes import recipe_named
 from napari_morse.training.ways import from_labels
@@ -45,12 +45,12 @@ def tiny_net(name: str, *changes: str, seed: int = 0) -> Morse:
     return net
 
 
-def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> Case:
+def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> TrainingCase:
     """A scan with two labels."""
     image = blob(shape, seed)
     labels = (image > 1).astype(np.uint8)
     labels[: shape[0] // 2] *= 2
-    return Case(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
+    return TrainingCase(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
 
 
 def rate_of(run: Engine, step: int, share: float, part: int = 0) -> float:

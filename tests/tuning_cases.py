@@ -9,7 +9,7 @@ import numpy as np
 from napari_morse.config import LabelEntry, TrainingData
 from napari_morse.io import save_image, save_mask
 from napari_morse.io.weights import save_model
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.examples import Example
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.settings import TuneSettings
@@ -28,7 +28,7 @@ def labels_of(image: np.ndarray) -> np.ndarray:
 
 def example(seed: int, replay: bool = False) -> Example:
     image = blob(SHAPE, seed)
-    case = Case(f"case{seed}", image, labels_of(image), (1.0, 1.0, 1.0), 0.5)
+    case = TrainingCase(f"case{seed}", image, labels_of(image), (1.0, 1.0, 1.0), 0.5)
     return Example(case, np.zeros(SHAPE, np.uint8), replay)
 
 

@@ -24,7 +24,7 @@ from napari_morse.inference import Predictor
 from napari_morse.io.atomic import write_text
 from napari_morse.training.card import Purpose
 from napari_morse.training.checkpoint import has_checkpoint
-from napari_morse.training.engine import Report
+from napari_morse.training.engine import StepReport
 from napari_morse.training.from_folders import TrainingRun
 
 
@@ -112,7 +112,7 @@ def recipe_with_budget(spec: Spec) -> Recipe:
     return recipe_of(ARMS[spec.arm], SETS[spec.set], (*spec.changes, *steps))
 
 
-def _told(report: Report) -> None:
+def _told(report: StepReport) -> None:
     if report.verdict is not None:
         print(
             f"iteration {report.iteration}, {report.seconds:.0f} s, stage {report.stage}, loss {report.loss:.4f}, "

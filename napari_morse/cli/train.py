@@ -15,7 +15,7 @@ from napari_morse.errors import InputError, WeightsError
 if TYPE_CHECKING:
     from napari_morse.config import Recipe
     from napari_morse.training.auto_recipe import Fitted
-    from napari_morse.training.engine import Engine, Report
+    from napari_morse.training.engine import Engine, StepReport
     from napari_morse.training.from_folders import TrainingRun
     from napari_morse.zoo import LoadedModel
 
@@ -181,7 +181,7 @@ def _watched(engine: Engine, run: TrainingRun, out: Path) -> None:
     with Progress(*columns, console=console) as bars:
         task = bars.add_task("starting", total=1.0)
 
-        def watch(report: Report) -> None:
+        def watch(report: StepReport) -> None:
             share = report.iteration / max(report.total, 1)
             bars.update(task, completed=share, description=f"stage {report.stage}, loss {report.loss:.3f}")
             if report.verdict is not None:

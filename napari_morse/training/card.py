@@ -16,7 +16,7 @@ from napari_morse.inference.rendering import Rendering
 from napari_morse.metrics.doubt import fit_temperature
 from napari_morse.metrics.patches import boundary
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
 from napari_morse.training.validation import judge, run_case
 from napari_morse.types import Array
@@ -85,7 +85,7 @@ def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ..
 
 def card_fields(
     purpose: Purpose, recipe: Recipe, net: Morse, labels: tuple[LabelEntry, ...], spacing: tuple[float, ...],
-    slice_axis: str | None, train: Sequence[Case], val: list[Case], digest: str,
+    slice_axis: str | None, train: Sequence[TrainingCase], val: list[TrainingCase], digest: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything on the card but the digest of the weights; the network is judged and calibrated on ``val``, if any."""
     skewness = np.percentile([c.skewness for c in train], [1, 99])
@@ -115,7 +115,7 @@ def card_fields(
     }  # fmt: skip
 
 
-def temperature(net: Morse, val: list[Case], spacing: tuple[float, ...], slice_axis: str | None) -> float:
+def temperature(net: Morse, val: list[TrainingCase], spacing: tuple[float, ...], slice_axis: str | None) -> float:
     """What rendered logits are divided by so that, near the boundary, probabilities are true on validation cases."""
     logits, truths = [], []
     for case in val:

@@ -26,7 +26,7 @@ SUFFIXES = (".nii.gz", ".nii", ".png")
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class TrainingCase:
     """One scan with its truth, axes along R, A, S.
 
     Parameters
@@ -63,7 +63,7 @@ class Case:
         x, y, z = (n * s for n, s in zip(self.image.shape, self.spacing, strict=True))
         return x, y, z
 
-    def resampled(self, spacing: tuple[float, ...]) -> Case:
+    def resampled(self, spacing: tuple[float, ...]) -> TrainingCase:
         """The case at another spacing: image cubic, labels nearest; itself when the spacing is the same."""
         frame = work_frame(self.image.shape, self.spacing, spacing, (1, 1, 1), 1)
         if not frame.resampled:
@@ -74,7 +74,7 @@ class Case:
             labels = np.take(labels, nearest, axis=axis)
         mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
         others = tuple(to_work_grid(image, frame) for image in self.others)
-        return Case(self.stem, to_work_grid(self.image, frame), labels, mm, self.skewness, others)
+        return TrainingCase(self.stem, to_work_grid(self.image, frame), labels, mm, self.skewness, others)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,9 @@ def label_ids(files: Iterable[tuple[Path, Path]]) -> tuple[int, ...]:
     return tuple(sorted(found - {0}))
 
 
-def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity: Intensity, channels: int = 1) -> Case:
+def load_case(
+    scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity: Intensity, channels: int = 1
+) -> TrainingCase:
     """Read one case; with several channels, ``scan_path`` is one of its numbered files or a 4-D file.
 
     Raises
@@ -240,7 +242,7 @@ def load_case(scan_path: Path, truth_path: Path, ids: tuple[int, ...], intensity
     spacing = oriented(scan.grid, axes).spacing
     image, *others = (np.ascontiguousarray(look.pixels) for look in looks)
     labels = np.ascontiguousarray(axes.to_view(classes))
-    return Case(scan.stem, image, labels, spacing, looks[0].skewness, tuple(others))
+    return TrainingCase(scan.stem, image, labels, spacing, looks[0].skewness, tuple(others))
 
 
 def files_digest(files: Iterable[tuple[Path, Path]], channels: int = 1) -> str:

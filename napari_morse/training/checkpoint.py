@@ -29,7 +29,7 @@ WORDS = {
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Numbers of a run in progress."""
 
     iteration: int = 0
@@ -50,7 +50,7 @@ class PoisonedError(WeightsError):
 
 def save_checkpoint(
     folder: Path, net: nn.Module, average: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer,
-    progress: Progress, settings: dict[str, Any],
+    progress: RunProgress, settings: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write everything that a resumed run needs; the old state stays until the new one is whole.
 
@@ -127,7 +127,7 @@ def clear_checkpoint(folder: Path) -> None:
 
 def load_checkpoint(
     folder: Path, net: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any]
-) -> tuple[Progress, dict[str, Tensor]]:
+) -> tuple[RunProgress, dict[str, Tensor]]:
     """Put a run back as it was; parameters as for `save_checkpoint`. Nothing is touched where it raises.
 
     Returns
@@ -155,7 +155,7 @@ def load_checkpoint(
     _restore(optimizer, _part(tensors, "optimizer."), _places(optimizer) if older else None)
     names = OLDER_NAMES if older else {}
     # Older versions knew fewer numbers.
-    progress = Progress(**{k: numbers.get(names.get(k, k), usual) for k, usual in vars(Progress()).items()})
+    progress = RunProgress(**{k: numbers.get(names.get(k, k), usual) for k, usual in vars(RunProgress()).items()})
     return progress, _part(tensors, "best.")
 
 

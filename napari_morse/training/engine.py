@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.model.morse import Morse
-from napari_morse.training.checkpoint import PoisonedError, Progress, load_checkpoint, save_checkpoint
+from napari_morse.training.checkpoint import PoisonedError, RunProgress, load_checkpoint, save_checkpoint
 from napari_morse.training.objective import DISTIL_EVERY, Objective
 from napari_morse.training.sampling import Samples
 from napari_morse.training.settings import Schedule, What
@@ -49,7 +49,7 @@ class BatchSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Report:
+class StepReport:
     """What a watcher is told after a step.
 
     Parameters
@@ -78,7 +78,7 @@ class Report:
     best: bool = False
 
 
-Watcher = Callable[[Report], None]
+Watcher = Callable[[StepReport], None]
 
 
 class Engine:
@@ -120,7 +120,7 @@ class Engine:
         self.steps = SoundSteps(self.net, self.optimizer)
         self.best: dict[str, Tensor] = {}
         """Averaged weights of the best moment; empty before one."""
-        self.progress = Progress()
+        self.progress = RunProgress()
         self.clock: Callable[[], float] = time.monotonic
         """Seconds of the budget; the processor's time is fairer on a machine that does other work."""
         self._saved = time.monotonic()
@@ -335,13 +335,13 @@ class Engine:
         save_checkpoint(self.folder, self.net, self.average, self.best, self.optimizer, self.progress, self.settings)
         self._saved = time.monotonic()
 
-    def _report(self, loss: float, verdict: Validation | None, best: bool) -> Report:
+    def _report(self, loss: float, verdict: Validation | None, best: bool) -> StepReport:
         done, seconds = self.progress.iteration, self.progress.seconds
         share = self.share(done)
         total = self.schedule.steps if self.schedule.minutes is None else round(done / max(share, 1e-6))
         remaining = seconds / max(share, 1e-6) * (1 - share)
         stage = 2 if self.objective.renders(share) else 1
-        return Report(done, total, stage, loss, seconds, remaining, verdict, best)
+        return StepReport(done, total, stage, loss, seconds, remaining, verdict, best)
 
     # How long steps take
 

@@ -13,7 +13,7 @@ from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import AXES, RAS, axes_to
 from napari_morse.io import open_mask
 from napari_morse.metrics.surface import bounding_box
-from napari_morse.training.cases import Case, load_case
+from napari_morse.training.cases import TrainingCase, load_case
 from napari_morse.training.source import CORRECTED, PLAIN, UNREVIEWED, Source
 
 AROUND = 0.5
@@ -34,12 +34,12 @@ class Example:
         Whether it was trained on in an earlier round.
     """
 
-    case: Case
+    case: TrainingCase
     codes: NDArray[np.uint8]
     replay: bool = False
 
 
-def whole(case: Case) -> Example:
+def whole(case: TrainingCase) -> Example:
     """A case of which every voxel is as good as any: what a model is trained on from labels alone."""
     return Example(case, np.broadcast_to(np.uint8(PLAIN), case.labels.shape))  # one byte, however large the scan
 
@@ -61,12 +61,14 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
     if card.slice_axis is not None:
         axis = AXES[card.slice_axis]
         target = (*target[:axis], case.spacing[axis], *target[axis:])
-    joined = Case(case.stem, case.image, case.labels, case.spacing, case.skewness, case.others).resampled(target)
-    marks = Case(case.stem, case.image, codes, case.spacing, case.skewness).resampled(target).labels
+    joined = TrainingCase(case.stem, case.image, case.labels, case.spacing, case.skewness, case.others).resampled(
+        target
+    )
+    marks = TrainingCase(case.stem, case.image, codes, case.spacing, case.skewness).resampled(target).labels
     return Example(joined, marks, replay)
 
 
-def _seen(case: Case, codes: NDArray[np.uint8], card: ModelCard) -> tuple[Case, NDArray[np.uint8]]:
+def _seen(case: TrainingCase, codes: NDArray[np.uint8], card: ModelCard) -> tuple[TrainingCase, NDArray[np.uint8]]:
     """The part of a scan that somebody looked at, with what a training window sees around it."""
     seen = codes != UNREVIEWED
     if seen.all():
@@ -79,7 +81,7 @@ def _seen(case: Case, codes: NDArray[np.uint8], card: ModelCard) -> tuple[Case, 
     return replace(case, image=image, labels=case.labels[box].copy(), others=others), codes[box].copy()
 
 
-def codes_of(source: Source, case: Case) -> NDArray[np.uint8]:
+def codes_of(source: Source, case: TrainingCase) -> NDArray[np.uint8]:
     """(X, Y, Z) what was reviewed of a case, on its own grid: one of the codes of `source` for each voxel.
 
     Raises

@@ -15,7 +15,7 @@ from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
 from napari_morse.training.card import Purpose, card_fields, parse_labels
 from napari_morse.training.cases import (
-    Case,
+    TrainingCase,
     files_digest,
     label_ids,
     load_case,
@@ -69,8 +69,8 @@ class TrainingRun:
     state: Path
     start: LoadedModel | None = None
     say: Callable[[str], None] = lambda _: None
-    train: list[Case] = field(default_factory=list, init=False)
-    val: list[Case] = field(default_factory=list, init=False)
+    train: list[TrainingCase] = field(default_factory=list, init=False)
+    val: list[TrainingCase] = field(default_factory=list, init=False)
 
     def engine(self, resume: bool) -> Engine:
         """Read the cases and make the engine, at its beginning or where it stood.
@@ -138,7 +138,7 @@ class TrainingRun:
         middle = np.median([c.spacing for c in self.train], axis=0)
         return tuple(round(float(middle[a]), 3) for a in self._kept())
 
-    def _at_spacing(self, cases: list[Case]) -> list[Case]:
+    def _at_spacing(self, cases: list[TrainingCase]) -> list[TrainingCase]:
         """Training cases on the working grid; validation cases stay on their own, as users' scans do."""
         return [at_spacing(case, self.spacing or (), self.slice_axis) for case in cases]
 

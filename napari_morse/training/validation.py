@@ -13,7 +13,7 @@ from napari_morse.inference.polarity import choose_polarity
 from napari_morse.inference.rendering import Rendering, segment
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.types import Array
 
 
@@ -37,7 +37,7 @@ class Validation:
 
 
 def judge(
-    net: Morse, cases: list[Case], spacing: tuple[float, ...], slice_axis: str | None, full: bool = False
+    net: Morse, cases: list[TrainingCase], spacing: tuple[float, ...], slice_axis: str | None, full: bool = False
 ) -> Validation:
     """Score a network; ``full`` adds surface distances and NSD at 1 mm of the merged structure."""
     net.eval()
@@ -56,7 +56,7 @@ def judge(
     return Validation(dice, means, finite)
 
 
-def _figures(volume: Array, case: Case, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:
+def _figures(volume: Array, case: TrainingCase, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:
     found = [(f"dice_{c}", dice(volume == c, case.labels == c)) for c in classes]
     if full:
         merged = next(s for s in score(volume, case.labels, case.spacing, classes, merged=True) if s.id == MERGED)
@@ -71,25 +71,25 @@ def dice(mask: Array, truth: Array) -> float:
     return 2 * int(np.count_nonzero(mask & truth)) / total if total else 1.0
 
 
-def run_case(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Rendering:
+def run_case(net: Morse, case: TrainingCase, spacing: tuple[float, ...], slice_axis: str | None) -> Rendering:
     """Both masks of a case, as stacks."""
     stack, own = _stack(case, slice_axis)
     return segment(net, stack, own, spacing)
 
 
-def upright(net: Morse, case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Case:
+def upright(net: Morse, case: TrainingCase, spacing: tuple[float, ...], slice_axis: str | None) -> TrainingCase:
     """The case as the network takes it: with inverted grey levels, where its recipe reads either and it is surer so."""
     stack, own = _stack(case, slice_axis)
     turned, _ = choose_polarity(net, stack, frame_of(stack, own, spacing, net))
     return inverted(case) if turned else case
 
 
-def inverted(case: Case) -> Case:
+def inverted(case: TrainingCase) -> TrainingCase:
     """The same case with inverted grey levels, in all channels."""
     return replace(case, image=-case.image, others=tuple(-other for other in case.others))
 
 
-def _stack(case: Case, slice_axis: str | None) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+def _stack(case: TrainingCase, slice_axis: str | None) -> tuple[NDArray[np.float32], tuple[float, ...]]:
     """What the engine reads, and the mm of its axes."""
     if slice_axis is None:
         return case.pixels[None], case.spacing
@@ -104,7 +104,7 @@ def from_stack(stack: Array, slice_axis: str | None) -> Array:
     return stack[0] if slice_axis is None else np.moveaxis(stack, 0, AXES[slice_axis])
 
 
-def at_spacing(case: Case, spacing: tuple[float, ...], slice_axis: str | None) -> Case:
+def at_spacing(case: TrainingCase, spacing: tuple[float, ...], slice_axis: str | None) -> TrainingCase:
     """The case at a model's spacing (mm); across the slices of a 2-D model, at its own."""
     if slice_axis is None:
         return case.resampled(spacing)

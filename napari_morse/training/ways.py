@@ -21,7 +21,7 @@ import torch
 from napari_morse.config import Recipe
 from napari_morse.errors import InputError
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.engine import Engine, Judge, training_device
 from napari_morse.training.examples import Example, whole
 from napari_morse.training.map_cache import MapsCache
@@ -33,8 +33,8 @@ from napari_morse.zoo import LoadedModel
 
 
 def from_labels(
-    recipe: Recipe, train: Sequence[Case], val: Sequence[Case], spacing: tuple[float, ...], slice_axis: str | None,
-    seed: int, folder: Path, minutes: float | None, settings: Mapping[str, Any], start: LoadedModel | None = None,
+    recipe: Recipe, train: Sequence[TrainingCase], val: Sequence[TrainingCase], spacing: tuple[float, ...],
+    slice_axis: str | None, seed: int, folder: Path, minutes: float | None, settings: Mapping[str, Any], start: LoadedModel | None = None,
 ) -> Engine:  # fmt: skip
     """A new network.
 

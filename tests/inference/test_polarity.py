@@ -18,7 +18,7 @@ from napari_morse.inference.predictor import INVERTED_NOTICE
 from napari_morse.io import open_scan, save_image, save_mask
 from napari_morse.io.weights import save_model
 from napari_morse.session.run.engine import LocalEngine
-from napari_morse.training.cases import Case, load_case
+from napari_morse.training.cases import TrainingCase, load_case
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.round import OTHER_CONTRAST, TuningRun
@@ -60,7 +60,7 @@ def cases(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> list[
     return found
 
 
-def read(source: Source, model: LoadedModel) -> Case:
+def read(source: Source, model: LoadedModel) -> TrainingCase:
     return load_case(source.scan, source.labels, (1, 2), model.card.intensity)
 
 

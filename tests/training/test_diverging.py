@@ -18,7 +18,7 @@ from napari_morse import zoo
 from napari_morse.errors import InputError, MorseError, WeightsError
 from napari_morse.io import open_scan, save_image
 from napari_morse.training import objective
-from napari_morse.training.engine import Engine, Report
+from napari_morse.training.engine import Engine, StepReport
 from napari_morse.training.finetuning.from_scratch import NewRun
 from napari_morse.training.finetuning.selection import Best
 from napari_morse.training.validation import judge
@@ -106,7 +106,7 @@ def test_the_third_in_a_row_goes_back_to_the_last_checkpoint(
     run = trainer(tmp_path)
     run.steps.say = said.append
 
-    def watch(report: Report) -> None:
+    def watch(report: StepReport) -> None:
         reports.append(report)
         assert all(torch.isfinite(t).all() for t in checkpoint(tmp_path)[1].values())
 
@@ -126,7 +126,7 @@ def test_no_checkpoint_is_written_between_steps_that_are_skipped(
 ) -> None:
     poison(lambda _, step: step in (6, 7))
 
-    def watch(report: Report) -> None:
+    def watch(report: StepReport) -> None:
         kept.append((report.iteration, checkpoint(tmp_path)[0]["iteration"]))
 
     run, kept = trainer(tmp_path), []
@@ -144,7 +144,7 @@ def test_resumed_it_still_equals_the_uninterrupted_run(
     assert steps == [*range(8), *range(4, 12)]
     seen: list[int] = []
 
-    def kill(report: Report) -> None:
+    def kill(report: StepReport) -> None:
         seen.append(report.iteration)
         if len(seen) == stop:
             raise StopHereError
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_an_older_version_goes_on(tmp_path: Path) -> None:
     assert again.progress.iteration == 8 and same(whole, again.run())
 
 
-def stop_at(report: Report, iteration: int) -> None:
+def stop_at(report: StepReport, iteration: int) -> None:
     if report.iteration == iteration:
         raise StopHereError
 

@@ -17,8 +17,8 @@ from napari_morse.io import open_scan, save_image, save_mask
 from napari_morse.model.losses import point_weight
 from napari_morse.training.augmentation import Augmenter
 from napari_morse.training.card import Purpose, parse_labels
-from napari_morse.training.cases import Case, load_case, pair_files, split_cases
-from napari_morse.training.engine import Engine, Report
+from napari_morse.training.cases import TrainingCase, load_case, pair_files, split_cases
+from napari_morse.training.engine import Engine, StepReport
 from napari_morse.training.examples import whole
 from napari_morse.training.from_folders import TrainingRun
 from napari_morse.training.recipes import recipe_named
@@ -31,11 +31,11 @@ from tests.nets import blob, small_recipe
 from tests.recipe_cases import rate_of
 
 
-def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> Case:
+def case(seed: int, shape: tuple[int, int, int] = (14, 20, 15)) -> TrainingCase:
     image = blob(shape, seed)
     labels = (image > 1).astype(np.uint8)
     labels[: shape[0] // 2] *= 2
-    return Case(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
+    return TrainingCase(f"case{seed}", image, labels, (1.0, 1.0, 1.0), 0.5)
 
 
 def trainer(folder: Path, dims: int = 3, seed: int = 0, **changes: object) -> Engine:
@@ -59,7 +59,7 @@ class StopHereError(Exception):
 def test_a_run_killed_and_resumed_equals_the_uninterrupted_one(tmp_path: Path, dims: int, stop: int) -> None:
     whole = trainer(tmp_path / "whole", dims).run()
 
-    def kill(report: Report) -> None:
+    def kill(report: StepReport) -> None:
         if report.iteration == stop:
             raise StopHereError
 
@@ -117,7 +117,7 @@ def batch_of(run: Engine) -> Samples:
 
 
 def test_the_best_weights_by_rendered_dice_are_kept(tmp_path: Path) -> None:
-    reports: list[Report] = []
+    reports: list[StepReport] = []
     run = trainer(tmp_path, iterations=16)
     run.run(reports.append)
     verdicts = [r for r in reports if r.verdict is not None]
@@ -130,7 +130,7 @@ def test_the_best_weights_by_rendered_dice_are_kept(tmp_path: Path) -> None:
 def test_minutes_bound_the_run(tmp_path: Path) -> None:
     run = trainer(tmp_path, iterations=10**6)
     run.schedule = replace(run.schedule, minutes=0.05)
-    reports: list[Report] = []
+    reports: list[StepReport] = []
     run.run(reports.append)
     assert 2.5 < run.progress.seconds < 10
     assert reports[-1].verdict is not None
@@ -169,7 +169,7 @@ def test_a_scan_larger_than_the_window_is_cropped_around_what_it_shows() -> None
     assert 4 <= sum(shown) < 12
 
 
-def sampler(recipe: Recipe, *cases: Case, axis: str | None = None) -> Sampler:
+def sampler(recipe: Recipe, *cases: TrainingCase, axis: str | None = None) -> Sampler:
     return Sampler([whole(one) for one in cases], recipe, axis, 0, recipe.train.batch)
 
 
@@ -269,7 +269,7 @@ def test_a_run_is_not_resumed_with_other_cases(tmp_path: Path) -> None:
 def test_slices_are_mirrored_left_to_right_only(axis: str, mirrored: bool) -> None:
     rising = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).astype(np.float32)
     image = np.moveaxis(rising, 0, 1 if axis == "R" else 0)
-    one = Case("one", np.ascontiguousarray(image), np.ones(image.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
+    one = TrainingCase("one", np.ascontiguousarray(image), np.ones(image.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
     batches = sampler(small_recipe(2), one, axis=axis)
     # Turned by 23 degrees at most, the first axis of a slice still rises, or falls where it was mirrored.
     falls = [float(s[0, -4:].mean() - s[0, :4].mean()) < 0 for i in range(12) for s in batches.batch(i).images]
@@ -278,7 +278,7 @@ def test_slices_are_mirrored_left_to_right_only(axis: str, mirrored: bool) -> No
 
 def test_no_sample_is_mirrored_where_the_recipe_says_so() -> None:
     rising = np.broadcast_to(np.linspace(-1, 1, 24)[:, None, None], (24, 24, 24)).astype(np.float32).copy()
-    one = Case("one", rising, np.ones(rising.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
+    one = TrainingCase("one", rising, np.ones(rising.shape, np.uint8), (1.0, 1.0, 1.0), 0.0)
     recipe = small_recipe(3)
     sided = recipe.model_copy(update={"train": recipe.train.model_copy(update={"mirror": False})})
     falls = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_morse.config import ModelCard
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.validation import dice, from_stack, inverted, run_case, upright
 from napari_morse.zoo import LoadedModel
 
@@ -22,7 +22,7 @@ SURE = 0.8
 """Share of the cases whose contrast the base model must tell by itself."""
 
 
-def either_contrast(base: LoadedModel, cases: Sequence[Case]) -> LoadedModel:
+def either_contrast(base: LoadedModel, cases: Sequence[TrainingCase]) -> LoadedModel:
     """The model, reading scans of both contrasts where most of the cases have the one that it does not know.
 
     To learn the other contrast from a few cases costs the first one, whose scans nobody has any more; a network that
@@ -54,11 +54,11 @@ def reading_either(base: LoadedModel) -> LoadedModel:
     return replace(base, info=replace(base.info, card=card), net=net)
 
 
-def _known_inverted(base: Morse, case: Case, card: ModelCard) -> bool:
+def _known_inverted(base: Morse, case: TrainingCase, card: ModelCard) -> bool:
     plain = _dice(base, case, card)
     return plain < GOOD and _dice(base, inverted(case), card) > plain + BETTER
 
 
-def _dice(net: Morse, case: Case, card: ModelCard) -> float:
+def _dice(net: Morse, case: TrainingCase, card: ModelCard) -> float:
     mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
     return dice(mask > 0, case.labels > 0)

@@ -17,9 +17,9 @@ from napari_morse.metrics.surface import bounding_box
 from napari_morse.model.morse import Morse
 from napari_morse.training.auto_recipe import fitted
 from napari_morse.training.card import Purpose, card_fields, temperature
-from napari_morse.training.cases import Case, files_digest, load_case
+from napari_morse.training.cases import TrainingCase, files_digest, load_case
 from napari_morse.training.checkpoint import has_checkpoint
-from napari_morse.training.engine import Engine, Judge, Report
+from napari_morse.training.engine import Engine, Judge, StepReport
 from napari_morse.training.examples import codes_of
 from napari_morse.training.finetuning.judging import judged
 from napari_morse.training.finetuning.learning import LEAST
@@ -57,7 +57,7 @@ class NewRun(BaseRun):
             self.go_on()
             self._loaded(source)
 
-    def _loaded(self, source: Source) -> Case:
+    def _loaded(self, source: Source) -> TrainingCase:
         return load_case(source.scan, source.labels, self._ids, Intensity())
 
     def train(self, resume: bool = False) -> ModelCard:
@@ -76,7 +76,7 @@ class NewRun(BaseRun):
         net = engine.run(lambda report: self.tell(left.event(report)), self.stop)
         return self._write(net, fit, cases, looked)
 
-    def _read(self, source: Source) -> Case:
+    def _read(self, source: Source) -> TrainingCase:
         """A training case: what somebody looked at of it."""
         self.go_on()
         case = self._loaded(source)
@@ -89,13 +89,13 @@ class NewRun(BaseRun):
         self.log(f"{source.name}: read")
         return replace(case, image=case.image[box].copy(), labels=case.labels[box].copy())
 
-    def _looked(self) -> list[Case]:
+    def _looked(self) -> list[TrainingCase]:
         """Held-out cases that are looked at while training."""
         return [self._loaded(source) for source in evenly(self.plan.held_out, self.plan.settings.check_cases)]
 
     # The recipe
 
-    def _fit(self, cases: list[Case], looked: list[Case], begun: float) -> Fit:
+    def _fit(self, cases: list[TrainingCase], looked: list[TrainingCase], begun: float) -> Fit:
         """What fits the cases and the time; written down, so that a resumed run goes on with the same."""
         anew = self.plan.anew or Anew()
         fit = anew.fit
@@ -107,7 +107,7 @@ class NewRun(BaseRun):
         self.log(fit.why)
         return fit
 
-    def _lasting(self, fit: Fit, cases: list[Case], looked: list[Case], begun: float) -> Fit:
+    def _lasting(self, fit: Fit, cases: list[TrainingCase], looked: list[TrainingCase], begun: float) -> Fit:
         """The recipe with as many steps as were asked for, or as fit into the time."""
         settings, whole = self.plan.settings, self.plan.anew is None or self.plan.anew.whole
         seconds = self._seconds(fit, cases)
@@ -127,13 +127,13 @@ class NewRun(BaseRun):
             }
         )
 
-    def _seconds(self, fit: Fit, cases: list[Case]) -> tuple[float, float]:
+    def _seconds(self, fit: Fit, cases: list[TrainingCase]) -> tuple[float, float]:
         """Of a step of the first and of the second stage, by an engine that is thrown away, and says nothing."""
         engine = self._engine(fit, cases, [])
         first, second = (engine.timed(0.0, self.stop, share) for share in STAGES)
         return first, second
 
-    def _engine(self, fit: Fit, cases: list[Case], looked: list[Case]) -> Engine:
+    def _engine(self, fit: Fit, cases: list[TrainingCase], looked: list[TrainingCase]) -> Engine:
         about = {
             "labels": files_digest([(s.scan, s.labels) for s in self.plan.train]), **file_settings(self.plan, None),
             "spacing": list(fit.spacing), "slice_axis": fit.slice_axis,
@@ -146,7 +146,7 @@ class NewRun(BaseRun):
         engine.judge = self._look(fit, looked) if looked else None
         return engine
 
-    def _look(self, fit: Fit, looked: list[Case]) -> Judge:
+    def _look(self, fit: Fit, looked: list[TrainingCase]) -> Judge:
         """Looks at held-out cases, and tells what was seen."""
 
         def look(step: int, net: Morse) -> Validation:
@@ -159,7 +159,7 @@ class NewRun(BaseRun):
 
     # What came of it
 
-    def _write(self, net: Morse, fit: Fit, cases: list[Case], looked: list[Case]) -> ModelCard:
+    def _write(self, net: Morse, fit: Fit, cases: list[TrainingCase], looked: list[TrainingCase]) -> ModelCard:
         digest = files_digest([(s.scan, s.labels) for s in self.plan.train])
         purpose = Purpose(self.plan.name, "", "own cases", "not stated", "")
         fields = card_fields(
@@ -202,7 +202,7 @@ class _Left:
         first, second = self._fit.seconds
         return max(0, border - step) * first + (train.iterations - max(border, step)) * second
 
-    def event(self, report: Report) -> dict[str, Any]:
+    def event(self, report: StepReport) -> dict[str, Any]:
         """What is told of a step."""
         step = report.iteration
         return {"event": "step", "step": step, "loss": report.loss, "left": self.now(step)}
@@ -213,7 +213,7 @@ class _Left:
         return round(self.expected(step) * (time.monotonic() - self._begun) / max(timed, 1e-6), 1)
 
 
-def _fitting(cases: Sequence[Case], classes: int) -> Fit:
+def _fitting(cases: Sequence[TrainingCase], classes: int) -> Fit:
     """The recipe, as `train --recipe auto` chooses it, for so many classes."""
     device = "cuda" if resolve_device("auto").startswith("cuda") else "cpu"
     found = fitted([Grid(case.labels.shape, np.diag([*case.spacing, 1.0])) for case in cases], device)
@@ -231,7 +231,7 @@ def _fitting(cases: Sequence[Case], classes: int) -> Fit:
     return Fit(recipe=recipe, spacing=found.spacing, slice_axis=found.slice_axis, why=why)
 
 
-def told_by_side(cases: Sequence[Case]) -> bool:
+def told_by_side(cases: Sequence[TrainingCase]) -> bool:
     """Whether two structures lie apart along R, the same one to the right in nearly every case that holds both.
 
     Left and right of a pair look alike: a network that also sees mirrored samples cannot tell them apart.
@@ -246,7 +246,7 @@ def told_by_side(cases: Sequence[Case]) -> bool:
     return False
 
 
-def _spans(case: Case) -> dict[int, tuple[float, float]]:
+def _spans(case: TrainingCase) -> dict[int, tuple[float, float]]:
     """Where most voxels lie along R, by class: a stray one says nothing."""
     found = {}
     for number in np.unique(case.labels):

@@ -13,9 +13,9 @@ import torch
 
 from napari_morse.config import ModelCard, Recipe
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.checkpoint import has_checkpoint
-from napari_morse.training.engine import Report
+from napari_morse.training.engine import StepReport
 from napari_morse.training.examples import Example, marked
 from napari_morse.training.finetuning.selection import SHARES, Best
 from napari_morse.training.map_cache import VARIANTS, MapsCache
@@ -107,7 +107,9 @@ class Learning:
     tell: Callable[[dict[str, Any]], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
 
-    def run(self, train: list[Example], checked: Sequence[Case], resume: bool = False, whole: bool = False) -> Morse:
+    def run(
+        self, train: list[Example], checked: Sequence[TrainingCase], resume: bool = False, whole: bool = False
+    ) -> Morse:
         """The tuned network.
 
         Parameters
@@ -163,7 +165,7 @@ class _Clock:
     def __init__(self, steps: int, done: int) -> None:
         self._steps, self._done, self._begun = steps, done, time.monotonic()
 
-    def event(self, report: Report) -> dict[str, Any]:
+    def event(self, report: StepReport) -> dict[str, Any]:
         """What is told of a step."""
         step = report.iteration
         each = (time.monotonic() - self._begun) / max(1, step - self._done)

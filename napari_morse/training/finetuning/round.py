@@ -21,7 +21,7 @@ from napari_morse.io.cards import model_digest
 from napari_morse.io.subjects import patient_key
 from napari_morse.io.weights import save_model
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case, files_digest, load_case
+from napari_morse.training.cases import TrainingCase, files_digest, load_case
 from napari_morse.training.checkpoint import clear_checkpoint, has_checkpoint
 from napari_morse.training.examples import Example, load_example
 from napari_morse.training.finetuning.contrast import either_contrast, reading_either
@@ -228,7 +228,7 @@ class TuningRun(BaseRun):
         known = len(self.parent.card.labels) + 1
         return [int(self._votes[known + n, :known].argmax()) for n in range(len(self.plan.new_labels))]
 
-    def _some_held(self) -> list[Case]:
+    def _some_held(self) -> list[TrainingCase]:
         """Held-out cases that are looked at while training: evenly from all of them."""
         some = evenly(self.plan.held_out, self.plan.settings.check_cases)
         return [load_example(source, self.base.card).case for source in some]

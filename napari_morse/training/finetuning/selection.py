@@ -15,7 +15,7 @@ from napari_morse.config import LabelEntry, ModelCard
 from napari_morse.errors import InputError
 from napari_morse.metrics import MERGED, score
 from napari_morse.model.morse import Morse
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.validation import Validation, from_stack, run_case
 from napari_morse.zoo import LoadedModel
 
@@ -41,7 +41,7 @@ class Best:
     """
 
     def __init__(
-        self, cases: Sequence[Case], card: ModelCard, tell: Callable[[dict[str, Any]], None] = lambda _: None
+        self, cases: Sequence[TrainingCase], card: ModelCard, tell: Callable[[dict[str, Any]], None] = lambda _: None
     ) -> None:
         self._cases, self._card, self._tell = cases, card, tell
         self._before = -1.0
@@ -106,7 +106,7 @@ def between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: floa
     }
 
 
-def _looked(net: Morse, case: Case, card: ModelCard) -> tuple[float, float, bool]:
+def _looked(net: Morse, case: TrainingCase, card: ModelCard) -> tuple[float, float, bool]:
     """Mean Dice over structures and HD95 (mm) of the union, rendered, and whether the network gave numbers.
 
     Where it gave none, Dice is 0: a mask of such logits is empty, which is right where there is nothing to find.

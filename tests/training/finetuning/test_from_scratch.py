@@ -17,7 +17,7 @@ from napari_morse.errors import CancelledError, InputError
 from napari_morse.io import open_mask, save_mask
 from napari_morse.io.mask_store import StoredMask, save_store
 from napari_morse.session.learn import Choice, prepare, rounds
-from napari_morse.training.cases import Case
+from napari_morse.training.cases import TrainingCase
 from napari_morse.training.finetuning import from_scratch as anew
 from napari_morse.training.finetuning import process
 from napari_morse.training.finetuning.from_scratch import NewRun, told_by_side
@@ -152,11 +152,11 @@ def test_a_scan_on_both_sides_is_refused(tmp_path: Path):
 
 
 def test_a_pair_that_only_its_side_tells_apart_is_never_mirrored(tmp_path: Path):
-    def case(*spans: tuple[int, int, int]) -> Case:
+    def case(*spans: tuple[int, int, int]) -> TrainingCase:
         labels = np.zeros((12, 4, 4), np.uint8)
         for number, low, high in spans:
             labels[low:high] = number
-        return Case("c", labels.astype(np.float32), labels, (1.0, 1.0, 1.0), 0.0)
+        return TrainingCase("c", labels.astype(np.float32), labels, (1.0, 1.0, 1.0), 0.0)
 
     assert told_by_side([case((1, 1, 4), (2, 7, 10)), case((1, 0, 5), (2, 6, 9)), case((1, 3, 5))])
     assert not told_by_side([case((1, 1, 4), (2, 7, 10)), case((2, 0, 5), (1, 6, 9))])  # not always
