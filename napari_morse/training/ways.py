@@ -34,7 +34,8 @@ from napari_morse.zoo import LoadedModel
 
 def from_labels(
     recipe: Recipe, train: Sequence[TrainingCase], val: Sequence[TrainingCase], spacing: tuple[float, ...],
-    slice_axis: str | None, seed: int, folder: Path, minutes: float | None, settings: Mapping[str, Any], start: LoadedModel | None = None,
+    slice_axis: str | None, seed: int, folder: Path, minutes: float | None, settings: Mapping[str, Any],
+    start: LoadedModel | None = None,
 ) -> Engine:  # fmt: skip
     """A new network.
 

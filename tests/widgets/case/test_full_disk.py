@@ -189,7 +189,7 @@ def test_a_dock_that_is_closed_asks_until_the_strokes_are_somewhere(viewer, qtbo
     save = owner.save_now
 
     def then():
-        disk.full = next(tries)
+        disk.full = next(tries, False)
         save()
 
     owner.save_now = then
