@@ -169,6 +169,10 @@ class Corrections:
         """Whether undoing, or nothing at all, leads to a state."""
         return self._state.history.reaches(state)
 
+    def before(self, state: int) -> int:
+        """The state before a state that it `reaches`; the same where no act that led there is known."""
+        return self._state.history.before(state)
+
     @property
     def newest(self) -> int:
         """Number of the state that was made last; it grows with each edit, and with nothing else."""

@@ -60,6 +60,11 @@ class History:
         """Number of the state that was made last, whether or not it is still there."""
         return self._next - 1
 
+    def before(self, state: int) -> int:
+        """The state that the act was done in which led to a reachable state; the same where no act is known."""
+        states = [self._floor, *(entry.state for entry in self._entries)]
+        return states[max(0, states.index(state) - 1)]
+
     def since(self, state: int) -> list[bytes]:
         """The edits done since a state that undoing leads to, encoded, the latest first."""
         states = [self._floor, *(entry.state for entry in self._entries)][: self._position + 1]

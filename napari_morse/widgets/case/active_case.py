@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
 OUTSIDE = "Nothing was drawn: this slice lies outside of the corrected mask. Go back to a slice of its scan."
+UNCHANGED = "Nothing changed."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
@@ -314,7 +315,7 @@ class Desk(QObject):
             return str(error)
         if refused:
             return KEPT_OUT.format(_voxels(refused))
-        return "" if done is not None else "Nothing changed."
+        return "" if done is not None else UNCHANGED
 
     # What happens
 

@@ -9,21 +9,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError
 from napari_morse.session.case.sharpening import Sharpening
 from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
+from napari_morse.widgets.base import shortcuts
 from napari_morse.widgets.base.jobs import JobRunner, Work
 from napari_morse.widgets.bridge import display_axes
+from napari_morse.widgets.case.active_case import UNCHANGED
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk
     from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 
-STROKE = f"{JOINED}sharpen"
-"""Kind of the act that belongs to the stroke before it."""
+STROKE, ALONE = f"{JOINED}sharpen", "sharpen"
+"""Kind of the act that belongs to the stroke before it; of one that leaves nothing of it, and is taken back by itself."""
+TAKEN_BACK = 0.5
+"""Share of a stroke above which it is said that the model took it back."""
 BOX_MARGIN = 48
 """Voxels around a box that are read with it; the renderer looks at no more."""
 WAIT_MS = 20
@@ -229,12 +234,22 @@ class Sharpener(QObject):
     def _take(self, sharp: _Sharp, corrected: CorrectedLayer) -> None:
         order = sharp.order
         corrected.compare()
-        before = np.array(corrected.corrections.mask[order.box.slices])
-        text = self._desk.apply(order.box, sharp.values, order.kind, order.state)
-        count = int(np.count_nonzero(before != corrected.corrections.mask[order.box.slices]))
-        if count:
-            text = f"{count} voxels of the edge moved, {1000 * sharp.seconds:.0f} ms. {text}".strip()
-        (order.done or self.said.emit)(text)
+        corrections = corrected.corrections
+        before = np.array(corrections.mask[order.box.slices])
+        drawn, back = _given_back(corrections, sharp)
+        last = order.state == corrections.state
+        kind = ALONE if last and len(drawn) and back.all() else order.kind
+        text = self._desk.apply(order.box, sharp.values, kind, order.state)
+        after = corrections.mask[order.box.slices]
+        back &= after[tuple(drawn.T)] == sharp.values[tuple(drawn.T)]  # what is protected, or drawn since, is not
+        count = int(np.count_nonzero(before != after))
+        if len(drawn) and back.mean() > TAKEN_BACK:
+            text = f"{_taken(int(back.sum()), len(drawn), last)} {text}"
+        elif count:
+            text = f"{count} voxels of the edge moved, {1000 * sharp.seconds:.0f} ms. {text}"
+        elif len(drawn) and text == UNCHANGED:
+            text = "The edge stays as you drew it."
+        (order.done or self.said.emit)(text.strip())
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -257,6 +272,24 @@ def _part(corrections: Corrections, order: _Order) -> Array:
     part = np.zeros(mask.shape, mask.dtype)
     part[around.slices] = corrections.at(order.state, around)
     return part
+
+
+def _given_back(corrections: Corrections, sharp: _Sharp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(n, 3) the voxels of its box that a stroke changed, and which of them its edge makes what they were before."""
+    order = sharp.order
+    if order.kind != STROKE or not corrections.reaches(order.state):
+        return np.zeros((0, 3), np.int64), np.zeros(0, np.bool_)
+    before, drawn = (corrections.at(x, order.box) for x in (corrections.before(order.state), order.state))
+    changed = np.argwhere(before != drawn)
+    return changed, sharp.values[tuple(changed.T)] == before[tuple(changed.T)]
+
+
+def _taken(back: int, drawn: int, last: bool) -> str:
+    """That the model took a stroke back, and the way out."""
+    way = f"[{shortcuts.chosen()['sharpen']}] draws without sharpening."
+    if back < drawn:
+        return f"The model took most of your stroke back, {back} of {drawn} voxels. {way}"
+    return f"The model took your whole stroke back. {'Ctrl+Z brings it back; ' if last else ''}{way}"
 
 
 def _rendering(sharpening: Sharpening, order: _Order, mask: Array, strength: float) -> Work:

@@ -348,12 +348,8 @@ def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock,
 
 
 def test_nothing_is_saved_without_the_corrected_mask_that_is_being_read(viewer, dock, first, qtbot):  # noqa: F811
-    corrected = begin(qtbot, dock)
-    corrected.layer.data[2:4, 3:5, 4:6] = 1
-    corrected.compare()
-    add_scan(viewer, make_scan(stem="Berta", seed=1))
-    begin(qtbot, dock)
-    dock.segment.scans.choose(first)
+    dock.tabs.setCurrentIndex(2)
+    press(qtbot, dock.correct.begin)
     assert dock.desk.corrected is None
     press(qtbot, dock.correct.save.button)
     assert "is being read" in messages()[-1]

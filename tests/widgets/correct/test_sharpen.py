@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_morse.types import Roi
 from napari_morse.widgets.bridge import display_axes
+from tests.widgets.hands import CanvasMouse, stored
 from tests.widgets.review.test_walk import begun, walker  # noqa: F401 (a fixture)
+from tests.widgets.segment.test_dock_run import press
 
 
 @pytest.fixture
@@ -28,23 +31,117 @@ def stroke(dock, corner=(8, 8, 6), size=(4, 4, 1), value=0):
     return box
 
 
+def half_kept(dock):
+    """Let the model leave every other voxel of what is erased as it is drawn."""
+    local = dock.sharpener._sharpening._renderer()
+    local.truth = np.where(np.indices(local.truth.shape)[0] % 2, local.truth, 0).astype(np.uint8)
+    return local.truth
+
+
 def settled(qtbot, dock):
     qtbot.waitUntil(lambda: not dock.sharpener.busy)
 
 
 def test_a_stroke_is_sharpened_in_its_box_and_one_undo_takes_both_back(dock, corrected, qtbot):
     before = np.array(corrected.corrections.mask)
+    truth = half_kept(dock)
     box = stroke(dock)
     painted = np.array(corrected.corrections.mask)
     assert (painted[box.slices] == 0).all() and not np.array_equal(painted, before)
     settled(qtbot, dock)
-    np.testing.assert_array_equal(corrected.corrections.mask, before)  # the fake's edge is the one that was there
-    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), before)
+    sharp = np.array(before)
+    sharp[box.slices] = truth[box.slices]
+    np.testing.assert_array_equal(corrected.corrections.mask, sharp)
+    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), sharp)
+    assert "voxels of the edge moved" in dock.correct.note.text()
     assert corrected.corrections.undoable == 2
     corrected.undo()
     assert corrected.corrections.undoable == 0
+    np.testing.assert_array_equal(corrected.corrections.mask, before)
     corrected.redo()
     assert corrected.corrections.undoable == 2
+    np.testing.assert_array_equal(corrected.corrections.mask, sharp)
+
+
+WAY_OUT = "[T] draws without sharpening."
+
+
+def erased(viewer, dock, qtbot):
+    """A stroke of the eraser by the mouse; what it changed, and what the mask was."""
+    corrected, before = dock.desk.corrected, np.array(dock.desk.corrected.corrections.mask)
+    changed = []
+    corrected.stroked.connect(lambda _act: changed.append(corrected.corrections.mask != before))
+    dock.view_bar.contour.click()  # one view
+    dock.tabs.setCurrentIndex(2)
+    press(qtbot, dock.correct.modes["erase"])
+    dock.correct.brush_size.setValue(3)
+    viewer.dims.set_point(0, float(corrected.layer.data_to_world([n // 2 for n in corrected.layer.data.shape])[0]))
+    middle = corrected.layer.data_to_world([n // 2 for n in corrected.layer.data.shape])
+    CanvasMouse(viewer).drag(middle, (middle[0], middle[1] + 2, middle[2] + 2))
+    qtbot.waitUntil(lambda: len(changed) == 1)
+    settled(qtbot, dock)
+    return changed[0], before
+
+
+def ctrl_z(viewer, qtbot):
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+
+def test_of_a_stroke_that_is_taken_back_whole_it_is_said_so_and_ctrl_z_brings_it_back(viewer, dock, corrected, qtbot):
+    changed, before = erased(viewer, dock, qtbot)
+    corrections = corrected.corrections
+    np.testing.assert_array_equal(corrections.mask, before)
+    told = dock.correct.note.text()
+    assert told == f"The model took your whole stroke back. Ctrl+Z brings it back; {WAY_OUT}"
+    ctrl_z(viewer, qtbot)
+    np.testing.assert_array_equal(corrections.mask != before, changed)
+    ctrl_z(viewer, qtbot)
+    np.testing.assert_array_equal(corrections.mask, before)
+    assert not corrections.undoable
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_T)
+    assert not dock.correct.sharpen.isChecked()
+    changed, _ = erased(viewer, dock, qtbot)
+    np.testing.assert_array_equal(corrections.mask != before, changed)
+
+
+def test_of_a_stroke_that_is_taken_back_for_the_most_part_it_is_said_so(viewer, dock, corrected, qtbot):
+    local = dock.sharpener._sharpening._renderer()
+    local.truth = np.array(local.truth)
+    local.truth[tuple(stored(dock.desk.scan, [n // 2 for n in corrected.layer.data.shape]))] = 0
+    changed, before = erased(viewer, dock, qtbot)
+    left = np.count_nonzero(corrected.corrections.mask != before)
+    count = int(changed.sum())
+    assert 0 < left < count / 2
+    told = dock.correct.note.text()
+    assert told == f"The model took most of your stroke back, {count - left} of {count} voxels. {WAY_OUT}"
+    ctrl_z(viewer, qtbot)
+    np.testing.assert_array_equal(corrected.corrections.mask, before)
+
+
+def test_of_a_stroke_that_the_model_agrees_with_nothing_else_is_said(viewer, dock, corrected, qtbot):
+    dock.sharpener._sharpening._renderer().sharpen = lambda mask, box, *_: mask[box.slices].copy()
+    changed, before = erased(viewer, dock, qtbot)
+    np.testing.assert_array_equal(corrected.corrections.mask != before, changed)
+    assert dock.correct.note.text() == "The edge stays as you drew it."
+
+
+def test_what_is_drawn_since_or_locked_is_not_said_to_be_taken_back(dock, corrected, edges, engine, qtbot):
+    told = []
+    dock.sharpener.said.connect(told.append)
+    stroke(dock, (2, 2, 2), value=1)
+    stroke(dock, (2, 2, 2), (4, 3, 1), value=2)
+    edges += [np.zeros_like, as_painted]
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    assert "voxels of the edge moved" in told[0] and told[1] == "The edge stays as you drew it."
+    engine.sharpening.clear()
+    stroke(dock, (2, 12, 2), value=1)
+    dock.desk.lock(1, True)
+    edges += [np.zeros_like]
+    engine.sharpening.set()
+    settled(qtbot, dock)
+    assert "Protected" in told[2] and "took" not in told[2]
+    assert (corrected.corrections.mask[2:6, 12:16, 2] == 1).all()
 
 
 def test_switched_off_and_at_strength_zero_strokes_stay(dock, corrected, qtbot):
@@ -72,7 +169,9 @@ def test_a_stroke_drawn_while_the_one_before_is_sharpened_stays_on_top(dock, cor
     np.testing.assert_array_equal(corrected.corrections.mask, truth)
     corrected.undo()
     mask = corrected.corrections.mask
-    np.testing.assert_array_equal(mask, truth)  # the second stroke and its sharpening are gone, the first one's stay
+    assert (mask[second.slices] == 1).all()  # nothing was left of it: its edge was taken back by itself
+    corrected.undo()
+    np.testing.assert_array_equal(mask, truth)  # the second stroke is gone, the first one and its sharpening stay
     corrected.undo()
     np.testing.assert_array_equal(mask, truth)
     assert corrected.corrections.undoable == 0
