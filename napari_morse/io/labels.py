@@ -41,7 +41,8 @@ def mask_notice(data: Array, name: str) -> tuple[str, ...]:
 def _few_levels(data: Array) -> tuple[float, ...]:
     """The different values, if they are as in `mask_notice`; else none."""
     found: list[float] = []
-    for left in _blocks(data):
+    for block in _blocks(data):
+        left = block
         for value in found:
             left = left[left != value]
         while left.size:
