@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from napari_morse.errors import InputError
@@ -10,6 +12,56 @@ from napari_morse.types import Array
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _LABEL_ROUNDING = 1e-4
 """How far a scaled or floating label may lie from an integer: files written through a float slope give 1000.0000012."""
+
+
+_BLOCK = 1 << 16
+"""Values looked at at a time: what is asked of them stays in the processor's cache."""
+_FEW = 8
+"""Grey levels up to which an image may be a mask: a scan, however dark, has more."""
+_SMALL = 64
+"""Voxels below which few levels say nothing."""
+MAY_BE_MASK = "it may be a mask."
+"""How `mask_notice` ends."""
+
+
+def mask_notice(data: Array, name: str) -> tuple[str, ...]:
+    """A sentence where an image has the values of a mask: 2 to 8 different whole numbers, 0 among them, none below it.
+
+    Parameters
+    ----------
+    data
+        Any shape; a scan is left after its first few different values.
+    name
+        Of the image.
+    """
+    levels = _few_levels(data) if data.size >= _SMALL else ()
+    return (f"“{name}” has only {len(levels)} grey levels: {MAY_BE_MASK}",) if len(levels) > 1 else ()
+
+
+def _few_levels(data: Array) -> tuple[float, ...]:
+    """The different values, if they are as in `mask_notice`; else none."""
+    found: list[float] = []
+    for block in _blocks(data):
+        left = block
+        for value in found:
+            left = left[left != value]
+        while left.size:
+            value = float(left[0])
+            if len(found) == _FEW or not (value >= 0 and value.is_integer()):
+                return ()
+            found.append(value)
+            left = left[left != value]
+    return tuple(found) if 0 in found else ()
+
+
+def _blocks(data: Array) -> Iterator[Array]:
+    """All values, piece by piece as they lie in memory; first a few from everywhere, which end it for most scans."""
+    yield data[tuple(slice(n // 8 // 2, None, max(1, n // 8)) for n in data.shape)].reshape(-1)
+    slowest = int(np.argmax(np.abs(data.strides)))
+    for plane in np.moveaxis(data, slowest, 0):
+        flat = plane.reshape(-1, order="A")
+        for start in range(0, flat.size, _BLOCK):
+            yield flat[start : start + _BLOCK]
 
 
 def as_labels(array: Array, name: str = "The mask") -> Array:

@@ -14,7 +14,7 @@ from nibabel.nifti1 import Nifti1Header
 from napari_morse.errors import InputError, SeriesError
 from napari_morse.io import guards, nifti_header
 from napari_morse.io.atomic import atomic_path
-from napari_morse.io.labels import as_labels
+from napari_morse.io.labels import as_labels, mask_notice
 from napari_morse.io.sniff import Kind, Sniffed
 from napari_morse.types import Array, Grid, Mask, Scan
 
@@ -57,7 +57,7 @@ def read_scan(path: Path, sniffed: Sniffed, stem: str, frame: int | None = None)
     """
     stored = _read(path, sniffed, frame)
     data, notices = _intensities(stored)
-    notices += _unfinite(data, path.name)
+    notices += _unfinite(data, path.name) + mask_notice(data, path.name)
     return Scan(
         data=data,
         grid=stored.grid,

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from napari_morse.errors import DamagedFileError, InputError
 from napari_morse.io import guards
 from napari_morse.io.atomic import atomic_path
-from napari_morse.io.labels import as_labels
+from napari_morse.io.labels import as_labels, mask_notice
 from napari_morse.io.nifti import choose_frame
 from napari_morse.io.sniff import Kind, Sniffed
 from napari_morse.types import Array, Grid, Mask, Scan
@@ -72,6 +72,7 @@ def read_picture(path: Path, sniffed: Sniffed, stem: str, frame: int | None = No
         if count == grey.size:
             raise InputError(f"“{path.name}” holds no finite pixel.", "Export the picture again.")
         notices += (f"{count} of {grey.size} pixels are not finite (NaN or infinite).",) if count else ()
+    notices += mask_notice(grey, path.name)
     return Scan(
         data=grey[:, :, np.newaxis],
         grid=picture_grid(grey.shape[0], grey.shape[1], spacing),

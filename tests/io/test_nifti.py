@@ -15,6 +15,7 @@ from nibabel import orientations
 
 from napari_morse.errors import GeometryError, InputError, MorseError
 from napari_morse.io import as_labels, case_stem, open_mask, open_scan, save_image, save_mask
+from napari_morse.io.labels import mask_notice
 from napari_morse.types import Grid, Mask
 from tests.faults import AFFINE, MASK_FAULTS, SHAPE, Fault, healthy, image, patched, voxels
 
@@ -232,7 +233,7 @@ def test_images_are_saved_unscaled(dtype, tmp_path):
     scan = open_scan(save_image(data, Grid(SHAPE, AFFINE), tmp_path / "image.nii.gz"))
     np.testing.assert_array_equal(scan.data, data)
     np.testing.assert_array_equal(scan.grid.affine, AFFINE)
-    assert scan.notices == ()
+    assert scan.notices == mask_notice(data, "image.nii.gz")
 
 
 def test_endings_that_cannot_be_written(tmp_path):

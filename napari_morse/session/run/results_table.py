@@ -39,12 +39,16 @@ class Row:
 
 
 def size_unit(scan: Scan) -> str:
-    """``ml``, or ``mm²`` for a 2-D picture."""
-    return "mm²" if scan.is_picture else "ml"
+    """``ml``, or ``mm²`` for a 2-D picture; where a voxel's size is not known, ``vx``, or ``px²``."""
+    if scan.is_picture:
+        return "mm²" if scan.size_known else "px²"
+    return "ml" if scan.size_known else "vx"
 
 
 def voxel_size(scan: Scan) -> float:
     """Size of one voxel in the unit of `size_unit`."""
+    if not scan.size_known:
+        return 1.0
     if scan.is_picture:
         return float(np.linalg.norm(np.cross(scan.grid.affine[:3, 0], scan.grid.affine[:3, 1])))
     return scan.grid.voxel_volume / 1000.0

@@ -12,6 +12,7 @@ from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import obliquity
 from napari_morse.io import as_labels
 from napari_morse.io.guards import check_budget
+from napari_morse.io.labels import mask_notice
 from napari_morse.types import Array, Grid, Mask, Scan
 from napari_morse.widgets.bridge.placement import (
     Matrix,
@@ -176,8 +177,9 @@ def _own_scan(layer: Any, carrier: Carrier) -> Scan:
 
 def _over(layer: Any, scan: Scan) -> Scan:
     """The pixels of ``layer`` on the grid of ``scan``, under the layer's own name."""
-    notice = f"It lies on the grid of “{scan.stem}”."
-    return replace(scan, data=_stored_on(layer, scan), stem=_file_name(layer.name), notices=(notice,))
+    data, notice = _stored_on(layer, scan), f"It lies on the grid of “{scan.stem}”."
+    notices = (notice, *mask_notice(data, layer.name))
+    return replace(scan, data=data, stem=_file_name(layer.name), notices=notices)
 
 
 def _stored_on(layer: Any, scan: Scan) -> Array:
@@ -232,6 +234,7 @@ def _foreign_scan(layer: Any, moved: bool) -> Scan:
         notices.append("The layer was moved or resized in the viewer: its place there is used, not its file's.")
     if layer.multiscale:
         notices.append(f"Of several resolutions the finest is read: {' × '.join(map(str, shape))} voxels.")
+    notices += mask_notice(data, layer.name)
     return Scan(
         data=data.astype(np.uint8) if data.dtype == bool else data,
         grid=grid,

@@ -143,6 +143,5 @@ def slider_number(viewer: ViewerModel, layer: Layer, across: int, index: int) ->
     """Of a volume's slice, as the viewer's slider counts: through all that is open, from 0."""
     voxel = [0.0, 0.0, 0.0]
     voxel[across] = index
-    start, _, step = viewer.dims.range[viewer.dims.ndim - 3 + across]
-    number: int = round((float(layer.data_to_world(voxel)[across]) - start) / step)
-    return number
+    start, _, step = map(float, viewer.dims.range[viewer.dims.ndim - 3 + across])
+    return round((float(layer.data_to_world(voxel)[across]) - start) / step)

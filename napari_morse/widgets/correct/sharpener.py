@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 
 STROKE, ALONE = f"{JOINED}sharpen", "sharpen"
-"""Kind of the act that belongs to the stroke before it; of one that leaves nothing of it, and is taken back by itself."""
+"""Kind of the edit that belongs to the stroke before it; of one that leaves nothing of it, taken back by itself."""
 TAKEN_BACK = 0.5
 """Share of a stroke above which it is said that the model took it back."""
 BOX_MARGIN = 48

@@ -102,10 +102,12 @@ class ToolsBox(QWidget):
 
     def run_interpolate(self) -> None:
         """Draw the structure in the slices between those that were drawn."""
-        plane, scan = self._desk.plane, self._desk.scan
+        plane, scan, corrected = self._desk.plane, self._desk.scan, self._desk.corrected
         if plane is None or scan is None:
             self.note.say(self._why() or NO_SLICE)
             return
+        if corrected is not None:
+            corrected.compare()  # the slice that was drawn a moment ago is one of them
         axis, label, spacing = plane.storage[0], self._desk.label, scan.grid.spacing
         drawn = sorted(self.drawn.get((label, axis), ()))
         slices = drawn if len(drawn) > 1 else None

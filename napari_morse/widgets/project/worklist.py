@@ -7,14 +7,11 @@ from functools import partial
 
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QGridLayout,
     QHBoxLayout,
-    QHeaderView,
     QInputDialog,
     QLineEdit,
     QPushButton,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +23,7 @@ from napari_morse.widgets.base.combo import combo_box
 from napari_morse.widgets.base.text import Note
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.project.case_table import COLUMNS, CaseTable
+from napari_morse.widgets.project.case_view import CaseView
 
 ALL = "all"
 
@@ -45,19 +43,9 @@ class Worklist(EndingWidget):
         super().__init__(parent)
         self._host = host
         self.model = CaseTable(self)
-        self.table = QTableView(self)
-        self.table.setModel(self.model)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table = CaseView(self.model, self)
         self.table.doubleClicked.connect(self._on_double)
-        self._header = header = QHeaderView(Qt.Orientation.Horizontal, self.table)
-        self.table.setHorizontalHeader(header)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
-        header.setSortIndicatorShown(True)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        header.setSectionsClickable(True)
+        self._header = header = self.table.header
         header.sortIndicatorChanged.connect(self.refresh)
         self.text = QLineEdit(self)
         self.text.setPlaceholderText("find a name, patient, reviewer or comment")

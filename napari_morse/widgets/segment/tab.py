@@ -13,6 +13,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
+from napari_morse.io.labels import MAY_BE_MASK
 from napari_morse.session import SegmentJob, SegmentSession, ToSave
 from napari_morse.types import Roi
 from napari_morse.widgets.base.closing import EndingWidget, plain
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_morse.zoo import ModelInfo
 
+CONVERT = "Right-click the layer ▸ Convert to Labels, if it is one."
 DEVICES = ("auto", "cpu")
 """Offered until the machine has been asked."""
 
@@ -236,7 +238,7 @@ class SegmentTab(EndingWidget):
     def _warn(self) -> None:
         """What is unusual about the scan in view, and about what a run said of it."""
         scan, result = self._session.scan, self._session.result
-        said = scan.notices if scan is not None else ()
+        said = tuple(map(_with_way_out, scan.notices)) if scan is not None else ()
         if self._job is not None and self._job_layer is self.scans.layer:
             said += self._job_warnings
         elif result is not None and self._session.result_scan is scan:
@@ -394,6 +396,11 @@ class SegmentTab(EndingWidget):
         self.stage.close_down()
         self.scans.close_down()
         self.region.close_down()
+
+
+def _with_way_out(notice: str) -> str:
+    """A notice of a file, and what can be done about it in the window."""
+    return f"{notice} {CONVERT}" if notice.endswith(MAY_BE_MASK) else notice
 
 
 def _work(job: SegmentJob) -> Callable[[Tell, Callable[[], bool]], Presentation]:

@@ -166,3 +166,17 @@ def test_a_picture_is_measured_in_square_millimetres():
     row = result_rows(make_prediction(scan), scan)[0]
     assert size_unit(scan) == "mm²"
     assert row.rendered == pytest.approx((make_prediction(scan).rendered.data == 1).sum() * 1.0)
+
+
+@pytest.mark.parametrize(("shape", "unit"), [((20, 24, 1), "px²"), ((20, 24, 16), "vx")])
+def test_where_the_size_of_a_voxel_is_not_known_voxels_are_counted(shape, unit):
+    from dataclasses import replace
+
+    from napari_morse.session import result_rows, size_unit, table_csv
+    from tests.fakes import make_prediction
+
+    scan = replace(make_scan(shape, (0.5, 2.0, 7.0)), is_picture=shape[2] == 1, size_known=False)
+    rows = result_rows(make_prediction(scan), scan)
+    assert size_unit(scan) == unit
+    assert rows[0].rendered == (make_prediction(scan).rendered.data == 1).sum()
+    assert f"rendered_{unit.replace('²', '2')}" in table_csv(rows, size_unit(scan)).splitlines()[0]

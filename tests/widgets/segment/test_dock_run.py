@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.layers._layer_actions import _convert
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 
 from napari_morse.errors import WeightsError
 from napari_morse.widgets.bridge import carrier_of, mask_of, scan_layer_data
 from tests.fakes import FakeEngine, make_prediction, make_scan
+from tests.layer_cases import write_nifti
 from tests.widgets.conftest import add_dock, add_scan
 
 
@@ -244,14 +247,36 @@ def test_the_scan_list_follows_the_layers(viewer, dock, scan, qtbot):
     assert picker.combo.count() == 1
 
 
-def test_a_picture_shows_what_was_assumed(viewer, dock, qtbot):
-    from dataclasses import replace
-
+@pytest.mark.parametrize(("known", "unit"), [(True, "mm²"), (False, "px²")])
+def test_a_picture_shows_what_was_assumed(viewer, dock, qtbot, known, unit):
     picture = replace(
-        make_scan((20, 24, 1)), is_picture=True, orientation_known=False, notices=("Pixel size unknown.",)
-    )
+        make_scan((20, 24, 1), (0.5, 0.5, 1.0)), is_picture=True, orientation_known=False, size_known=known,
+        notices=("Pixel size unknown.",),
+    )  # fmt: skip
     data, attributes, _ = scan_layer_data(picture)
     viewer.add_image(data, **attributes)
     assert "Pixel size unknown." in dock.segment.banner.text()
     run_through(qtbot, dock)
-    assert "mm²" in dock.segment.results.table.horizontalHeaderItem(1).text()
+    table, found = dock.segment.results.table, make_prediction(picture).rendered.data
+    assert [table.horizontalHeaderItem(n).text().split()[1] for n in (1, 2)] == [unit, unit]
+    assert float(table.item(0, 2).text()) == (found == 1).sum() * (0.25 if known else 1)
+
+
+def test_a_mask_that_opens_as_a_scan_is_told_of_until_it_is_converted(viewer, dock, plugin, qtbot, tmp_path):
+    scan = make_scan(stem="Anna")
+    first = add_scan(viewer, scan)
+    mask = np.asarray(make_prediction(scan).rendered.data)
+    path = write_nifti(tmp_path / "Anna_expert2.nii.gz", mask, scan.grid.affine)
+    (opened,) = viewer.open(path, plugin="napari-morse")
+    assert dock.segment.scans.layer is opened and dock.segment.banner.isVisible()
+    assert dock.segment.banner.text() == (
+        "⚠ “Anna_expert2.nii.gz” has only 3 grey levels: it may be a mask. "
+        "Right-click the layer ▸ Convert to Labels, if it is one."
+    )
+    viewer.layers.selection = {opened}
+    opened.projection_mode = "none"
+    _convert(viewer.layers, "labels")  # the entry of that menu
+    assert dock.segment.scans.layer is first and not dock.segment.banner.text()
+    script = viewer.add_image(np.where(mask > 1, 255, 0), name="array", scale=(1, 1, 1))
+    assert dock.segment.scans.layer is script
+    assert "“array” has only 2 grey levels: it may be a mask. Right-click" in dock.segment.banner.text()
