@@ -25,13 +25,13 @@ def corrected(viewer, dock, walker, qtbot):  # noqa: F811
     """A mask whose strokes are sharpened: half of what is drawn there stays."""
     press(qtbot, dock.correct.begin)
     qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    local = dock.sharpener._sharpening._renderer()
-    local.truth = np.where(np.indices(local.truth.shape)[0] % 2, local.truth, 0).astype(np.uint8)
     go(viewer, dock.desk.corrected, 0, 9)
     return dock.desk.corrected
 
 
 def sharpened(dock, qtbot, corner=(8, 8, 6)):
+    local = dock.sharpener._sharpening._renderer()
+    local.truth = np.where(np.indices(local.truth.shape)[0] % 2, local.truth, 0).astype(np.uint8)
     stroke(dock, corner)
     settled(qtbot, dock)
     assert "voxels of the edge moved" in dock.correct.note.text()
@@ -48,22 +48,27 @@ def test_a_line_of_the_last_stroke_goes_with_undo_another_stroke_the_switch_and_
 ):
     dock.tabs.setCurrentIndex(2)
     first = dock.segment.scans.layer
-    for way in (
-        lambda: press(qtbot, dock.correct.undo),
-        lambda: key(viewer, qtbot),
-        lambda: (dock.correct.strength.setValue(0), stroke(dock, (2, 2, 2), value=1)),  # nothing is said of the next
-        lambda: add_scan(viewer, make_scan(stem="Berta", seed=1)),
+    for number, way in enumerate(
+        (
+            lambda: press(qtbot, dock.correct.undo),
+            lambda: key(viewer, qtbot),
+            lambda: (
+                dock.correct.strength.setValue(0),
+                stroke(dock, (2, 2, 2), value=1),
+            ),  # of the next something else is said
+            lambda: add_scan(viewer, make_scan(stem="Berta", seed=1)),
+        )
     ):
         dock.correct.strength.setValue(100)
-        sharpened(dock, qtbot)
+        sharpened(dock, qtbot, (8, 8, 5 + number))  # where nothing is drawn yet
         qtbot.wait(100)
         assert "voxels of the edge moved" in dock.correct.note.text()
         way()
-        gone(qtbot, dock.correct.note)
+        qtbot.waitUntil(lambda: "edge moved" not in dock.correct.note.text())
         key(viewer, qtbot)
     choose(qtbot, dock, first)
     assert dock.desk.corrected is corrected and not dock.correct.note.text()
-    sharpened(dock, qtbot)
+    sharpened(dock, qtbot, (8, 8, 9))
     dock.correct.sharpen.click()
     assert dock.correct.note.text() == "Strokes stay as they are drawn."
 

@@ -41,7 +41,7 @@ def test_between_drawn_slices_the_ball_comes_back_in_every_plane(viewer, dock, s
     low, high = int(box.min()) + 1, int(box.max()) - 1
     indices = [low, (low + high) // 2, high]
     draw(dock, corrected, axis, indices, truth)
-    assert dock.tools.slices.whole == f"between {', '.join(map(str, indices))}"
+    qtbot.waitUntil(lambda: dock.tools.slices.whole == f"between {', '.join(map(str, indices))}")
     drawn = np.array(corrected.corrections.mask)
     dock.tools.run_interpolate()
     done(qtbot, dock)
