@@ -21,7 +21,7 @@ from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.base.closing import each_of
 from napari_morse.widgets.base.jobs import JobRunner
 from napari_morse.widgets.bridge.slice_in_view import PlaneInView, plane_in_view
-from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
 from napari_morse.widgets.case.standalone import StandaloneCases
 
 if TYPE_CHECKING:
@@ -374,13 +374,22 @@ class Desk(QObject):
     def _signals(self, corrected: CorrectedLayer) -> tuple[tuple[Any, Any], ...]:
         return (
             (corrected.acted, self.acted), (corrected.rested, self.rested), (corrected.moved, self.moved),
-            (corrected.redrawn, self.redrawn), (corrected.replaced, self.replaced), (corrected.drawn_on, self.drawn_on),
+            (corrected.redrawn, self.redrawn), (corrected.replaced, self._on_all), (corrected.drawn_on, self.drawn_on),
             (corrected.refused, self._on_refused), (corrected.outside, self._on_outside),
             (corrected.unseen, self._on_unseen), (corrected.unwritten.changed, self.kept),
         )  # fmt: skip
 
     def _on_label(self, _event: Any = None) -> None:
         self.refresh()
+
+    def _on_all(self) -> None:
+        """Another mask stands there: no edit of a person's, which would move the case."""
+        corrected = self.corrected
+        if corrected is not None:
+            whole = Roi((0, 0, 0), corrected.corrections.mask.shape)
+            self.replaced.emit()
+            self.acted.emit(whole)
+            self.rested.emit(Rest(whole))
 
     def _on_refused(self, voxels: int) -> None:
         self.said.emit(KEPT_OUT.format(_voxels(voxels)))

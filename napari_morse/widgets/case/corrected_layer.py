@@ -216,8 +216,6 @@ class CorrectedLayer(QObject):
         self.redraw()
         self.layer.editable = True
         self.replaced.emit()
-        self._on_edited(Roi((0, 0, 0), corrections.mask.shape))
-        self.rest()
 
     def _on_edited(self, box: Roi) -> None:
         if not self._painted:  # else the layer is where it comes from
