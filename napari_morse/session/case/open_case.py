@@ -99,8 +99,6 @@ class OpenCase:
     """States have new numbers (`Renumbering`): something was put before what was done since."""
     replaced: ClassVar[Signal] = Signal()
     """The mask is that of other `Corrections` now."""
-    closed: ClassVar[Signal] = Signal()
-    """Others may have it now."""
 
     def __init__(
         self,
@@ -160,12 +158,10 @@ class OpenCase:
 
     @property
     def mask(self) -> Array | None:
-        """(I, J, K) label ids of the mask that counts, storage order; None where there is none."""
+        """(I, J, K) the corrected mask, or the one that is only looked at, storage order; None: there is neither."""
         if self.corrections is not None:
             return self.corrections.mask
-        if self.view_only_mask is not None:
-            return np.asarray(self.view_only_mask.data)
-        return None if self.prediction is None else np.asarray(self.prediction.rendered.data)
+        return None if self.view_only_mask is None else np.asarray(self.view_only_mask.data)
 
     def edit(self, box: Roi, values: Array, kind: str, state: int | None = None) -> tuple[Edit | None, int]:
         """Change voxels as one edit, but for those that are protected.
@@ -255,7 +251,6 @@ class OpenCase:
         """Let other windows have it; nothing is saved here."""
         if self.home is not None:
             self.home.leave()
-        self.closed.emit()
 
     def _step(self, box: Roi | None) -> Roi | None:
         if box is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from psygnal import Signal
+import numpy as np
 
 from napari_morse.session.case.open_case import OpenCase
 from napari_morse.session.run.segment import SegmentSession
-from napari_morse.types import Prediction, Scan
+from napari_morse.types import Array, Prediction, Scan
 
 
 class OpenCases:
@@ -20,11 +19,6 @@ class OpenCases:
     session
         Holds the scan that is looked at, and the result of the last run.
     """
-
-    opened: ClassVar[Signal] = Signal(OpenCase)
-    """A case is under work from now on."""
-    closed: ClassVar[Signal] = Signal(OpenCase)
-    """It is not any more."""
 
     def __init__(self, session: SegmentSession) -> None:
         self._session = session
@@ -49,6 +43,14 @@ class OpenCases:
         scan = self.scan
         return self._session.result if scan is not None and self._session.result_scan is scan else None
 
+    @property
+    def mask(self) -> Array | None:
+        """(I, J, K) what counts on the stage, storage order: the case's own mask, else the rendered one of a run."""
+        case, prediction = self.current, self.prediction
+        if case is not None and case.mask is not None:
+            return case.mask
+        return None if prediction is None else np.asarray(prediction.rendered.data)
+
     def of(self, scan: Scan | None) -> OpenCase | None:
         """The open case of a scan."""
         return next((case for case in self._cases if case.scan is scan), None)
@@ -64,11 +66,9 @@ class OpenCases:
         if self.of(case.scan) is not None:
             raise ValueError("A case of this scan is open already.")
         self._cases.append(case)
-        self.opened.emit(case)
 
     def close(self, case: OpenCase) -> None:
         """Work on it no more, and let other windows have it; safe to call twice."""
         if case in self._cases:
             self._cases.remove(case)
             case.close()
-            self.closed.emit(case)

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Signal
@@ -204,11 +203,8 @@ class Desk(QObject):
 
     @property
     def mask(self) -> Array | None:
-        """(I, J, K) the corrected mask, else the rendered one, storage order; None where there is neither."""
-        corrected, prediction = self.corrected, self.prediction
-        if corrected is not None:
-            return corrected.corrections.mask
-        return None if prediction is None else np.asarray(prediction.rendered.data)
+        """As `OpenCases.mask`."""
+        return self.cases.mask
 
     @property
     def plane(self) -> PlaneInView | None:

@@ -94,11 +94,6 @@ class StandaloneCases(QObject):
         """All that are open, whichever scan is on the stage."""
         return tuple(keeper.layer for keeper in self._keepers.values() if keeper.layer is not None)
 
-    def of(self, scan: Scan | None) -> CorrectedLayer | None:
-        """The layer that corrects a scan."""
-        keeper = None if scan is None else self._keepers.get(scan)
-        return None if keeper is None else keeper.layer
-
     def keeper_of(self, scan: Scan | None) -> CaseKeeper | None:
         """What keeps a scan's corrections."""
         return None if scan is None else self._keepers.get(scan)
@@ -151,7 +146,7 @@ class StandaloneCases(QObject):
     def _next(self) -> None:
         if self._queue and self._now is None:
             self._now = self._queue.popleft()
-            held = {keeper.case.digest: scan for scan, keeper in self._keepers.items() if keeper.case is not None}
+            held = {case.digest: case.scan for case in self._cases if not case.id}
             self._loader.start(_opening(self._now, held, self._coming))
 
     def _on_read(self, case: OpenCase) -> None:

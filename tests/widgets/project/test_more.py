@@ -123,6 +123,22 @@ def opened_to_look(viewer, qtbot, tmp_path):
     return dock
 
 
+def test_what_is_only_looked_at_is_what_is_measured_and_not_the_model_s_mask(viewer, qtbot, tmp_path):
+    dock = opened(viewer, qtbot, study(tmp_path, 2))
+    press(qtbot, dock.segment.run_bar.run)
+    settled(qtbot, dock)
+    qtbot.waitUntil(lambda: not dock.host.keeper.writes.busy, timeout=10000)
+    paint(dock, np.s_[0:6, 0:9, 0:7])
+    painted = np.array(dock.host.corrected.corrections.mask)
+    dock.host.close_project()
+    viewer.window.remove_dock_widget(dock)
+    dock = opened_to_look(viewer, qtbot, tmp_path)
+    settled(qtbot, dock)
+    assert dock.desk.corrected is None and dock.desk.prediction is not None
+    assert not np.array_equal(dock.desk.prediction.rendered.data, painted)
+    np.testing.assert_array_equal(dock.desk.mask, painted)
+
+
 def test_a_case_for_judging_shows_no_model_before_one_says_how_its_truth_is_made(viewer, qtbot, tmp_path):
     project = study(tmp_path, 2, 0.5)
     held = next(case for case in project.cases() if case.held_out)
