@@ -161,10 +161,12 @@ class MorseDock(EndingWidget):
         self.desk.holds = self.segment.stage.holds
         self.segment.wait_for(lambda: self.desk.coming)
         self.segment.save_decided(lambda: self.host.decided)
+        self.segment.results.save.left_out = lambda: self.desk.left_out
         self.sharpener = Sharpener(self.desk, self)
         self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
         self.review = ReviewTab(self.desk, self.walker, self)
         self.correct = CorrectTab(self.desk, self.sharpener, self.segment.to_save, self)
+        self.correct.save.left_out = lambda: self.desk.left_out
         self.tools = ToolsBox(self.desk, self)
         self.wire = LiveWire(self.desk, self)
         self.correct.add_wire(self.wire)

@@ -61,6 +61,8 @@ class SaveBox(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(self.saved)
         self._shown: tuple[object, ...] = ()
+        self.left_out: Callable[[], str] = str
+        """What is said of masks that are not among those that were saved."""
         self.button.clicked.connect(self._on_save)
         self.runner.succeeded.connect(self._on_saved)
         self.runner.failed.connect(self._on_failed)
@@ -98,7 +100,8 @@ class SaveBox(QWidget):
 
     def _on_saved(self, files: list[Path]) -> None:
         _LAST[:] = [files[0].parent]
-        self._rest(f"Saved {', '.join(path.name for path in files)} in {files[0].parent}.")
+        names = ", ".join(path.name for path in files)
+        self._rest(f"Saved {names} in {files[0].parent}. {self.left_out()}".strip())
 
     def _on_failed(self, error: Exception) -> None:
         pending = self._pending

@@ -79,6 +79,8 @@ class StandaloneCases(QObject):
         self._sought: Scan | None = None
         self._waiting: WeakSet[Scan] = WeakSet()
         """Scans that a person corrected on another day, and whose corrections are not open yet."""
+        self._refused: WeakSet[Scan] = WeakSet()
+        """Scans whose corrections could not be opened, which was said."""
         viewer.layers.events.removed.connect(self._on_removed)
         # Where Qt deletes the window without a word, a plain list is all that is left of what is on its way.
         self._coming: list[OpenCase] = []
@@ -112,6 +114,10 @@ class StandaloneCases(QObject):
         keeper = self.keeper_of(scan)
         return None if keeper is None or keeper.case is None else keeper.case.folder
 
+    def refused(self, scan: Scan | None) -> bool:
+        """Whether a scan's corrections could not be opened: another window has them, say."""
+        return scan is not None and scan in self._refused
+
     # Corrections of another day
 
     def look(self, scan: Scan) -> None:
@@ -137,6 +143,7 @@ class StandaloneCases(QObject):
     def begin(self, scan: Scan, layer: Layer | None, mask: Array | None, labels: tuple[Label, ...]) -> None:
         """Open what was corrected before, or begin with ``mask`` (storage order); ``layer`` holds the scan."""
         self._waiting.discard(scan)
+        self._refused.discard(scan)
         self._looked_at.add(scan)
         if scan in self._keepers or self._is_asked(scan):
             return
@@ -173,6 +180,8 @@ class StandaloneCases(QObject):
             self._queue.appendleft(asked)
         elif not isinstance(error, CancelledError):
             known = isinstance(error, MorseError | MemoryError)
+            if asked is not None:
+                self._refused.add(asked.scan)
             self.failed.emit(error if known else RuntimeError(f"Correcting could not begin: {error}"))
         self._next()
         self.changed.emit()

@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_morse.io import open_mask, open_scan
+from napari_morse.session.case.standalone import open_standalone
 from napari_morse.widgets.case import save_box
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import FakeEngine, make_scan
@@ -59,11 +60,11 @@ def yesterday(viewer, dock, qtbot, tmp_path):
 
 
 def test_corrections_of_another_day_are_there_when_the_scan_is_opened(viewer, yesterday, qtbot):
-    path, mask = yesterday
+    (path, mask), said = yesterday, len(messages())
     dock = day(viewer, qtbot, path)
     qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
     np.testing.assert_array_equal(dock.desk.corrected.corrections.mask, mask)
-    assert any("earlier corrections" in text for text in messages())
+    assert any("earlier corrections" in text for text in messages()[said:])
 
 
 def test_they_are_saved_though_nobody_asked_to_go_on_with_them(viewer, yesterday, qtbot, tmp_path, monkeypatch):
@@ -73,6 +74,25 @@ def test_they_are_saved_though_nobody_asked_to_go_on_with_them(viewer, yesterday
     qtbot.waitUntil(lambda: not dock.desk.coming, timeout=10000)
     save(qtbot, dock.segment.results.save, tmp_path / "out", monkeypatch)
     np.testing.assert_array_equal(open_mask(tmp_path / "out" / "case_corrected.nii.gz").data, mask)
+
+
+def test_where_another_window_has_them_saving_says_that_they_are_left_out(
+    viewer, yesterday, qtbot, tmp_path, monkeypatch
+):
+    (path, mask), said = yesterday, len(messages())
+    other = open_standalone(open_scan(path), None)
+    dock = day(viewer, qtbot, path)
+    qtbot.waitUntil(lambda: any("another window" in text for text in messages()[said:]), timeout=10000)
+    run_through(qtbot, dock)
+    box = dock.segment.results.save
+    save(qtbot, box, tmp_path / "out", monkeypatch)
+    assert "not among them" in box.saved.text() and not (tmp_path / "out" / "case_corrected.nii.gz").exists()
+    other.close()
+    dock.desk.begin()
+    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
+    save(qtbot, box, tmp_path / "again", monkeypatch)
+    assert "not among them" not in box.saved.text()
+    np.testing.assert_array_equal(open_mask(tmp_path / "again" / "case_corrected.nii.gz").data, mask)
 
 
 def test_nothing_is_saved_before_it_is_known_whether_there_are_some(viewer, yesterday, qtbot):
@@ -97,7 +117,7 @@ def test_corrections_that_the_person_takes_away_stay_away(viewer, yesterday, qtb
 
 
 def test_the_same_file_opened_twice_has_one_correction(viewer, dock, qtbot, tmp_path):
-    path = file(tmp_path / "scans")
+    path, said = file(tmp_path / "scans"), len(messages())
     add_scan(viewer, open_scan(path))
     mask = paint(begin(qtbot, dock))
     second = add_scan(viewer, open_scan(path))
@@ -105,7 +125,7 @@ def test_the_same_file_opened_twice_has_one_correction(viewer, dock, qtbot, tmp_
     dock.desk.begin()
     qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
     np.testing.assert_array_equal(dock.desk.corrected.corrections.mask, mask)
-    assert len(dock.desk._standalone.layers) == 1 and not any("another window" in text for text in messages())
+    assert len(dock.desk._standalone.layers) == 1 and not any("another window" in text for text in messages()[said:])
 
 
 def test_the_eraser_is_seen_in_the_next_dock_too(viewer, dock, qtbot):
