@@ -11,7 +11,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_morse.errors import InputError, MorseError
 from napari_morse.types import Prediction, Scan
-from napari_morse.widgets.bridge.mask_looks import Mode
+from napari_morse.widgets.bridge import Mode
 from napari_morse.widgets.dock import MorseDock
 
 DEMO_SAMPLE = "colin27_left_hippocampus"

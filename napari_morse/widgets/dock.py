@@ -12,35 +12,15 @@ from qtpy.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QW
 
 from napari_morse.session import SegmentSession
 from napari_morse.types import Roi
-from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.closing import EndingWidget, each_of, in_dock, plain
-from napari_morse.widgets.bridge.layer_keys import LayerKeys
-from napari_morse.widgets.bridge.viewer import RightContext
-from napari_morse.widgets.case.active_case import Desk
-from napari_morse.widgets.case.project_case import ProjectHost
-from napari_morse.widgets.case.unwritten_line import UnwrittenLine
-from napari_morse.widgets.correct.brush_line import BrushLine
-from napari_morse.widgets.correct.live_wire import LiveWire
-from napari_morse.widgets.correct.sharpener import Sharpener
-from napari_morse.widgets.correct.tab import CorrectTab
-from napari_morse.widgets.correct.tools_box import ToolsBox
-from napari_morse.widgets.learn.rounds import Learner
-from napari_morse.widgets.learn.tab import LearnTab
-from napari_morse.widgets.project.case_bar import CaseBar
-from napari_morse.widgets.project.dialogs import ask_unfinished
-from napari_morse.widgets.project.predict_ahead import Ahead
-from napari_morse.widgets.project.worklist import Worklist
-from napari_morse.widgets.review.measure_box import MeasureBox
-from napari_morse.widgets.review.tab import ReviewTab
-from napari_morse.widgets.review.truth_box import TruthBox
-from napari_morse.widgets.review.walker import Walker
-from napari_morse.widgets.segment.tab import SegmentTab
-from napari_morse.widgets.view import keys
-from napari_morse.widgets.view.comparison import Comparison, ResultLayers
-from napari_morse.widgets.view.orientation_labels import Letters
-from napari_morse.widgets.view.planes import Planes
-from napari_morse.widgets.view.surfaces import SurfaceView
-from napari_morse.widgets.view.view_bar import ViewBar
+from napari_morse.widgets.base import EndingWidget, each_of, in_dock, plain, shortcuts
+from napari_morse.widgets.bridge import LayerKeys, RightContext
+from napari_morse.widgets.case import Desk, ProjectHost, UnwrittenLine
+from napari_morse.widgets.correct import BrushLine, CorrectTab, LiveWire, Sharpener, ToolsBox
+from napari_morse.widgets.learn import Learner, LearnTab
+from napari_morse.widgets.project import Ahead, CaseBar, Worklist, ask_unfinished
+from napari_morse.widgets.review import MeasureBox, ReviewTab, TruthBox, Walker
+from napari_morse.widgets.segment import SegmentTab
+from napari_morse.widgets.view import Comparison, Letters, Planes, ResultLayers, SurfaceView, ViewBar, keys
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

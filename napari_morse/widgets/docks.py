@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout
 
-from napari_morse.widgets.base.closing import EndingWidget, in_dock, plain
-from napari_morse.widgets.base.text import Note
-from napari_morse.widgets.correct.tab import CorrectTab
+from napari_morse.widgets.base import EndingWidget, Note, in_dock, plain
+from napari_morse.widgets.correct import CorrectTab
 from napari_morse.widgets.dock import MorseDock
-from napari_morse.widgets.learn.tab import LearnTab
-from napari_morse.widgets.review.tab import ReviewTab
-from napari_morse.widgets.view.planes import Planes
+from napari_morse.widgets.learn import LearnTab
+from napari_morse.widgets.review import ReviewTab
+from napari_morse.widgets.view import Planes
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

@@ -1,6 +1,6 @@
 """Corrections that are never lost: edits, undo and redo, a journal on the disk, recovery. No Qt."""
 
-from napari_morse.session.edits.corrections import Corrections, Renumbering, apply_before
+from napari_morse.session.edits.corrections import Corrections, OnUnfinished, Renumbering, apply_before
 from napari_morse.session.edits.edit import JOINED, Edit
 from napari_morse.session.edits.files import (
     ChangedOnDiskError,
@@ -19,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "Corrections",
     "Edit",
+    "OnUnfinished",
     "Renumbering",
     "Unfinished",
     "UnfinishedError",

@@ -2,6 +2,19 @@
 
 from napari_morse.session.tools.clean import fill_holes, grow, remove_islands
 from napari_morse.session.tools.interpolate import interpolate, slices_with
+from napari_morse.session.tools.livewire import Contour, Path, Pixel, edge_cost
 from napari_morse.session.tools.tool_change import ToolChange, changed
 
-__all__ = ["ToolChange", "changed", "fill_holes", "grow", "interpolate", "remove_islands", "slices_with"]
+__all__ = [
+    "Contour",
+    "Path",
+    "Pixel",
+    "ToolChange",
+    "changed",
+    "edge_cost",
+    "fill_holes",
+    "grow",
+    "interpolate",
+    "remove_islands",
+    "slices_with",
+]

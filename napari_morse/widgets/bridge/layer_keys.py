@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer, Points, Shapes
 from napari.utils.key_bindings import coerce_keybinding
 
-from napari_morse.widgets.bridge import carrier_of
+from napari_morse.widgets.bridge.to_layers import carrier_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

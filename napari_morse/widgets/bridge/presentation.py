@@ -8,13 +8,8 @@ import numpy as np
 
 from napari_morse.session import Row, result_rows
 from napari_morse.types import Points, Prediction, Scan
-from napari_morse.widgets.bridge import (
-    LayerData,
-    display_axes,
-    mask_layer_data,
-    points_layer_data,
-    uncertainty_layer_data,
-)
+from napari_morse.widgets.bridge.placement import display_axes
+from napari_morse.widgets.bridge.to_layers import LayerData, mask_layer_data, points_layer_data, uncertainty_layer_data
 
 MOST_POINTS = 50_000
 """Points in the viewer, the most doubtful ones: napari takes a second for every half a million. All are saved."""

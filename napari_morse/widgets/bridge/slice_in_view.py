@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_morse.geometry.orientation import Axes
 from napari_morse.types import Array, Roi, Scan
-from napari_morse.widgets.bridge import display_axes
+from napari_morse.widgets.bridge.placement import display_axes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

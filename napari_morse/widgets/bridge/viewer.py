@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_morse.errors import MorseError
-from napari_morse.widgets.base.own_settings import PLUGIN, own_settings
+from napari_morse.widgets.base import PLUGIN, own_settings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

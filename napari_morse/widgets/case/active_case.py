@@ -14,12 +14,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.case.open_cases import OpenCases
-from napari_morse.session.case.structures import Structures
+from napari_morse.session.case import OpenCases, Structures
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
-from napari_morse.widgets.base.closing import each_of
-from napari_morse.widgets.base.jobs import JobRunner
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView, plane_in_view
+from napari_morse.widgets.base import JobRunner, each_of
+from napari_morse.widgets.bridge import PlaneInView, plane_in_view
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
 from napari_morse.widgets.case.standalone import StandaloneCases
 

@@ -14,12 +14,11 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import MorseError
-from napari_morse.session.case.open_case import OpenCase
+from napari_morse.session.case import OpenCase
 from napari_morse.session.edits import Corrections, Edit, Renumbering
 from napari_morse.types import Array, Label, Mask, Roi, Scan
-from napari_morse.widgets.base.shortcuts import REDO, UNDO
-from napari_morse.widgets.bridge import mask_layer_data
-from napari_morse.widgets.bridge.placement import display_axes
+from napari_morse.widgets.base import REDO, UNDO
+from napari_morse.widgets.bridge import display_axes, mask_layer_data
 from napari_morse.widgets.case.glimpse import Glimpse
 from napari_morse.widgets.case.unwritten import Unwritten
 from napari_morse.widgets.case.within import Within

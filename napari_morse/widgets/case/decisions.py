@@ -11,10 +11,9 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.case.lacking import Expected, Lacking, expected_of, lacking, lacking_in
-from napari_morse.session.project import MOVES, Case, Project
-from napari_morse.session.project.rules import hides_model_output
-from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
+from napari_morse.session.case import Expected, Lacking, expected_of, lacking, lacking_in
+from napari_morse.session.project import MOVES, Case, Project, hides_model_output
+from napari_morse.widgets.base import JobRunner, Tell, Work
 from napari_morse.widgets.case.host import CaseHost
 
 NAMED = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_morse.types import Array, Roi
-from napari_morse.widgets.bridge.slice_in_view import slice_at, slider_number
+from napari_morse.widgets.bridge import slice_at, slider_number
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from napari_morse.session import SegmentSession
-from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.project import Case, Project, Status
-from napari_morse.session.project.rules import Consequence
+from napari_morse.session.case import OpenCase
+from napari_morse.session.project import Case, Consequence, Project, Status
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.keeper import CaseKeeper
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.case.open_cases import OpenCases
+from napari_morse.session.case import OpenCase, OpenCases
 from napari_morse.session.edits import Corrections
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.settling import settled

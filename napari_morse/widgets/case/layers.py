@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
 
-from napari_morse.session.case.open_case import OpenCase
-from napari_morse.widgets.bridge import carrier_of, mask_layer_data, scan_layer_data
-from napari_morse.widgets.bridge.mask_looks import CONTOUR_WIDTH
+from napari_morse.session.case import OpenCase
+from napari_morse.widgets.bridge import CONTOUR_WIDTH, carrier_of, mask_layer_data, scan_layer_data
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import Note
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case.active_case import Desk

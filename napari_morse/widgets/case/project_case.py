@@ -11,16 +11,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.case.open_case import OpenCase, OpenCaseRequest, ProjectHome
-from napari_morse.session.case.open_cases import OpenCases
+from napari_morse.session.case import OpenCase, OpenCaseRequest, OpenCases, ProjectHome
 from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.edits import Unfinished
-from napari_morse.session.project import Agreement, Case, Project, Status, rules
-from napari_morse.session.project.clock import WorkClock
-from napari_morse.session.project.rows import Arrangement
-from napari_morse.widgets.base.closing import each_of
-from napari_morse.widgets.base.jobs import JobRunner
-from napari_morse.widgets.bridge.presentation import Presentation, prepare
+from napari_morse.session.project import Agreement, Arrangement, Case, Project, Status, WorkClock, rules
+from napari_morse.widgets.base import JobRunner, each_of
+from napari_morse.widgets.bridge import Presentation, prepare
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.decisions import Decisions
 from napari_morse.widgets.case.keeper import CaseKeeper
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_morse.session.edits.corrections import OnUnfinished
+    from napari_morse.session.edits import OnUnfinished
 
 BEAT = 30_000
 """Milliseconds between two signs of life of the project."""

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.case.prediction_store import keep_prediction, record_of
+from napari_morse.session.case import OpenCase, keep_prediction, record_of
 from napari_morse.session.edits import Corrections
-from napari_morse.session.project.rules import after_look, begins_anew_with_run
+from napari_morse.session.project import after_look, begins_anew_with_run
 from napari_morse.types import Prediction
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.host import CaseHost

@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton, QVBoxLayout, Q
 import napari_morse
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import ToSave, WouldReplaceError, save_masks
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import JobRunner, Note, Work
 
 TIP = (
     "Save the corrected mask, where there is one, and the coarse and the rendered mask, as NIfTI on the scan's own "

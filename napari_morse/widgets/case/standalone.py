@@ -16,12 +16,9 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session.case.open_case import OpenCase
-from napari_morse.session.case.open_cases import OpenCases
-from napari_morse.session.case.standalone import HeldHereError, any_kept, open_standalone, was_corrected
+from napari_morse.session.case import HeldHereError, OpenCase, OpenCases, any_kept, open_standalone, was_corrected
 from napari_morse.types import Array, Label, Scan
-from napari_morse.widgets.base.closing import each_of
-from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.base import JobRunner, Work, each_of
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.keeper import CaseKeeper, let_go
 

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from napari_morse.session.edits import put_aside
-from napari_morse.session.project import TruthFrom
-from napari_morse.session.project.rules import is_decided
+from napari_morse.session.project import TruthFrom, is_decided
 from napari_morse.widgets.case.host import CaseHost
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_morse.widgets.base.buttons import act_button
-from napari_morse.widgets.base.text import Banner
+from napari_morse.widgets.base import Banner, act_button
 from napari_morse.widgets.case.settling import save_elsewhere
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.session.case.open_case import first_mask
+from napari_morse.session.case import first_mask
 from napari_morse.session.edits import ChangedOnDiskError, Checkpoint, Corrections
 from napari_morse.session.project import Agreement, agreement
-from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.base import JobRunner, Work
 
 Write = Callable[[], Callable[[], None] | None]
 """Runs beside the window; what it returns is called in the window's thread."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
-from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.base import Elided
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 WARN = "QLabel { border-left: 4px solid #e69f00; padding-left: 4px; }"
 CALM = "QLabel { border-left: 4px solid #009e73; padding-left: 4px; }"

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.session.tools.livewire import Contour, Path, Pixel
-from napari_morse.session.tools.tool_change import changed
-from napari_morse.widgets.base.shortcuts import UNDO
-from napari_morse.widgets.bridge.layer_keys import BorrowedKeys
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView
+from napari_morse.session.tools import Contour, Path, Pixel, changed
+from napari_morse.widgets.base import UNDO
+from napari_morse.widgets.bridge import BorrowedKeys, PlaneInView
 from napari_morse.widgets.correct.wire_edges import Edges
 from napari_morse.widgets.correct.wire_line import WireLine
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_morse.types import Array, Scan
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 WIRE_HINT = (
     "Click along the edge; nodes and the line can be dragged. Enter fills, Shift+Enter erases, Backspace takes a node "

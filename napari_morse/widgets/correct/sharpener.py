@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.case.sharpening import Sharpening
+from napari_morse.session.case import Sharpening
 from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
-from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.jobs import JobRunner, Work
+from napari_morse.widgets.base import JobRunner, Work, shortcuts
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.case.active_case import UNCHANGED
+from napari_morse.widgets.case import UNCHANGED
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
-    from napari_morse.widgets.case.corrected_layer import CorrectedLayer
+    from napari_morse.widgets.case import CorrectedLayer, Desk
 
 STROKE, ALONE = f"{JOINED}sharpen", "sharpen"
 """Kind of the edit that belongs to the stroke before it; of one that leaves nothing of it, taken back by itself."""

@@ -21,12 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_morse.session import ToSave
 from napari_morse.types import Scan
-from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.text import Elided
-from napari_morse.widgets.case.active_case import Desk
-from napari_morse.widgets.case.corrected_layer import CorrectedLayer
-from napari_morse.widgets.case.passing import Passing
-from napari_morse.widgets.case.save_box import SaveBox
+from napari_morse.widgets.base import Elided, shortcuts
+from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, SaveBox
 from napari_morse.widgets.correct.label_list import LabelList
 from napari_morse.widgets.correct.live_wire import WIRE_HINT, LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener

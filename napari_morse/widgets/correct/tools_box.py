@@ -19,16 +19,12 @@ from qtpy.QtWidgets import (
 from napari_morse.errors import CancelledError
 from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate, remove_islands
 from napari_morse.types import Array
-from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.buttons import act_button
-from napari_morse.widgets.base.jobs import Work
-from napari_morse.widgets.base.text import Elided
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView
-from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
-from napari_morse.widgets.case.passing import Passing
+from napari_morse.widgets.base import Elided, Work, act_button, shortcuts
+from napari_morse.widgets.bridge import PlaneInView
+from napari_morse.widgets.case import CorrectedLayer, Passing, Rest
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."

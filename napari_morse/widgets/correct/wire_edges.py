@@ -7,10 +7,10 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.tools.livewire import edge_cost
+from napari_morse.session.tools import edge_cost
 from napari_morse.types import Array, Scan
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView
+from napari_morse.widgets.base import JobRunner, Work
+from napari_morse.widgets.bridge import PlaneInView
 
 Sought = tuple[Scan, PlaneInView, Any]
 """A scan, a slice of it, and the pixels of its layer in display order."""

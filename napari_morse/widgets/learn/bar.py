@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QPushButton, QWidget
 
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import Note
 from napari_morse.widgets.learn.event_log import RoundLog, length
 
 START_TIP = "Train on the ticked cases, beside the window; the held-out ones judge the result."

@@ -20,16 +20,15 @@ from napari_morse import zoo
 from napari_morse.config import LabelEntry
 from napari_morse.errors import CancelledError, GeometryError, InputError, MorseError
 from napari_morse.io import open_mask
-from napari_morse.session.project.rules import after_look
+from napari_morse.session.project import after_look
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.verdict import WHENS, Verdict, mask_file
 from napari_morse.types import Array, Label, Mask, Scan
-from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-from napari_morse.widgets.bridge import mask_layer_data
-from napari_morse.widgets.bridge.slice_in_view import go_to
-from napari_morse.widgets.case.project_case import ProjectHost
-from napari_morse.widgets.segment.tab import SegmentTab
-from napari_morse.widgets.view.comparison import ResultLayers
+from napari_morse.widgets.base import JobRunner, Tell, Work
+from napari_morse.widgets.bridge import go_to, mask_layer_data
+from napari_morse.widgets.case import ProjectHost
+from napari_morse.widgets.segment import SegmentTab
+from napari_morse.widgets.view import ResultLayers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

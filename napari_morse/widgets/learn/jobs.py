@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.session.learn import Choice, Round, prepare, rounds
-from napari_morse.session.learn.round import Decision, State
+from napari_morse.session.learn import Choice, Decision, Round, State, prepare, rounds
 from napari_morse.training.finetuning.verdict import Verdict
-from napari_morse.widgets.base.jobs import Tell, Work
+from napari_morse.widgets.base import Tell, Work
 from napari_morse.widgets.learn.curves import plotting
 from napari_morse.widgets.learn.event_log import RoundLog
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import Note
 
 LEARN = "Learn new structures:"
 LEARNS_PREFIX = "Learns: "

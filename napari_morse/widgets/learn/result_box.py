@@ -5,10 +5,9 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.session.learn.round import Decision
+from napari_morse.session.learn import Decision
 from napari_morse.training.finetuning.verdict import Verdict
-from napari_morse.widgets.base.buttons import act_button
-from napari_morse.widgets.base.text import Elided, Note
+from napari_morse.widgets.base import Elided, Note, act_button
 from napari_morse.widgets.learn.verdict_table import VerdictTable
 
 DECISION_TIPS = {

@@ -12,14 +12,13 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session.learn import Choice, Round
-from napari_morse.session.learn.round import GOING_ON
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.session.learn import GOING_ON, Choice, Round
+from napari_morse.widgets.base import JobRunner, Work
+from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.learn.before_after import BeforeAfter
 from napari_morse.widgets.learn.jobs import RoundView, beginning, deciding, finding
 from napari_morse.widgets.learn.structures_scan import StructuresLook
-from napari_morse.widgets.segment.tab import SegmentTab
+from napari_morse.widgets.segment import SegmentTab
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,9 +9,9 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QWidget
 
 from napari_morse.config import MODEL_NAME
-from napari_morse.session.learn.gather import new_name
+from napari_morse.session.learn import new_name
 from napari_morse.training.settings import TuneSettings, What
-from napari_morse.widgets.base.combo import combo_box
+from napari_morse.widgets.base import combo_box
 
 WHAT: dict[What, str] = {"head": "head only", "decoder": "head and decoder", "all": "everything"}
 MINUTES = (1, 2, 5, 10, 30, 60)

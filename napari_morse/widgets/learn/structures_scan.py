@@ -7,11 +7,11 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_morse.session.case.structures import Structures
+from napari_morse.session.case import Structures
 from napari_morse.session.learn import MaskStructures, OpenMask, structures_in_masks
 from napari_morse.types import Label
-from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.base import JobRunner, Tell, Work
+from napari_morse.widgets.case import ProjectHost
 
 
 class StructuresLook(QObject):

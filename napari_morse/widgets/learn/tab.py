@@ -9,11 +9,9 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_morse import zoo
-from napari_morse.session.learn import Candidate, Choice, candidates
-from napari_morse.session.learn.gather import HEAD_LEARNS_NONE
-from napari_morse.session.learn.round import GOING_ON
+from napari_morse.session.learn import GOING_ON, HEAD_LEARNS_NONE, Candidate, Choice, candidates
 from napari_morse.session.project import STATUS_WORDS
-from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
+from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.learn.bar import LearnBar
 from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
 from napari_morse.widgets.learn.curves import LearnCurves

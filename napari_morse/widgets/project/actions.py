@@ -12,11 +12,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session.project import Project
-from napari_morse.session.project.rules import FINAL
+from napari_morse.session.project import FINAL, Project
 from napari_morse.session.report import Exported, build, export_masks, write
-from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.base import JobRunner, Tell, Work
+from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.project.adjudicate import Adjudicate
 
 if TYPE_CHECKING:

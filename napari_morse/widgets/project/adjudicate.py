@@ -12,15 +12,13 @@ from qtpy.QtWidgets import QButtonGroup, QDialog, QDialogButtonBox, QLineEdit, Q
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.mask_store import load_store
-from napari_morse.session.case.lacking import lacking
+from napari_morse.session.case import lacking
 from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.project import SecondReading
 from napari_morse.types import Label, Mask
-from napari_morse.widgets.base.jobs import JobRunner
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import JobRunner, Note
 from napari_morse.widgets.bridge import PALETTE, mask_layer_data
-from napari_morse.widgets.case.decisions import agreed
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.widgets.case import ProjectHost, agreed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,11 +9,9 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_morse.session.project import STATUS_WORDS, Case, Status
-from napari_morse.session.project.rules import decision_of
-from napari_morse.widgets.base.shortcuts import ACCEPT, BEFORE, NEXT, REJECT
-from napari_morse.widgets.base.text import Elided, Note
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.session.project import STATUS_WORDS, Case, Status, decision_of
+from napari_morse.widgets.base import ACCEPT, BEFORE, NEXT, REJECT, Elided, Note
+from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.project.actions import ProjectActs
 from napari_morse.widgets.project.dialogs import AddCases, NewProject, open_project
 from napari_morse.widgets.project.menu import ProjectMenu

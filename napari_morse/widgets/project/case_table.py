@@ -7,8 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 
-from napari_morse.session.project import STATUS_WORDS, Case
-from napari_morse.session.project.rows import Order
+from napari_morse.session.project import STATUS_WORDS, Case, Order
 
 Column = tuple[str, Order | None, Callable[[Case], str], str]
 COLUMNS: tuple[Column, ...] = (

@@ -36,9 +36,7 @@ from napari_morse.session.project import (
     read_scans,
     with_patients,
 )
-from napari_morse.widgets.base.combo import combo_box
-from napari_morse.widgets.base.jobs import JobRunner, Tell, Work
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import JobRunner, Note, Tell, Work, combo_box
 
 KINDS = {"a folder of scans": "folder", "a list (text or CSV)": "list", "a BIDS data set": "bids"}
 

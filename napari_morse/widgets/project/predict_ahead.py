@@ -16,11 +16,10 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import pixel_digest
 from napari_morse.session import SegmentJob, SegmentSession
-from napari_morse.session.case.prediction_store import keep_prediction, record_of
-from napari_morse.session.project import Case, PredictionRecord, Project
-from napari_morse.session.project.rules import predicted_ahead
-from napari_morse.widgets.base.jobs import JobRunner, Tell
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.session.case import keep_prediction, record_of
+from napari_morse.session.project import Case, PredictionRecord, Project, predicted_ahead
+from napari_morse.widgets.base import JobRunner, Tell
+from napari_morse.widgets.case import ProjectHost
 
 CASES = 2
 """How many cases after the open one are predicted unasked."""

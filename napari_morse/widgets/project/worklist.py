@@ -16,12 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_morse.session.project import STATUS_WORDS, STATUSES, Case, Status
-from napari_morse.session.project.rows import Arrangement
-from napari_morse.widgets.base.closing import EndingWidget
-from napari_morse.widgets.base.combo import combo_box
-from napari_morse.widgets.base.text import Note
-from napari_morse.widgets.case.project_case import ProjectHost
+from napari_morse.session.project import STATUS_WORDS, STATUSES, Arrangement, Case, Status
+from napari_morse.widgets.base import EndingWidget, Note, combo_box
+from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.project.case_table import COLUMNS, CaseTable
 from napari_morse.widgets.project.case_view import CaseView
 

@@ -13,20 +13,17 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_morse.errors import InputError
-from napari_morse.session.case.measures import Measure, Measures, again, length, now, of_structure, ruler
+from napari_morse.session.case import Measure, Measures, again, length, now, of_structure, ruler
 from napari_morse.types import Array, Label, Roi, Scan
-from napari_morse.widgets.base.buttons import act_button
-from napari_morse.widgets.base.text import Note
-from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView, go_to, turn_to
-from napari_morse.widgets.case.corrected_layer import Rest
-from napari_morse.widgets.case.passing import Passing
+from napari_morse.widgets.base import Note, act_button
+from napari_morse.widgets.bridge import PlaneInView, display_axes, go_to, turn_to
+from napari_morse.widgets.case import Passing, Rest
 from napari_morse.widgets.review.measure_layer import Line, MeasureLayer, lines_of
 from napari_morse.widgets.review.measure_table import OLD, MeasureTable
 from napari_morse.widgets.review.ruler import RULER_HINT, MeasureLine, Ruler
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 LOOK = 300
 """Milliseconds after an act until measured structures are measured again."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Points
 
-from napari_morse.session.case.measures import Measure
+from napari_morse.session.case import Measure
 from napari_morse.types import Array, Scan
 from napari_morse.widgets.bridge import KEY, Carrier, display_axes, display_to_world, placement
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_morse.session.case.measures import Measure
+from napari_morse.session.case import Measure
 
 MEASURE_ROWS = 5
 """Rows seen before the list scrolls."""

@@ -11,10 +11,10 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.types import Array
-from napari_morse.widgets.bridge.slice_in_view import PlaneInView
+from napari_morse.widgets.bridge import PlaneInView
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 RULER_HINT = "Drag from one end to the other, or click on both; drag an end to move it. Esc leaves."
 GRIP = 8.0

@@ -7,13 +7,10 @@ from collections.abc import Callable
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.buttons import act_button
-from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
-from napari_morse.widgets.case.active_case import Desk
-from napari_morse.widgets.case.passing import Passing
+from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note, act_button, shortcuts
+from napari_morse.widgets.case import Desk, Passing
 from napari_morse.widgets.review.walker import Walker
-from napari_morse.widgets.segment.patch_table import PatchTable
+from napari_morse.widgets.segment import PatchTable
 
 SIGNS = {"open": "", "accepted": "✓", "coarse": "C", "edited": "✎"}
 """Before the rank."""

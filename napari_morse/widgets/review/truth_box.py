@@ -14,14 +14,12 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.metrics import score
 from napari_morse.types import Array
-from napari_morse.widgets.base.combo import combo_box
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import JobRunner, Note, Work, combo_box
 from napari_morse.widgets.bridge import carrier_of, lies_on, mask_of
-from napari_morse.widgets.view.twins import is_twin
+from napari_morse.widgets.view import is_twin
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 NO_TRUTH = "none"
 SOON = 150

@@ -11,17 +11,16 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.case.timeline import Timeline
-from napari_morse.session.case.walk import Decision, Walk, patches_of
+from napari_morse.session.case import Decision, Timeline, Walk, patches_of
 from napari_morse.session.edits import Renumbering
 from napari_morse.types import Array, Patches, Prediction, Scan
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.case.corrected_layer import Rest
-from napari_morse.widgets.correct.sharpener import Sharpener
-from napari_morse.widgets.segment.patch_view import PatchView
+from napari_morse.widgets.base import JobRunner, Work
+from napari_morse.widgets.case import Rest
+from napari_morse.widgets.correct import Sharpener
+from napari_morse.widgets.segment import PatchView
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 NO_RESULT = "Run a model first: its doubtful boundary is what is walked along."
 ALL_DONE = "No patch is open any more."

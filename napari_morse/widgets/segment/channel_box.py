@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from napari_morse.types import Scan
-from napari_morse.widgets.base.combo import combo_box
+from napari_morse.widgets.base import combo_box
 from napari_morse.widgets.segment.scan_picker import ScanPicker
 
 NONE = "choose…"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
 
-from napari_morse.widgets.base.text import RESEARCH_ONLY
+from napari_morse.widgets.base import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from napari_morse.config import ModelCard

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Points
 
 from napari_morse.types import Array, Patches, Scan
-from napari_morse.widgets.bridge import display_axes, patch_attributes
-from napari_morse.widgets.bridge.slice_in_view import go_to
+from napari_morse.widgets.bridge import display_axes, go_to, patch_attributes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -13,9 +13,9 @@ from qtpy.QtCore import QObject, QTimer
 from napari_morse.types import Array
 from napari_morse.widgets.bridge import (
     LayerData,
+    Presentation,
 )
-from napari_morse.widgets.bridge.presentation import Presentation
-from napari_morse.widgets.view.comparison import ResultLayers
+from napari_morse.widgets.view import ResultLayers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from napari_morse.errors import MorseError
 from napari_morse.types import Roi, Scan
-from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.base import Elided
 from napari_morse.widgets.bridge import KEY, PALETTE, Carrier, display_axes, placement, roi_from_shapes, roi_shape_data
 
 if TYPE_CHECKING:

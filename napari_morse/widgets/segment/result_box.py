@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.session import Row, ToSave, size_unit
 from napari_morse.types import Prediction, Scan
-from napari_morse.widgets.base.text import RESEARCH_ONLY, Elided, Note
-from napari_morse.widgets.case.save_box import SaveBox
+from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note
+from napari_morse.widgets.case import SaveBox
 from napari_morse.widgets.segment.patch_table import PatchTable
 
 SWATCH = 10

@@ -6,7 +6,7 @@ import time
 
 from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QWidget
 
-from napari_morse.widgets.base.text import Note
+from napari_morse.widgets.base import Note
 
 STAGES = {"coarse": "coarse mask, tile", "render": "boundary, block", "patches": "doubtful patches"}
 """What the engine's stages are called on the screen."""

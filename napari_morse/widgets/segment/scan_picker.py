@@ -13,11 +13,9 @@ from qtpy.QtWidgets import QWidget
 from napari_morse.errors import MorseError
 from napari_morse.geometry.orientation import codes
 from napari_morse.types import Scan
-from napari_morse.widgets.base.combo import combo_box
-from napari_morse.widgets.base.text import Elided
+from napari_morse.widgets.base import Elided, combo_box
 from napari_morse.widgets.bridge import carrier_of, scan_of, units_of
-from napari_morse.widgets.view.stage import is_another
-from napari_morse.widgets.view.twins import is_twin
+from napari_morse.widgets.view import is_another, is_twin
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -16,18 +16,16 @@ from qtpy.QtWidgets import QWidget
 from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
-from napari_morse.widgets.bridge import carrier_of, mask_as_it_is
-from napari_morse.widgets.bridge.presentation import Presentation
+from napari_morse.widgets.bridge import Presentation, carrier_of, mask_as_it_is
 from napari_morse.widgets.segment.patch_view import PatchView
 from napari_morse.widgets.segment.presenter import Made, Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
-from napari_morse.widgets.view.comparison import Comparison, ResultLayers
-from napari_morse.widgets.view.twins import is_twin
+from napari_morse.widgets.view import Comparison, ResultLayers, is_twin
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_morse.widgets.view.stage import Stage
+    from napari_morse.widgets.view import Stage
 
 _left: list[tuple[ref[ViewerModel], dict[Image, Presentation], Made]] = []
 """What was found in viewers whose dock was closed."""

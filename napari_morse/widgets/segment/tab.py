@@ -16,20 +16,15 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.labels import MAY_BE_MASK
 from napari_morse.session import SegmentJob, SegmentSession, ToSave
 from napari_morse.types import Roi
-from napari_morse.widgets.base.closing import EndingWidget, plain
-from napari_morse.widgets.base.combo import combo_box
-from napari_morse.widgets.base.jobs import JobRunner, Tell
-from napari_morse.widgets.base.text import Banner
-from napari_morse.widgets.bridge.presentation import Presentation, prepare
-from napari_morse.widgets.bridge.viewer import offer_nifti_first
+from napari_morse.widgets.base import Banner, EndingWidget, JobRunner, Tell, combo_box, plain
+from napari_morse.widgets.bridge import Presentation, offer_nifti_first, prepare
 from napari_morse.widgets.segment.channel_box import ChannelBox
 from napari_morse.widgets.segment.model_card import CardDialog
 from napari_morse.widgets.segment.region_box import RegionBox
 from napari_morse.widgets.segment.run_bar import RunBar
 from napari_morse.widgets.segment.scan_picker import ScanPicker
 from napari_morse.widgets.segment.shown_result import ShownResult
-from napari_morse.widgets.view.comparison import Comparison
-from napari_morse.widgets.view.stage import Stage
+from napari_morse.widgets.view import Comparison, Stage
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

@@ -26,8 +26,17 @@ from weakref import WeakSet
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.widgets.bridge import Colouring, carrier_of, colour_points
-from napari_morse.widgets.bridge.mask_looks import CONTOUR_WIDTH, LINE_COLOURS, LineColours, Mode, titles, wrapped
+from napari_morse.widgets.bridge import (
+    CONTOUR_WIDTH,
+    LINE_COLOURS,
+    Colouring,
+    LineColours,
+    Mode,
+    carrier_of,
+    colour_points,
+    titles,
+    wrapped,
+)
 from napari_morse.widgets.view.difference import DIFFERENCE_LEGEND, MODEL_STAGES, Differences
 from napari_morse.widgets.view.orientation_labels import Titles
 from napari_morse.widgets.view.twins import Mirrors, is_twin

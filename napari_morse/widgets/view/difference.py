@@ -8,8 +8,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_morse.types import Array, Roi, Scan
-from napari_morse.widgets.bridge import KEY, Carrier, carrier_of, display_axes, placement
-from napari_morse.widgets.bridge.to_layers import PALETTE
+from napari_morse.widgets.bridge import KEY, PALETTE, Carrier, carrier_of, display_axes, placement
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

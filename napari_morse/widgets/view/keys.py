@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_morse.widgets.base.shortcuts import MODE, POINTS, SWAP
-from napari_morse.widgets.bridge.mask_looks import COMPARE_MODES
+from napari_morse.widgets.base import MODE, POINTS, SWAP
+from napari_morse.widgets.bridge import COMPARE_MODES
 from napari_morse.widgets.view.comparison import Comparison
 
 if TYPE_CHECKING:

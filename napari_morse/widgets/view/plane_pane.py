@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintE
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_morse.types import Array
-from napari_morse.widgets.bridge.to_layers import MARK
+from napari_morse.widgets.bridge import MARK
 from napari_morse.widgets.view.plane_image import STROKES, Outline, PictureFrame, Style, fitted, nearer, painted
 
 NOTCH = 120

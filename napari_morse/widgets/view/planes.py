@@ -14,17 +14,14 @@ from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QHBoxLayout, QPushB
 
 from napari_morse.geometry.orientation import PLANES, letters_at
 from napari_morse.types import Array, Label, Roi, Scan
-from napari_morse.widgets.base.closing import EndingWidget
-from napari_morse.widgets.base.text import Elided, Note
-from napari_morse.widgets.bridge import Role, carrier_of, display_axes
-from napari_morse.widgets.bridge.slice_in_view import turn_to
-from napari_morse.widgets.bridge.to_layers import UNNAMED
+from napari_morse.widgets.base import Elided, EndingWidget, Note
+from napari_morse.widgets.bridge import UNNAMED, Role, carrier_of, display_axes, turn_to
 from napari_morse.widgets.view.plane_image import Outline, Slices, Style
 from napari_morse.widgets.view.plane_pane import Content, Entry, Legend, PlanePane
 from napari_morse.widgets.view.twins import is_twin
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 Voxel = tuple[int, int, int]
 """Across display axes 0, 1 and 2."""

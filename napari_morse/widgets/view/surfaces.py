@@ -15,15 +15,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_morse.errors import CancelledError
 from napari_morse.metrics.surfaces import Mesh, apart, mesh
 from napari_morse.types import Array, Scan
-from napari_morse.widgets.base.jobs import JobRunner, Work
-from napari_morse.widgets.base.shortcuts import SWAP
-from napari_morse.widgets.bridge import KEY, Carrier, display_axes, placement
-from napari_morse.widgets.bridge.mask_looks import Mode
+from napari_morse.widgets.base import SWAP, JobRunner, Work
+from napari_morse.widgets.bridge import KEY, Carrier, Mode, display_axes, placement
 from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.difference import MODEL_STAGES
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case import Desk
 
 DISTANCE_COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
 """From no distance to the largest: light to dark, so that they can be told apart without hues."""

@@ -19,10 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_morse.widgets.base.shortcuts import MODE, POINTS, SWAP
-from napari_morse.widgets.base.text import Note
-from napari_morse.widgets.bridge import Colouring
-from napari_morse.widgets.bridge.mask_looks import Mode
+from napari_morse.widgets.base import MODE, POINTS, SWAP, Note
+from napari_morse.widgets.bridge import Colouring, Mode
 from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.surfaces import SurfaceView
 
