@@ -43,7 +43,7 @@ from napari_morse.training.examples import Example
 from napari_morse.training.finetuning.contrast import either_contrast
 from napari_morse.training.finetuning.judging import figures_of
 from napari_morse.training.finetuning.learning import Learning, as_read
-from napari_morse.training.finetuning.verdict import STAGES, WHENS, CaseVerdict, Figures, sentence, tested
+from napari_morse.training.finetuning.verdict import JUDGED_STAGES, WHENS, CaseVerdict, Figures, sentence, tested
 from napari_morse.training.settings import TuneSettings
 from napari_morse.training.validation import from_stack, run_case
 from napari_morse.types import Array
@@ -262,7 +262,7 @@ def _said_of(net: Morse, cases: Sequence[TrainingCase], model: LoadedModel) -> l
     return [
         {
             stage: figures_of(from_stack(getattr(run, stage), card.slice_axis), case.labels, case.spacing, tuple(ids))
-            for stage in STAGES
+            for stage in JUDGED_STAGES
         }
         for run, case in zip(found, cases, strict=True)
     ]
@@ -274,7 +274,7 @@ def _verdict(cases: Sequence[TrainingCase], *moments: list[dict[str, Figures]]) 
         CaseVerdict(
             case=case.stem, truth="",
             figures={f"{when} {stage}": moment[n][stage] for when, moment in zip(WHENS, moments, strict=True)
-                     for stage in STAGES},
+                     for stage in JUDGED_STAGES},
         )
         for n, case in enumerate(cases)
     )  # fmt: skip

@@ -45,13 +45,13 @@ def one_of_many(name: str, failed: list[Failed], file: str = "") -> Iterator[Non
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is one case's: the others are still to be done
         foreseen = isinstance(error, (MorseError, MemoryError, OSError))
-        this = Failed(name, in_words(error, name), foreseen, file)
+        this = Failed(name, as_morse_error(error, name), foreseen, file)
         if str(this.error) not in {str(each.error) for each in failed}:
-            say(this)
+            print_failure(this)
         failed.append(this)
 
 
-def say(failed: Failed) -> None:
+def print_failure(failed: Failed) -> None:
     """One line on stderr that names the case."""
     named = failed.name in str(failed.error)
     sys.stderr.write(f"Error: {'' if named else f'{failed.name}: '}{failed.error}\n")
@@ -86,7 +86,7 @@ def check_summary(path: Path, ours: Callable[[dict[str, Any]], bool]) -> None:
         )
 
 
-def in_words(error: Exception, name: str) -> MorseError:
+def as_morse_error(error: Exception, name: str) -> MorseError:
     """A sentence for any error; the texts of unforeseen ones stay out, which may repeat what a header says."""
     if isinstance(error, MorseError):
         return error

@@ -82,7 +82,7 @@ def _plan(
 def _with_new(plan: Plan, given: list[str]) -> Plan:
     """The plan with further labels, coloured apart from those of the model."""
     from napari_morse import zoo
-    from napari_morse.training.palette import entries
+    from napari_morse.training.palette import label_entries
 
     if not given:
         return plan
@@ -94,7 +94,7 @@ def _with_new(plan: Plan, given: list[str]) -> Plan:
         if not equals or not number.strip().isdecimal() or not 0 < int(number) <= 65535 or not name.strip():
             raise InputError(f"{text!r} is no new label.", "Write its number and name: 3=lesion.")
         named.append((int(number), name.strip()))
-    return plan.model_copy(update={"new_labels": entries(named, zoo.find(plan.model).card.labels)})
+    return plan.model_copy(update={"new_labels": label_entries(named, zoo.find(plan.model).card.labels)})
 
 
 def _sources(images: Path, labels: Path, channels: int, kind: type[Source]) -> list[Source]:
@@ -129,7 +129,7 @@ def _held(sources: list[Source], holdout: Path | None, channels: int) -> set[str
 
 def _groups(sources: list[Source], channels: int) -> list[str]:
     """What each case belongs to: the name of the first patient, or case, of all that belong together."""
-    from napari_morse.io.subjects import patient_key, together
+    from napari_morse.io.subjects import group_by_marks, patient_key
     from napari_morse.io.voxels import same_scans
     from napari_morse.training.source import digests
 
@@ -137,7 +137,7 @@ def _groups(sources: list[Source], channels: int) -> list[str]:
     for sentence in same_scans([source.scan for source in sources], known):
         typer.echo(f"{sentence}: either all train or all judge.")
     names = [source.patient or source.name for source in sources]
-    groups = together([{patient_key(name), digest} for name, digest in zip(names, known, strict=True)])
+    groups = group_by_marks([{patient_key(name), digest} for name, digest in zip(names, known, strict=True)])
     return [min(name for name, other in zip(names, groups, strict=True) if other == group) for group in groups]
 
 

@@ -41,7 +41,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
     MorseError
         A file cannot be opened, and no window is there to say so.
     """
-    from napari_morse.widgets.bridge.viewer import offer_nifti_first, say
+    from napari_morse.widgets.bridge.viewer import offer_nifti_first, show_in_window
 
     offer_nifti_first()
     layers: list[LayerData | tuple[None]] = []
@@ -51,7 +51,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
             if scan is not None:
                 layers.append(layer_data(scan))
         except MorseError as error:
-            if not say(error):
+            if not show_in_window(error):
                 raise
     return layers or [(None,)]
 

@@ -67,22 +67,24 @@ def _sizes(card: ModelCard, spacing: tuple[float, ...], extent: tuple[float, ...
     sentences = []
     if any(max(s / t, t / s) > SPACING_FACTOR for s, t in zip(spacing, card.spacing, strict=True)):
         sentences.append(
-            f"The voxels measure {in_words(spacing)} mm; the model was trained at {in_words(card.spacing)} mm."
+            f"The voxels measure {lengths_text(spacing)} mm; the model was trained at {lengths_text(card.spacing)} mm."
         )
     ranges = card.field_of_view
     if ranges and any(e > EXTENT_SLACK * high for e, (_, high) in zip(extent, ranges, strict=True)):
         what = "region" if region else "scan"
-        largest = in_words(tuple(high for _, high in ranges))
+        largest = lengths_text(tuple(high for _, high in ranges))
         way_out = "Draw a smaller region." if region else "Draw a region of interest around the structure."
-        sentences.append(f"The {what} spans {in_words(extent)} mm; the model has seen at most {largest} mm. {way_out}")
-    elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
-        smallest = in_words(tuple(low for low, _ in ranges))
         sentences.append(
-            f"Only {in_words(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region."
+            f"The {what} spans {lengths_text(extent)} mm; the model has seen at most {largest} mm. {way_out}"
+        )
+    elif ranges and any(e * EXTENT_SLACK < low for e, (low, _) in zip(extent, ranges, strict=True)):
+        smallest = lengths_text(tuple(low for low, _ in ranges))
+        sentences.append(
+            f"Only {lengths_text(extent)} mm are read; the model has seen at least {smallest} mm. Use a larger region."
         )
     return sentences
 
 
-def in_words(lengths: tuple[float, ...]) -> str:
+def lengths_text(lengths: tuple[float, ...]) -> str:
     """``31 × 40 × 24``."""
     return " × ".join(f"{length:.3g}" for length in lengths)

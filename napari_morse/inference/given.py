@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_morse.config import ModelCard
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.geometry.orientation import RAS, axes_to, oriented
-from napari_morse.inference.domain_check import EXTENT_SLACK, in_words
+from napari_morse.inference.domain_check import EXTENT_SLACK, lengths_text
 from napari_morse.inference.prepared import Prepared
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.types import Array, Mask, Scan
@@ -80,9 +80,9 @@ def too_large(card: ModelCard, classes: NDArray[np.integer], spacing: tuple[floa
     ):
         return ""
     unit = "pixels" if unsized else "mm"
-    largest = in_words(tuple(high for _, high in card.field_of_view))
+    largest = lengths_text(tuple(high for _, high in card.field_of_view))
     return (
-        f"The given mask spans {in_words(extent)} {unit} in one piece, and the scans that the model {card.name!r} "
+        f"The given mask spans {lengths_text(extent)} {unit} in one piece, and the scans that the model {card.name!r} "
         f"learned from spanned {largest} mm at most: it cannot be what the model knows."
     )
 
@@ -104,7 +104,7 @@ def not_found(card: ModelCard, found_share: float | None) -> str:
     )
 
 
-def lacking(card: ModelCard, classes: NDArray[np.integer]) -> tuple[str, ...]:
+def absent_structures(card: ModelCard, classes: NDArray[np.integer]) -> tuple[str, ...]:
     """Sentences on structures of the model that a given mask does not hold: no reason to refuse it."""
     held = set(np.unique(classes).tolist())
     names = [f"“{entry.name}”" for index, entry in enumerate(card.labels, start=1) if index not in held]

@@ -34,7 +34,7 @@ PART_CACHE = 10**9
 PART_CONTEXT = 0.25
 """Share of a training window that is read around a box, so that its edge is not the image's."""
 
-Box = tuple[tuple[int, ...], tuple[int, ...]]
+Bounds = tuple[tuple[int, ...], tuple[int, ...]]
 """First slice and voxel, and the ends, in the stack that the engine reads: (B, *space)."""
 
 
@@ -42,11 +42,11 @@ Box = tuple[tuple[int, ...], tuple[int, ...]]
 class _Part:
     """What the backbone saw in a part of the stack; boxes inside ``core`` have all the context that there is."""
 
-    outer: Box
-    core: Box
+    outer: Bounds
+    core: Bounds
     done: CoarsePass
 
-    def holds(self, box: Box) -> bool:
+    def holds(self, box: Bounds) -> bool:
         return all(a <= b for a, b in zip(self.core[0], box[0], strict=True)) and all(
             a >= b for a, b in zip(self.core[1], box[1], strict=True)
         )
@@ -95,7 +95,7 @@ class LocalRenderer:
     def __init__(self, predictor: Predictor, cache: int = PART_CACHE) -> None:
         self._predictor, self._cache = predictor, cache
         self._ready: Prepared = predictor.ready
-        self._parts: OrderedDict[Box, _Part] = OrderedDict()
+        self._parts: OrderedDict[Bounds, _Part] = OrderedDict()
         self._lock = Lock()
         self._ids = np.array([0, *(entry.id for entry in predictor.card.labels)])
 
@@ -176,7 +176,7 @@ class LocalRenderer:
 
     # Between storage order, RAS order and the engine's stack
 
-    def _box_of(self, box: Roi) -> Box | None:
+    def _box_of(self, box: Roi) -> Bounds | None:
         """A box of the scan in the engine's stack, as far as it lies in the region that was read."""
         ready = self._ready
         box_ras = ready.axes.roi_to_view(box)
@@ -211,7 +211,7 @@ class LocalRenderer:
         slice_axis = self._ready.slice_axis
         return labels[0] if slice_axis is None else np.moveaxis(labels, 0, slice_axis)
 
-    def _classes(self, mask: Array) -> Callable[[Box], NDArray[np.int64]]:
+    def _classes(self, mask: Array) -> Callable[[Bounds], NDArray[np.int64]]:
         """Reads class indices in a box of the stack."""
         ready = self._ready
         canonical = ready.axes.to_view(mask)
@@ -219,7 +219,7 @@ class LocalRenderer:
             canonical = canonical[ready.axes.roi_to_view(ready.roi).slices]
         stack = canonical[None] if ready.slice_axis is None else np.moveaxis(canonical, ready.slice_axis, 0)
 
-        def read(box: Box) -> NDArray[np.int64]:
+        def read(box: Bounds) -> NDArray[np.int64]:
             part = stack[tuple(slice(a, b) for a, b in zip(*box, strict=True))]
             classes = np.zeros(part.shape, np.int64)
             for index, number in enumerate(self._ids[1:], start=1):
@@ -230,7 +230,7 @@ class LocalRenderer:
 
     # What the backbone saw
 
-    def _part(self, box: Box, cancelled: Callable[[], bool] | None) -> _Part:
+    def _part(self, box: Bounds, cancelled: Callable[[], bool] | None) -> _Part:
         for key in reversed(self._parts):
             if self._parts[key].holds(box):
                 self._parts.move_to_end(key)
@@ -241,7 +241,7 @@ class LocalRenderer:
             self._parts.popitem(last=False)
         return part
 
-    def _read(self, box: Box, cancelled: Callable[[], bool] | None) -> _Part:
+    def _read(self, box: Bounds, cancelled: Callable[[], bool] | None) -> _Part:
         net, card = self._predictor.net, self._predictor.card
         ready = self._ready = self._predictor.choose_polarity(self._ready, cancelled)
         outer, core = self._around(box)
@@ -253,7 +253,7 @@ class LocalRenderer:
         nothing = done.logits.new_empty(0)
         return _Part(outer, core, replace(done, logits=nothing))
 
-    def _around(self, box: Box) -> tuple[Box, Box]:
+    def _around(self, box: Bounds) -> tuple[Bounds, Bounds]:
         """The part to read for a box: a training window at least, and context; and its core."""
         ready, recipe = self._ready, self._predictor.card.recipe
         dims = len(ready.spacing)
@@ -271,8 +271,8 @@ class LocalRenderer:
     def _rendered(
         self,
         part: _Part,
-        classes: Callable[[Box], NDArray[np.int64]],
-        box: Box,
+        classes: Callable[[Bounds], NDArray[np.int64]],
+        box: Bounds,
         strength: float,
         cancelled: Callable[[], bool] | None,
     ) -> NDArray[np.int64]:
@@ -302,7 +302,7 @@ class LocalRenderer:
         return labels
 
     @staticmethod
-    def _crop(part: _Part, box: Box, steps: tuple[float, ...]) -> Box:
+    def _crop(part: _Part, box: Bounds, steps: tuple[float, ...]) -> Bounds:
         """The box with as much around it as distances are looked at, inside the part."""
         low, high = [box[0][0]], [box[1][0]]
         for axis, step in enumerate(steps, start=1):
@@ -312,7 +312,7 @@ class LocalRenderer:
         return tuple(low), tuple(high)
 
     @staticmethod
-    def _painted(part: _Part, logits: Tensor, crop: Box) -> _Painted:
+    def _painted(part: _Part, logits: Tensor, crop: Bounds) -> _Painted:
         done, outer = part.done, part.outer
         start = tuple(a - o for a, o in zip(crop[0][1:], outer[0][1:], strict=True))
         return _Painted(

@@ -17,7 +17,7 @@ from napari_morse.geometry.resampling import WorkFrame
 from napari_morse.inference.devices import point_precision, resolve_device
 from napari_morse.inference.domain_check import channel_warnings, out_of_domain_warnings
 from napari_morse.inference.engine import CoarsePass, coarse_bytes, coarse_pass, frame_of
-from napari_morse.inference.given import NOT_ITS_STRUCTURE_HINT, classes_of, lacking, not_found, too_large
+from napari_morse.inference.given import NOT_ITS_STRUCTURE_HINT, absent_structures, classes_of, not_found, too_large
 from napari_morse.inference.masks import mask_logits
 from napari_morse.inference.normalise import normalise
 from napari_morse.inference.polarity import choose_polarity, polarity_cache, polarity_key
@@ -209,7 +209,7 @@ class Predictor:
         large = too_large(self.card, classes, ready.spacing, unsized)
         if large and strict:
             raise InputError(large, NOT_ITS_STRUCTURE_HINT)
-        return (*((large,) if large else ()), *lacking(self.card, classes))
+        return (*((large,) if large else ()), *absent_structures(self.card, classes))
 
     def _read(
         self, ready: Prepared, mask: Mask | None, tick: Callable[[int, int], None] | None,

@@ -40,14 +40,14 @@ class WrittenRecord(BaseModel):
     format: Literal["napari-morse-written"] = "napari-morse-written"
     format_version: Literal[1] = 1
     scan: Digest
-    """Of the scan that the files were predicted from: `scan_digest`."""
+    """Of the scan that the files were predicted from: `digest_of_scan`."""
     model: str
     model_digest: str
     files: dict[str, tuple[Digest, ...]]
     """By what follows the case's name: sha256 of the file; of two, while files are exchanged, either."""
 
 
-def scan_digest(scan: Scan) -> str:
+def digest_of_scan(scan: Scan) -> str:
     """Sha256 over the voxels of every channel and where they lie, whatever the file is called and however packed."""
     digest = hashlib.sha256((scan.grid.affine + 0.0).astype("<f8").tobytes())
     for channel in scan.channels:
@@ -100,7 +100,7 @@ def _check_own(existing: list[Path], scan: Scan, record: WrittenRecord | None) -
     if record is None:
         raise _taken(existing, "is there already, and nothing says that it was predicted from this scan")
     files = [path for path in existing if not path.name.endswith(RECORD_ENDING)]
-    if files and record.scan != scan_digest(scan):
+    if files and record.scan != digest_of_scan(scan):
         raise _taken(files, "belongs to another scan of that name")
     known = {ending: set(digests) for ending, digests in record.files.items()}
     unknown = [path for path in files if path.name[len(scan.stem) :] not in known]
@@ -109,7 +109,7 @@ def _check_own(existing: list[Path], scan: Scan, record: WrittenRecord | None) -
     protected = [path for path in files if not path.stat().st_mode & _WRITABLE]
     if protected:
         raise _taken(protected, "is write-protected")
-    changed = [path for path in files if file_digest(path) not in known[path.name[len(scan.stem) :]]]
+    changed = [path for path in files if digest_of_file(path) not in known[path.name[len(scan.stem) :]]]
     if changed:
         raise _taken(changed, "was changed since it was written")
 
@@ -132,7 +132,7 @@ def read_record(stem: str, folder: Path) -> WrittenRecord | None:
         return None
 
 
-def file_digest(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
     """Sha256 of a file.
 
     Raises
@@ -196,9 +196,9 @@ def save_safely(
 
 
 def _take_place(files: list[Path], prediction: Prediction, scan: Scan, folder: Path, replace: bool) -> list[Path]:
-    digests = {path.name[len(scan.stem) :]: file_digest(path) for path in files}
+    digests = {path.name[len(scan.stem) :]: digest_of_file(path) for path in files}
     check_free(scan, folder, replace, digests)  # again: somebody may have painted while the model ran
-    known, scanned = read_record(scan.stem, folder), scan_digest(scan)
+    known, scanned = read_record(scan.stem, folder), digest_of_scan(scan)
     before = known.files if known is not None and known.scan == scanned else {}
 
     def remember(by_ending: Mapping[str, tuple[str, ...]]) -> None:

@@ -120,7 +120,7 @@ def save_image(data: Array, grid: Grid, path: Path | str, *, header: Any = None,
     guards.keep_original(path, original)
     if not path.name.lower().endswith(_NIFTI):
         raise InputError(f"An image cannot be written as “{path.name}”.", "Let the name end in .nii.gz or .nii.")
-    nifti.write_image(data, grid, path, header)
+    nifti.write_nifti(data, grid, path, header)
     return path
 
 

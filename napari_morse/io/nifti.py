@@ -86,7 +86,7 @@ def _read(path: Path, sniffed: Sniffed, frame: int | None) -> Stored:
     with guards.open_stream(path, sniffed.gzipped, length) as stream:
         header = nifti_header.parse(stream.take(length).tobytes(), path.name)
     layout = nifti_header.layout(header, path.name)
-    grid, known, odd = nifti_header.grid_of(header, layout.shape, path.name)
+    grid, known, odd = nifti_header.grid_of_header(header, layout.shape, path.name)
     guards.check_length(layout.declared, sniffed.size, sniffed.gzipped, path.name)
     chosen = choose_frame(frame, layout.frames, path.name)
     widened = 0 if layout.slope == 1 and layout.inter == 0 else layout.frame_bytes // layout.dtype.itemsize * 4
@@ -175,7 +175,7 @@ def write_mask(mask: Mask, path: Path) -> None:
     _write(as_labels(mask.data), mask.grid, mask.header, path)
 
 
-def write_image(data: Array, grid: Grid, path: Path, header: Any = None) -> None:
+def write_nifti(data: Array, grid: Grid, path: Path, header: Any = None) -> None:
     """Write an image on ``grid``, unscaled: floats as float32, integers as they are; codes and units of ``header``.
 
     Raises

@@ -152,7 +152,7 @@ def affine_of(header: Nifti1Header) -> tuple[NDArray[np.float64], bool]:
     return affine, known
 
 
-def grid_of(header: Nifti1Header, shape: tuple[int, int, int], name: str) -> tuple[Grid, bool, tuple[str, ...]]:
+def grid_of_header(header: Nifti1Header, shape: tuple[int, int, int], name: str) -> tuple[Grid, bool, tuple[str, ...]]:
     """The grid of the voxels, whether its orientation is known, and what is unusual about it.
 
     Raises

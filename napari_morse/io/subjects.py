@@ -83,7 +83,7 @@ def patient_key(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
 
 
-def together(marks: Sequence[Iterable[Hashable]]) -> list[int]:
+def group_by_marks(marks: Sequence[Iterable[Hashable]]) -> list[int]:
     """Which of some things belong together, because they share a mark, or each shares one with a third.
 
     Parameters

@@ -11,17 +11,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from napari_morse.types import Array
 
-Pixels = NDArray[np.uint8]
+RgbPixels = NDArray[np.uint8]
 
-BEFORE, NOW = (220, 60, 60), (255, 210, 0)
+COLOUR_BEFORE, COLOUR_NOW = (220, 60, 60), (255, 210, 0)
 """Outlines of a mask as it was, and as it is."""
 FRAME, INK = (32, 32, 32), (255, 255, 255)
 """Of the letters' frame; they are read beside bright and dark slices alike, and cover none."""
-WIDE, LETTER = 18, 14
+FRAME_WIDTH, LETTER = 18, 14
 """Pixels of the frame and of a letter."""
 
 
-def png_bytes(pixels: Pixels) -> bytes:
+def png_bytes(pixels: RgbPixels) -> bytes:
     """A picture (rows, columns, 3) as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
@@ -30,7 +30,7 @@ def png_bytes(pixels: Pixels) -> bytes:
 
 def slice_picture(
     scan: Array, mask: Array, before: Array | None, spacing: tuple[float, float] = (1.0, 1.0), longest: int = 200
-) -> Pixels:
+) -> RgbPixels:
     """A slice in grey with the outline of a mask in yellow, and in red what it was before and is no more.
 
     Parameters
@@ -52,17 +52,17 @@ def slice_picture(
     rows, columns = (_nearest(*pair) for pair in zip(scan.shape, (height, width), strict=True))
     pixels = np.repeat(_grey(scan)[rows][:, columns][:, :, np.newaxis], 3, axis=2)
     if before is not None:
-        pixels[_drawn(before, rows, columns)] = BEFORE
-    pixels[_drawn(mask, rows, columns)] = NOW
+        pixels[_drawn(before, rows, columns)] = COLOUR_BEFORE
+    pixels[_drawn(mask, rows, columns)] = COLOUR_NOW
     return pixels
 
 
-def lettered(pixels: Pixels, letters: Sequence[str]) -> Pixels:
+def lettered(pixels: RgbPixels, letters: Sequence[str]) -> RgbPixels:
     """A picture in a frame that says which side is which: letters at the top, bottom, left and right."""
     height, width = pixels.shape[:2]
-    framed = Image.new("RGB", (width + 2 * WIDE, height + 2 * WIDE), FRAME)
-    framed.paste(Image.fromarray(pixels), (WIDE, WIDE))
-    draw, font, half = ImageDraw.Draw(framed), ImageFont.load_default(LETTER), WIDE // 2
+    framed = Image.new("RGB", (width + 2 * FRAME_WIDTH, height + 2 * FRAME_WIDTH), FRAME)
+    framed.paste(Image.fromarray(pixels), (FRAME_WIDTH, FRAME_WIDTH))
+    draw, font, half = ImageDraw.Draw(framed), ImageFont.load_default(LETTER), FRAME_WIDTH // 2
     middle, centre = framed.height // 2, framed.width // 2
     positions = ((centre, half), (centre, framed.height - half), (half, middle), (framed.width - half, middle))
     for position, letter in zip(positions, letters, strict=True):
@@ -75,12 +75,12 @@ def _nearest(voxels: int, pixels: int) -> NDArray[np.int64]:
     return ((np.arange(pixels) + 0.5) * voxels / pixels).astype(np.int64)
 
 
-def _grey(scan: Array) -> Pixels:
+def _grey(scan: Array) -> RgbPixels:
     """From black at the darkest hundredth to white at the brightest."""
     finite = scan[np.isfinite(scan)]
     low, high = (float(v) for v in np.percentile(finite, (1, 99))) if len(finite) else (0.0, 1.0)
     grey = np.nan_to_num((scan.astype(np.float64) - low) / max(high - low, 1e-9), nan=0.0, posinf=1.0, neginf=0.0)
-    shades: Pixels = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    shades: RgbPixels = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
     return shades
 
 

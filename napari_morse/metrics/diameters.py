@@ -18,7 +18,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from napari_morse.metrics.surface import bounding_box
 
-Plane = NDArray[np.float64]
+Points2d = NDArray[np.float64]
 MOST_PLACES = 4096
 """Places along the longest diameter at which the one across it is looked for; an outline has rarely so many corners."""
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
@@ -62,9 +62,9 @@ class Diameters:
     """
 
     longest: float
-    longest_ends: Plane
+    longest_ends: Points2d
     across: float
-    across_ends: Plane
+    across_ends: Points2d
     area: float
     parts: int
 
@@ -121,7 +121,7 @@ def _filled(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(outside != outside[0, 0])
 
 
-def _outline(part: NDArray[np.bool_]) -> Plane:
+def _outline(part: NDArray[np.bool_]) -> Points2d:
     """(N, 2, 2) index coordinates of both ends of each piece of the outline; the rim is empty."""
     bits = part.view(np.uint8)
     codes = bits[:-1, :-1] | bits[:-1, 1:] << 1 | bits[1:, :-1] << 2 | bits[1:, 1:] << 3
@@ -133,14 +133,14 @@ def _outline(part: NDArray[np.bool_]) -> Plane:
     return np.concatenate(pieces)
 
 
-def _farthest(points: Plane) -> Plane:
+def _farthest(points: Points2d) -> Points2d:
     """The two of (N, 2) points that lie farthest from each other."""
     hull = points[ConvexHull(points).vertices]
     first, second = divmod(int(squareform(pdist(hull)).argmax()), len(hull))
     return np.asarray(hull[[first, second]])
 
 
-def _longest_across(segments: Plane, axis: Plane) -> Plane:
+def _longest_across(segments: Points2d, axis: Points2d) -> Points2d:
     """Ends of the longest stretch inside a closed outline at right angles to ``axis``, all in mm.
 
     The length of such a stretch is linear between two corners of the outline, so the longest begins at a corner. Where
@@ -159,7 +159,7 @@ def _longest_across(segments: Plane, axis: Plane) -> Plane:
     return np.array([at * along + enter * across, at * along + leave * across])
 
 
-def _stretch(u: Plane, v: Plane, places: Plane, side: Literal["left", "right"]) -> tuple[float, float, float]:
+def _stretch(u: Points2d, v: Points2d, places: Points2d, side: Literal["left", "right"]) -> tuple[float, float, float]:
     """The longest stretch at one of ``places``, just behind (``left``) or just before it: place, start and end."""
     (u0, u1), (v0, v1) = u.T, v.T
     first = np.searchsorted(places, u0, side)
@@ -173,15 +173,15 @@ def _stretch(u: Plane, v: Plane, places: Plane, side: Literal["left", "right"]) 
     return float(places[which[order][2 * best]]), float(enter[best]), float(leave[best])
 
 
-def _mm(points: Plane, steps: Plane) -> Plane:
+def _mm(points: Points2d, steps: Points2d) -> Points2d:
     """(N, 2) → (N, 2); a point comes out the same wherever it stands in the list, which a matrix product may not do."""
     return np.stack([_dot(points, steps[0]), _dot(points, steps[1])], axis=-1)
 
 
-def _dot(points: Plane, direction: Plane) -> Plane:
-    product: Plane = points[..., 0] * direction[0] + points[..., 1] * direction[1]
+def _dot(points: Points2d, direction: Points2d) -> Points2d:
+    product: Points2d = points[..., 0] * direction[0] + points[..., 1] * direction[1]
     return product
 
 
-def _length(ends: Plane) -> float:
+def _length(ends: Points2d) -> float:
     return float(np.hypot(*(ends[1] - ends[0])))

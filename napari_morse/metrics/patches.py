@@ -38,7 +38,7 @@ FEWEST_VOXELS = 3
 WALKED = 6
 """Fewer voxels than these join the patch beside them, where it stays short enough: nobody wants to walk from voxel to
 voxel. Chosen on the validation cases of the hippocampus: half as many patches to look at, one error in thirty lost."""
-ROUNDS = 4
+MERGE_PASSES = 4
 """How often small patches look for a neighbour: one that was small itself may have grown."""
 
 
@@ -282,7 +282,7 @@ def _gathered(
     cancelled: Callable[[], bool] | None,
 ) -> NDArray[np.int64]:
     """Patches below ``WALKED`` go to one that they touch, where both together fit into ``extent``."""
-    for _ in range(ROUNDS):
+    for _ in range(MERGE_PASSES):
         _leave_if(cancelled)
         # Numbered without gaps: patches that were taken up have left some.
         _, patch, count = np.unique(patch, return_inverse=True, return_counts=True)

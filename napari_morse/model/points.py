@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEAR = 8
+CELLS_PER_READ = 8
 """A box of a map is turned into a table where it holds at most so many cells per cell that is read."""
 INT32_CELLS = 2**31
 """Fewer cells than this are counted in 32 bits, which halves what a gather reads beside the map itself."""
@@ -112,7 +112,7 @@ def sample(maps: Tensor, image: Tensor, cell: Tensor) -> Tensor:
     if not rows.is_contiguous():
         start, stop = low.amin(dim=0).tolist(), (high.amax(dim=0) + 1).tolist()
         box = tuple(b - a for a, b in zip(start, stop, strict=True))
-        if math.prod(box) <= NEAR * len(cell) * 2 ** (len(size) - 1):
+        if math.prod(box) <= CELLS_PER_READ * len(cell) * 2 ** (len(size) - 1):
             origin = low.new_tensor(start)
             within = tuple(map(slice, start, stop))
             rows, size = channels_last(maps[(within[0], slice(None), *within[1:])]).movedim(1, -1), box

@@ -3,7 +3,7 @@
 from napari_morse.session.run.engine import InferenceEngine, LocalEngine, PredictorLike
 from napari_morse.session.run.results_table import Row, result_rows, size_unit, table_csv, table_text
 from napari_morse.session.run.save import ToSave, WouldReplaceError, save_masks
-from napari_morse.session.run.segment import SegmentJob, SegmentSession, Status
+from napari_morse.session.run.segment import RunStatus, SegmentJob, SegmentSession
 from napari_morse.session.run.warm import thaw
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "LocalEngine",
     "PredictorLike",
     "Row",
+    "RunStatus",
     "SegmentJob",
     "SegmentSession",
-    "Status",
     "ToSave",
     "WouldReplaceError",
     "result_rows",

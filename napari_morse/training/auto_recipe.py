@@ -18,7 +18,7 @@ FLAT = 3.0
 """From this ratio of a voxel's longest side to its shortest on, slices are read one by one."""
 THIN = 12
 """Below so many voxels along an axis as well."""
-LONGEST = {"cpu": 160, "cuda": 224}
+LONGEST_SIDE = {"cpu": 160, "cuda": 224}
 """Voxels per axis that the coarse pass should have at most: larger scans are read at a coarser spacing, and rendered on
 their own grid."""
 VOXELS = {2: {"cpu": 128**2, "cuda": 256**2}, 3: {"cpu": 48 * 64 * 48, "cuda": 96**3}}
@@ -73,7 +73,7 @@ def fitted(grids: Sequence[Grid], device: str) -> Fitted:
     across = int(spacing.argmax()) if spacing.max() / spacing.min() >= FLAT else int(shape.argmin())
     planar = spacing.max() / spacing.min() >= FLAT or shape.min() < THIN
     kept = [a for a in range(3) if not planar or a != across]
-    work = _work(shape[kept], spacing[kept], LONGEST[device])
+    work = _work(shape[kept], spacing[kept], LONGEST_SIDE[device])
     base = DEFAULT_2D if planar else DEFAULT_3D
     window = _window(shape[kept] * spacing[kept] / work, VOXELS[len(kept)][device])
     iterations = min(base.train.iterations, max(FEWEST, PER_CASE * len(grids)))

@@ -17,7 +17,7 @@ from napari_morse.metrics.doubt import fit_temperature
 from napari_morse.metrics.patches import boundary
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import TrainingCase
-from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
+from napari_morse.training.palette import CLASSES, LARGEST_ID, label_entries
 from napari_morse.training.validation import judge, run_case
 from napari_morse.types import Array
 
@@ -80,7 +80,7 @@ def parse_labels(text: str | None, ids: tuple[int, ...]) -> tuple[LabelEntry, ..
                 f"{part!r} names no label; the truths hold {', '.join(map(str, ids))}.", "Write 1=name,2=name."
             )
         names[int(number)] = name.strip()
-    return entries(names.items())
+    return label_entries(names.items())
 
 
 def card_fields(

@@ -19,7 +19,7 @@ from napari_morse.geometry.resampling import to_work_grid, work_frame
 from napari_morse.inference.normalise import normalise
 from napari_morse.io import case_stem, open_mask
 from napari_morse.io.channels import case_files, case_name, channel_files, open_case
-from napari_morse.io.subjects import patient_key, subject_in, together
+from napari_morse.io.subjects import group_by_marks, patient_key, subject_in
 from napari_morse.io.voxels import listed, same_scans, scan_digest
 
 SUFFIXES = (".nii.gz", ".nii", ".png")
@@ -154,7 +154,7 @@ def _drawn(pairs: dict[str, tuple[Path, Path]], seed: int, channels: int, say: C
     known = [scan_digest(scan, channels) for scan in scans]
     for sentence in same_scans(scans, known):
         say(f"{sentence}: either all train or all judge.")
-    group_of = dict(zip(stems, together([_marks(*each) for each in zip(stems, known, strict=True)]), strict=True))
+    group_of = dict(zip(stems, group_by_marks([_marks(*each) for each in zip(stems, known, strict=True)]), strict=True))
     np.random.default_rng(seed).shuffle(stems)
     groups: dict[int, list[str]] = {}
     for stem in stems:

@@ -14,7 +14,7 @@ from napari_morse.geometry.orientation import AXES, RAS, axes_to
 from napari_morse.io import open_mask
 from napari_morse.metrics.surface import bounding_box
 from napari_morse.training.cases import TrainingCase, load_case
-from napari_morse.training.source import CORRECTED, PLAIN, UNREVIEWED, Source
+from napari_morse.training.source import CODE_CORRECTED, CODE_PLAIN, CODE_UNREVIEWED, Source
 
 AROUND = 0.5
 """Training windows around what was looked at that are read too."""
@@ -41,7 +41,7 @@ class Example:
 
 def whole(case: TrainingCase) -> Example:
     """A case of which every voxel is as good as any: what a model is trained on from labels alone."""
-    return Example(case, np.broadcast_to(np.uint8(PLAIN), case.labels.shape))  # one byte, however large the scan
+    return Example(case, np.broadcast_to(np.uint8(CODE_PLAIN), case.labels.shape))  # one byte, however large the scan
 
 
 def load_example(source: Source, card: ModelCard, replay: bool = False) -> Example:
@@ -70,7 +70,7 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
 
 def _seen(case: TrainingCase, codes: NDArray[np.uint8], card: ModelCard) -> tuple[TrainingCase, NDArray[np.uint8]]:
     """The part of a scan that somebody looked at, with what a training window sees around it."""
-    seen = codes != UNREVIEWED
+    seen = codes != CODE_UNREVIEWED
     if seen.all():
         return case, codes
     if not seen.any():
@@ -101,5 +101,5 @@ def codes_of(source: Source, case: TrainingCase) -> NDArray[np.uint8]:
 def marked(example: Example, base: NDArray[np.uint8]) -> Example:
     """The example with reviewed voxels that the base model labels otherwise marked as corrected."""
     codes = example.codes.copy()
-    codes[(codes == PLAIN) & (base != example.case.labels)] = CORRECTED
+    codes[(codes == CODE_PLAIN) & (base != example.case.labels)] = CODE_CORRECTED
     return Example(example.case, codes, example.replay)

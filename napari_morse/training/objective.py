@@ -21,7 +21,7 @@ from napari_morse.model.points import nearest_labels, sample, training_points
 from napari_morse.training.boxes import Boxes, draw_box, whole_image
 from napari_morse.training.sampling import Samples
 from napari_morse.training.settings import TuneSettings
-from napari_morse.training.source import CORRECTED, UNREVIEWED
+from napari_morse.training.source import CODE_CORRECTED, CODE_UNREVIEWED
 
 DISTIL_EVERY = 2
 """Steps between two looks at what the base model says: it costs a third of a step."""
@@ -204,8 +204,8 @@ def roughened(maps: CoarseMaps, samples: Samples) -> CoarseMaps:
 def weights_of(codes: Tensor, corrected: float) -> Tensor:
     """Codes of any shape → float32 weights: 1, 0 where nobody reviewed, ``corrected`` where a person changed it."""
     weights = torch.ones(codes.shape, dtype=torch.float32, device=codes.device)
-    weights[codes == UNREVIEWED] = 0.0
-    weights[codes == CORRECTED] = corrected
+    weights[codes == CODE_UNREVIEWED] = 0.0
+    weights[codes == CODE_CORRECTED] = corrected
     return weights
 
 
@@ -240,6 +240,6 @@ def staying(logits: Tensor, base: Tensor, labels: Tensor, codes: Tensor) -> Tens
     """
     # Whether the base says so: argmax across channels is slow on a CPU.
     agrees = base.gather(1, labels.unsqueeze(1)).squeeze(1) >= base.amax(dim=1)
-    free = ((codes == UNREVIEWED) | agrees).to(logits.dtype)
+    free = ((codes == CODE_UNREVIEWED) | agrees).to(logits.dtype)
     apart = F.kl_div(logits.log_softmax(dim=1), base.softmax(dim=1), reduction="none").sum(dim=1)
     return (apart * free).sum() / free.sum().clamp(min=1.0)

@@ -18,7 +18,7 @@ from napari_morse.model.morse import sized
 
 FILE_LIMIT = 100_000
 """Bytes of a recipe file; a recipe takes about two kB."""
-SHOWN = 80
+REPEATED_CHARACTERS = 80
 """Characters of a wrong value that are repeated."""
 
 DEFAULT_3D = Recipe(
@@ -183,7 +183,7 @@ def _problem(error: ValidationError) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= REPEATED_CHARACTERS else f"{text[:REPEATED_CHARACTERS]}…"
 
 
 def on_backbone(recipe: Recipe, other: Recipe) -> Recipe:

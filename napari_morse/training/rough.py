@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_morse.inference.masks import mask_logits, signed_distances
 
-REACH = 3.0
+DAMAGE_REACH = 3.0
 """Voxels by which a border is moved at most, two times in three; by less, the rest."""
 WAVE = (3.0, 10.0)
 """Width in voxels over which the border is moved the same way."""
@@ -22,7 +22,7 @@ def rough_logits(labels: Tensor, classes: int, seed: tuple[int, ...]) -> Tensor:
 
 
 def damage(truth: NDArray[np.integer], classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A mask whose borders lie up to ``REACH`` voxels beside those of the truth.
+    """A mask whose borders lie up to ``DAMAGE_REACH`` voxels beside those of the truth.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def damage(truth: NDArray[np.integer], classes: int, rng: np.random.Generator) -
     """
     if not truth.any():
         return truth.astype(np.int64)
-    reach = REACH * (1.0 if rng.random() < 2 / 3 else rng.random())
-    distance = signed_distances(truth, classes, (1.0,) * truth.ndim).clip(-4 * REACH, 4 * REACH)
+    reach = DAMAGE_REACH * (1.0 if rng.random() < 2 / 3 else rng.random())
+    distance = signed_distances(truth, classes, (1.0,) * truth.ndim).clip(-4 * DAMAGE_REACH, 4 * DAMAGE_REACH)
     distance += _waves(distance.shape, rng, reach)
     distance[0] += rng.uniform(-reach, reach)
     damaged = distance.argmax(axis=0)

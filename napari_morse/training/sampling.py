@@ -20,12 +20,12 @@ from napari_morse.inference.normalise import normalise
 from napari_morse.training.augmentation import Augmenter
 from napari_morse.training.examples import Example
 from napari_morse.training.rough import rough_logits
-from napari_morse.training.source import UNREVIEWED
+from napari_morse.training.source import CODE_UNREVIEWED
 from napari_morse.types import Array
 
 AHEAD = 3
 """Batches prepared in the background while the network works."""
-SHOWN = 0.8
+OCCUPIED_SLICES = 0.8
 """Share of a 2-D model's slices that show something."""
 PICTURES = 0.3
 """Share of 2-D samples standardised over the slice alone, as a picture without its volume is; none in rounds, which
@@ -52,8 +52,8 @@ class Streams:
     damage: int
 
 
-TRAINING = Streams(order=1, choice=2, motion=3, hurt=4, damage=5)
-ROUNDS = Streams(order=13, choice=11, motion=12, hurt=14, damage=15)
+TRAINING_STREAMS = Streams(order=1, choice=2, motion=3, hurt=4, damage=5)
+ROUND_STREAMS = Streams(order=13, choice=11, motion=12, hurt=14, damage=15)
 CACHED = 16
 """Stream of a round that draws from samples which are made already."""
 
@@ -117,7 +117,7 @@ class Sampler:
 
     def __init__(
         self, examples: Sequence[Example], recipe: Recipe, slice_axis: str | None, seed: int, batch: int,
-        replay: float = 0.0, pictures: float = PICTURES, streams: Streams = TRAINING,
+        replay: float = 0.0, pictures: float = PICTURES, streams: Streams = TRAINING_STREAMS,
     ) -> None:  # fmt: skip
         self._new = [e for e in examples if not e.replay]
         self._old = [e for e in examples if e.replay]
@@ -156,7 +156,7 @@ class Sampler:
             labels, codes = np.take(labels, index, self._axis), np.take(codes, index, self._axis)
             if self._pictures and rng.random() < self._pictures:
                 image = _as_picture(image)
-        inside = (labels > 0) & (codes != UNREVIEWED)
+        inside = (labels > 0) & (codes != CODE_UNREVIEWED)
         seed = (self.seed, self._streams.motion, number)
         moved, marks = self._augment(image, packed(labels, codes), seed, inside)
         return moved, marks % CODE, (marks // CODE).to(torch.uint8)
@@ -172,7 +172,7 @@ class Sampler:
     def _slice(self, labels: Array, rng: np.random.Generator) -> int:
         slices = np.moveaxis(labels, self._axis or 0, 0)
         shown = np.flatnonzero(slices.any(axis=(1, 2)))
-        some = shown if shown.size and rng.random() < SHOWN else np.arange(len(slices))
+        some = shown if shown.size and rng.random() < OCCUPIED_SLICES else np.arange(len(slices))
         return int(rng.choice(some))
 
     def stream(

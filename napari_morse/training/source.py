@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_morse.io.voxels import file_digest, scan_digest
 
-PLAIN, UNREVIEWED, CORRECTED = 0, 1, 2
+CODE_PLAIN, CODE_UNREVIEWED, CODE_CORRECTED = 0, 1, 2
 """Codes of voxels: as good as any, to be ignored, changed by a person."""
 
 
@@ -25,7 +25,7 @@ class Source(BaseModel):
     patient: str = ""
     """Cases of one patient are never on both sides."""
     codes: Path | None = None
-    """NIfTI with `PLAIN`, `UNREVIEWED` or `CORRECTED` per voxel, on the scan's grid; None where all was reviewed."""
+    """NIfTI of the codes above per voxel, on the scan's grid; None where all was reviewed."""
 
 
 def digests(

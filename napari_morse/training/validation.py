@@ -57,7 +57,7 @@ def judge(
 
 
 def _figures(volume: Array, case: TrainingCase, classes: tuple[int, ...], full: bool) -> list[tuple[str, float]]:
-    found = [(f"dice_{c}", dice(volume == c, case.labels == c)) for c in classes]
+    found = [(f"dice_{c}", dice_or_one(volume == c, case.labels == c)) for c in classes]
     if full:
         merged = next(s for s in score(volume, case.labels, case.spacing, classes, merged=True) if s.id == MERGED)
         found += [("dice_merged", merged.dice or 0.0), ("asd_merged", merged.asd_or_diagonal or 0.0)]
@@ -65,7 +65,7 @@ def _figures(volume: Array, case: TrainingCase, classes: tuple[int, ...], full: 
     return found
 
 
-def dice(mask: Array, truth: Array) -> float:
+def dice_or_one(mask: Array, truth: Array) -> float:
     """Dice of two boolean arrays; 1 when both are empty."""
     total = int(np.count_nonzero(mask)) + int(np.count_nonzero(truth))
     return 2 * int(np.count_nonzero(mask & truth)) / total if total else 1.0

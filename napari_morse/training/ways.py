@@ -26,7 +26,7 @@ from napari_morse.training.engine import Engine, Judge, training_device
 from napari_morse.training.examples import Example, whole
 from napari_morse.training.map_cache import MapsCache
 from napari_morse.training.objective import FromCorrections, FromLabels
-from napari_morse.training.sampling import ROUNDS, Sampler
+from napari_morse.training.sampling import ROUND_STREAMS, Sampler
 from napari_morse.training.settings import Schedule, TuneSettings
 from napari_morse.training.validation import judge
 from napari_morse.zoo import LoadedModel
@@ -119,7 +119,14 @@ def from_corrections(
         At held-out cases.
     """
     sampler = Sampler(
-        examples, base.recipe, slice_axis, settings.seed, settings.batch, settings.replay, pictures=0.0, streams=ROUNDS
+        examples,
+        base.recipe,
+        slice_axis,
+        settings.seed,
+        settings.batch,
+        settings.replay,
+        pictures=0.0,
+        streams=ROUND_STREAMS,
     )
     still = copy.deepcopy(base).to(training_device()).eval().requires_grad_(False)
     source = MapsCache(still, sampler) if settings.what == "head" else sampler

@@ -25,7 +25,7 @@ from napari_morse.widgets.view import Comparison, Letters, Planes, ResultLayers,
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-WIDTH = 340
+DOCK_WIDTH = 340
 """Pixels in which everything has to fit."""
 NAME = "MORSE (MORSE)"
 """What napari's Plugins menu calls the dock: under another name it would not find it, and open a second one."""
@@ -85,7 +85,7 @@ class MorseDock(EndingWidget):
         layout.addWidget(self.unwritten)
         layout.addWidget(self.brush)
         layout.addWidget(self.view_bar)
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.session.setup_changed.connect(self._on_setup)
         self.comparison.changed.connect(self._on_comparison)

@@ -123,5 +123,5 @@ def test_the_shown_error_holds_the_way_out(monkeypatch):
     shown: list[str] = []
     monkeypatch.setattr("napari.utils.notifications.show_error", shown.append)
     error: MorseError = DamagedFileError("It is broken.", "Copy it again.")
-    assert layers_host.say(error)
+    assert layers_host.show_in_window(error)
     assert shown == ["It is broken. Copy it again."]

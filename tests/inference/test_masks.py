@@ -9,7 +9,7 @@ import torch
 from napari_morse.errors import GeometryError, InputError
 from napari_morse.inference import Predictor
 from napari_morse.inference.masks import SATURATION_DISTANCE, mask_logits, signed_distances
-from napari_morse.training.rough import REACH, damage, rough_logits
+from napari_morse.training.rough import DAMAGE_REACH, damage, rough_logits
 from napari_morse.types import Grid, Mask, Roi, Scan
 from napari_morse.zoo import LoadedModel
 from tests.inference.test_inference import model as make_model
@@ -62,7 +62,7 @@ def test_damage_moves_borders_and_no_further_than_it_says(dims: int) -> None:
     lattice = np.indices(truth.shape)
     far = np.sqrt(sum((lattice[a] - 14.5) ** 2 for a in range(dims)))
     # a border moves by waves, by swelling and by a shift: half of REACH each, and by stairs of up to four voxels
-    assert all(not d[far > 9 + 3 * REACH + 4].any() for d in other)
+    assert all(not d[far > 9 + 3 * DAMAGE_REACH + 4].any() for d in other)
 
 
 def test_damage_of_nothing_is_nothing_and_classes_stay_theirs() -> None:

@@ -24,7 +24,7 @@ from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.round import OTHER_CONTRAST, TuningRun
 from napari_morse.training.settings import TuneSettings
 from napari_morse.training.source import Source
-from napari_morse.training.validation import dice, inverted
+from napari_morse.training.validation import dice_or_one, inverted
 from napari_morse.types import Roi, Scan
 from napari_morse.zoo import LoadedModel
 from tests.nets import awake, blob, small_net
@@ -134,12 +134,12 @@ def test_an_inverted_scan_gets_the_masks_of_the_scan(model: LoadedModel, name: s
     for _ in range(2):  # the second time it is known which contrast it is
         found = either.predict()
         assert found.warnings.count(INVERTED_NOTICE) == 1
-        assert dice(found.rendered.data == 1, as_it_is.rendered.data == 1) > 0.97
-        assert dice(found.coarse.data > 0, as_it_is.coarse.data > 0) > 0.97
+        assert dice_or_one(found.rendered.data == 1, as_it_is.rendered.data == 1) > 0.97
+        assert dice_or_one(found.coarse.data > 0, as_it_is.coarse.data > 0) > 0.97
     plain.set_scan(turned(scan))
-    assert dice(plain.predict().rendered.data > 0, as_it_is.rendered.data > 0) < 0.5
+    assert dice_or_one(plain.predict().rendered.data > 0, as_it_is.rendered.data > 0) < 0.5
     again = either.predict(coarse=as_it_is.coarse)
-    assert dice(again.rendered.data > 0, as_it_is.rendered.data > 0) > 0.95
+    assert dice_or_one(again.rendered.data > 0, as_it_is.rendered.data > 0) > 0.95
 
 
 def test_a_stroke_is_sharpened_on_an_inverted_scan_as_on_the_scan(model: LoadedModel):
@@ -153,7 +153,7 @@ def test_a_stroke_is_sharpened_on_an_inverted_scan_as_on_the_scan(model: LoadedM
         predictor = Predictor(reading_either(model), "cpu")
         predictor.set_scan(each)
         sharp.append(LocalRenderer(predictor).sharpen(rough, box) > 0)  # without a run before
-    assert dice(*sharp) > 0.97 and dice(sharp[0], rough > 0) < 0.97
+    assert dice_or_one(*sharp) > 0.97 and dice_or_one(sharp[0], rough > 0) < 0.97
 
 
 def test_a_scan_that_was_predicted_is_not_read_twice_again(model: LoadedModel, monkeypatch: pytest.MonkeyPatch):
@@ -166,7 +166,7 @@ def test_a_scan_that_was_predicted_is_not_read_twice_again(model: LoadedModel, m
     again = Predictor(either, "cpu")
     again.set_scan(scan)
     stroke = LocalRenderer(again).sharpen(first.rendered.data, Roi((0, 0, 0), scan.grid.shape))
-    assert dice(stroke > 0, first.rendered.data > 0) > 0.9
+    assert dice_or_one(stroke > 0, first.rendered.data > 0) > 0.9
     again.set_scan(scan)
     found = again.predict()
     np.testing.assert_array_equal(found.rendered.data, first.rendered.data)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_morse.errors import InputError
-from napari_morse.io.subjects import patient_key, patient_said, subject_of, together
+from napari_morse.io.subjects import group_by_marks, patient_key, patient_said, subject_of
 from napari_morse.session.project import Project, from_bids, from_folders, from_list, with_patients
 
 NAMES = [
@@ -142,8 +142,8 @@ def test_spellings_of_one_name() -> None:
 
 
 def test_what_shares_a_mark_belongs_together_however_long_the_chain() -> None:
-    assert together(["ab", "c", "bd", "e", "de"]) == [0, 1, 0, 0, 0]
-    assert together([]) == [] and together(["", ""]) == [0, 1]
+    assert group_by_marks(["ab", "c", "bd", "e", "de"]) == [0, 1, 0, 0, 0]
+    assert group_by_marks([]) == [] and group_by_marks(["", ""]) == [0, 1]
 
 
 @given(st.lists(st.sets(st.integers(0, 8), max_size=3), max_size=12))
@@ -152,4 +152,4 @@ def test_belonging_together_is_what_a_graph_says(marks: list[set[int]]) -> None:
     reached = [{place} for place in places]
     for _ in marks:
         reached = [own | {n for n in places if any(marks[n] & marks[member] for member in own)} for own in reached]
-    assert together(marks) == [min(own) for own in reached]
+    assert group_by_marks(marks) == [min(own) for own in reached]

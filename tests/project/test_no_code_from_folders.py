@@ -14,7 +14,7 @@ import pytest
 
 from napari_morse import zoo
 from napari_morse.session.case.standalone import VARIABLE
-from napari_morse.session.learn import Round, prepare, rounds
+from napari_morse.session.learn import Round, prepare_round, rounds
 from napari_morse.session.learn.round import process_environment
 from tests.project_cases import box
 from tests.round_cases import choice, make_study, wait
@@ -72,7 +72,7 @@ def folders(study: Path) -> list[Path]:
 
 
 def test_going_on_with_a_round_runs_nothing_that_lies_in_a_folder(study, traces, tmp_path, monkeypatch):
-    prepare(study, "AB", choice(study))
+    prepare_round(study, "AB", choice(study))
     planted = folders(study)
     for folder in planted:
         plant(folder, traces)
@@ -133,7 +133,7 @@ def test_the_command_runs_nothing_that_lies_where_the_shell_stands(begun, study,
 def test_a_round_of_a_project_that_is_named_from_where_one_stands_can_begin(study, monkeypatch):
     monkeypatch.chdir(study.parent)
     wanted = choice(study)
-    made = prepare(Path(study.name), "AB", wanted)
+    made = prepare_round(Path(study.name), "AB", wanted)
     assert isinstance(made, Round) and made.folder.is_absolute()
     sources = (*made.plan.train, *made.plan.held_out)
     assert all(path.is_absolute() and path.is_file() for each in sources for path in (each.scan, each.labels))

@@ -44,7 +44,7 @@ def test_an_edit_leads_only_where_the_table_of_statuses_leads_and_ends_as_correc
         for after in found.statuses:
             status = check_move(status, after)
         if blind:
-            assert found == R.NOTHING, "the first reader's case moves while somebody reads it blind"
+            assert found == R.NO_CONSEQUENCE, "the first reader's case moves while somebody reads it blind"
         else:
             assert status == ("second_reader" if case.status == "second_reader" else "corrected"), name(case)
 

@@ -32,7 +32,7 @@ from napari_morse.training import checkpoint
 from napari_morse.training.engine import Engine
 from napari_morse.training.finetuning.from_scratch import NewRun
 from napari_morse.training.finetuning.plan import Anew, Fit, Plan
-from napari_morse.training.finetuning.round import LEFT_OUT, TuningRun
+from napari_morse.training.finetuning.round import LEFT_OUT_FOLDER, TuningRun
 from napari_morse.training.sound import SoundSteps
 from tests.nets import small_recipe
 from tests.training.finetuning import test_from_scratch
@@ -101,7 +101,7 @@ def leave_one_out(folder: Path, resume: bool, say: Callable[[str], None]) -> str
     plan = planned(folder, lambda f: plan_of(f, 2, 0, steps=STEPS, checks=3).model_copy(update=told))
     run = TuningRun(plan, folder / "run", texts(say))
     run._leave_out(run.train(resume))
-    models = sorted((folder / "run" / LEFT_OUT).glob("*/model"))
+    models = sorted((folder / "run" / LEFT_OUT_FOLDER).glob("*/model"))
     return " ".join(read_card(model).weights_sha256 for model in models)
 
 
@@ -111,7 +111,7 @@ WAYS = {
     "round": Way(tuning(1, what="all"), "run"),
     "round, head": Way(tuning(0, what="head"), "run"),
     "new model": Way(new_model, "run"),
-    "leave one out": Way(leave_one_out, f"run/{LEFT_OUT}/case0"),
+    "leave one out": Way(leave_one_out, f"run/{LEFT_OUT_FOLDER}/case0"),
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 

@@ -13,7 +13,7 @@ from benchmarks.blame import Blame
 from napari_morse import zoo
 from napari_morse.io import open_scan
 from napari_morse.session import LocalEngine
-from napari_morse.widgets.bridge.presentation import prepare
+from napari_morse.widgets.bridge.presentation import prepare_presentation
 from napari_morse.widgets.view.twins import TWIN, is_twin
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.widgets.conftest import add_dock, add_scan
@@ -58,7 +58,7 @@ def with_us(viewer, dock, qtbot):
 
 def without_us(viewer, scan, qtbot):
     """The same layers, one a turn, the same order, the same grid; nothing of ours."""
-    layers = prepare(make_prediction(scan, (20.0, 21.0)), scan).layers
+    layers = prepare_presentation(make_prediction(scan, (20.0, 21.0)), scan).layers
     image = viewer.layers[0]
     data, state, kind = image.as_layer_data_tuple()
     state["metadata"] = {TWIN: True}  # as a scan of its own it would take the stage, and all else would be hidden

@@ -9,10 +9,9 @@ from napari_morse.session.case.sharpening import Sharpening
 from napari_morse.session.case.standalone import HeldHereError, any_kept, open_standalone, was_corrected
 from napari_morse.session.case.structures import Structures
 from napari_morse.session.case.timeline import Timeline
-from napari_morse.session.case.walk import Decision, Walk, patches_of
+from napari_morse.session.case.walk import PatchDecision, Walk, patches_of
 
 __all__ = [
-    "Decision",
     "Expected",
     "HeldHereError",
     "Lacking",
@@ -21,6 +20,7 @@ __all__ = [
     "OpenCase",
     "OpenCaseRequest",
     "OpenCases",
+    "PatchDecision",
     "ProjectHome",
     "Sharpening",
     "Structures",

@@ -15,10 +15,10 @@ from napari_morse.session.project import Case, Project
 from napari_morse.session.project.rules import keeps_untouched
 from napari_morse.types import Array, Scan
 
-Stage = Literal["given", "coarse", "rendered", "corrected"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+MaskKind = Literal["given", "coarse", "rendered", "corrected"]
+MASK_KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 """In the order in which they come about."""
-COUNTS: tuple[Stage, ...] = ("corrected", "given", "rendered", "coarse")
+COUNTS: tuple[MaskKind, ...] = ("corrected", "given", "rendered", "coarse")
 """The first one that there is counts: a case that came with a mask is corrected from that, whatever a model said."""
 
 
@@ -31,7 +31,7 @@ class CaseMasks:
     scan
         The scan itself.
     masks
-        (I, J, K) label ids by stage, in the order of `STAGES`.
+        (I, J, K) label ids by stage, in the order of `MASK_KINDS`.
     truth
         (I, J, K) label ids, or None.
     truth_is
@@ -39,14 +39,14 @@ class CaseMasks:
     """
 
     scan: Scan
-    masks: dict[Stage, Array]
+    masks: dict[MaskKind, Array]
     truth: Array | None
-    truth_is: Stage | Literal[""] = ""
+    truth_is: MaskKind | Literal[""] = ""
 
     @property
-    def final(self) -> tuple[Stage, Array] | None:
+    def final(self) -> tuple[MaskKind, Array] | None:
         """The mask that counts and its stage; None when there is no mask. Opening the case shows the same one."""
-        found: tuple[Stage, ...] = tuple(stage for stage in COUNTS if stage in self.masks)
+        found: tuple[MaskKind, ...] = tuple(stage for stage in COUNTS if stage in self.masks)
         return (found[0], self.masks[found[0]]) if found else None
 
     @property
@@ -81,7 +81,7 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
     found["corrected"] = _stored(corrected / CORRECTED, scan, only_touched=stale)
     if chosen and found["corrected"] is None:
         raise InputError(f"The mask of {chosen}, who was chosen, is missing.", "Decide again, or bring it back.")
-    masks = {stage: mask for stage in STAGES if (mask := found[stage]) is not None}
+    masks = {stage: mask for stage in MASK_KINDS if (mask := found[stage]) is not None}
     truth = _file(project.truth_of(case.id), scan)
     if truth is not None or not case.held_out:
         return CaseMasks(scan, masks, truth)

@@ -21,10 +21,10 @@ from napari_morse.metrics.diameters import diameters
 from napari_morse.session.case_files import MEASURES
 from napari_morse.types import Array, Label, Scan
 
-Kind = Literal["ruler", "diameters", "area"]
+MeasureKind = Literal["ruler", "diameters", "area"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Number, Number, Number]
-_POINTS: dict[Kind, tuple[int, int]] = {"ruler": (2, 1), "diameters": (4, 2), "area": (1, 1)}
+_POINTS: dict[MeasureKind, tuple[int, int]] = {"ruler": (2, 1), "diameters": (4, 2), "area": (1, 1)}
 """How many points and how many values each kind has."""
 
 
@@ -34,7 +34,7 @@ class Measure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1)
-    kind: Kind
+    kind: MeasureKind
     structure: str | None = None
     """Name of the structure that was measured; None for a ruler."""
     label: int | None = None
@@ -192,7 +192,7 @@ def again(measure: Measure, scan: Scan, mask: Array, reader: str = "") -> Measur
 
 def _measure(
     scan: Scan,
-    kind: Kind,
+    kind: MeasureKind,
     axis: int,
     index: int,
     points: NDArray[np.float64],
@@ -245,7 +245,7 @@ def _inside(region: NDArray[np.bool_], near: NDArray[np.float64]) -> NDArray[np.
 
 
 """In the folder of a case."""
-FORMAT: Final = "napari-morse-measures"
+MEASURES_FORMAT: Final = "napari-morse-measures"
 VERSION = 1
 _Items = tuple[Measure, ...]
 
@@ -253,7 +253,7 @@ _Items = tuple[Measure, ...]
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["napari-morse-measures"] = FORMAT
+    format: Literal["napari-morse-measures"] = MEASURES_FORMAT
     format_version: Literal[1] = 1
     measures: tuple[Measure, ...] = ()
 
@@ -418,7 +418,7 @@ def _parsed(content: bytes | None) -> _Items:
     try:
         found = json.loads(content.decode("utf-8"))
         version = found["format_version"]
-        if found["format"] == FORMAT and isinstance(version, int) and version > VERSION:
+        if found["format"] == MEASURES_FORMAT and isinstance(version, int) and version > VERSION:
             raise InputError(f"“{MEASURES}” was made by a newer version: it is left as it is.", "Update napari-morse.")
         return _File.model_validate(found).measures
     except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:

@@ -13,12 +13,12 @@ from napari_morse.config import LabelEntry
 from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 from napari_morse.session.case_files import STRUCTURES
-from napari_morse.training.palette import LARGEST_ID, PALETTE
+from napari_morse.training.palette import LARGEST_ID, MODEL_COLOURS
 from napari_morse.types import Array, Label
 
-LONGEST = 60
+LONGEST_NAME = 60
 """Characters of a name."""
-WAY_OUT = "Bring a copy back, or delete it: structures then have numbers for names."
+STRUCTURES_HINT = "Bring a copy back, or delete it: structures then have numbers for names."
 
 
 class _Entry(LabelEntry):
@@ -105,7 +105,7 @@ class Structures:
         if not number:
             raise InputError("There is no number left for another structure.", "Draw it as one that is there.")
         colors = {x.color for x in known}
-        color = next((c for c in PALETTE if c not in colors), PALETTE[number % len(PALETTE)])
+        color = next((c for c in MODEL_COLOURS if c not in colors), MODEL_COLOURS[number % len(MODEL_COLOURS)])
         made = _Entry(id=number, name=told, color=color, by=by)
         self._write((*kept, made))
         return _label(made)
@@ -121,7 +121,7 @@ class Structures:
         kept = self._read()
         entry = next((x for x in kept if x.id == number), None)
         if entry is None:
-            raise InputError(f"The structure {number} is not in {self.path.name} any more.", WAY_OUT)
+            raise InputError(f"The structure {number} is not in {self.path.name} any more.", STRUCTURES_HINT)
         if only_by is not None and entry.by != only_by:
             raise InputError("Another reader added this structure.", "Add one of your own.")
         told = _named(name, [x for x in (*map(_label, kept), *taken) if x.id != number])
@@ -133,7 +133,7 @@ class Structures:
         except FileNotFoundError:
             return ()
         except (OSError, ValidationError) as error:
-            raise InputError(f"{self.path.name}, which names the structures, is damaged.", WAY_OUT) from error
+            raise InputError(f"{self.path.name}, which names the structures, is damaged.", STRUCTURES_HINT) from error
 
     def _write(self, entries: tuple[_Entry, ...]) -> None:
         write_text(self.path, _Kept(structures=entries).model_dump_json(indent=1) + "\n")
@@ -145,8 +145,8 @@ def _label(entry: _Entry) -> Label:
 
 def _named(name: str, others: Iterable[Label]) -> str:
     told = " ".join(name.split())
-    if not told or len(told) > LONGEST:
-        raise InputError(f"A structure needs a name of 1 to {LONGEST} characters.", "Type another one.")
+    if not told or len(told) > LONGEST_NAME:
+        raise InputError(f"A structure needs a name of 1 to {LONGEST_NAME} characters.", "Type another one.")
     if told.casefold() in {x.name.casefold() for x in others}:
         raise InputError(f"There is a structure {told!r} already.", "Draw that one, or type another name.")
     return told

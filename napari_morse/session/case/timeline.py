@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from napari_morse.session.case.walk import Decision, Walk
+from napari_morse.session.case.walk import PatchDecision, Walk
 from napari_morse.session.edits import Corrections, Renumbering
 from napari_morse.types import Roi
 
@@ -17,8 +17,8 @@ class _Event:
     rank: int
     before: int
     after: int
-    old: Decision | None
-    new: Decision | None
+    old: PatchDecision | None
+    new: PatchDecision | None
 
     def renumbered(self, moved: Renumbering) -> _Event:
         before = moved.ended(self.before) if self.before == self.after else moved.begun(self.before)
@@ -47,7 +47,7 @@ class Timeline:
         self._last: int | None = None
         """A state in which a decision was made while acts waited to be redone: they wait no more."""
 
-    def decide(self, rank: int, decision: Decision | None, before: int | None = None) -> None:
+    def decide(self, rank: int, decision: PatchDecision | None, before: int | None = None) -> None:
         """Decide on a patch; ``before`` is the mask's state before an act that belongs to the decision, just done."""
         after = self._corrections.state
         event = _Event(rank, after if before is None else before, after, self._walk.decisions.get(rank), decision)

@@ -25,20 +25,20 @@ from napari_morse.session.case_files import WALK
 from napari_morse.types import Array, Grid, Patches, Prediction, Roi
 
 """In the folder of a case."""
-FORMAT: Final = "napari-morse-walk"
+WALK_FORMAT: Final = "napari-morse-walk"
 SAME = 0.5
 """Share of a patch's voxels that a decision must have been made on to be one on the patch; and share that must be
 changed for the patch to count as edited."""
-REACH = 4.0
+COARSE_REACH = 4.0
 """mm from a patch within which the coarse side is taken."""
 
-Decision = Literal["accepted", "coarse", "edited"]
+PatchDecision = Literal["accepted", "coarse", "edited"]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    decision: Decision
+    decision: PatchDecision
     voxels: tuple[int, ...] = Field(min_length=1)
     """Flat indices in C order of (I, J, K), ascending."""
 
@@ -46,7 +46,7 @@ class _Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["napari-morse-walk"] = FORMAT
+    format: Literal["napari-morse-walk"] = WALK_FORMAT
     format_version: Literal[1] = 1
     scan: str
     """What the decisions are of: the shape of its mask."""
@@ -101,7 +101,7 @@ class Walk:
         self._rank = np.repeat(np.arange(len(patches)), patches.voxels)
         self._changed = np.zeros(len(self._flat), bool)
         self._share: NDArray[np.float64] | None = None
-        self.decisions: dict[int, Decision] = {}
+        self.decisions: dict[int, PatchDecision] = {}
         """By rank."""
         self._foreign: tuple[_Entry, ...] = ()
         self.trouble = ""
@@ -181,7 +181,7 @@ class Walk:
 
     # Decisions
 
-    def decide(self, rank: int, decision: Decision | None) -> None:
+    def decide(self, rank: int, decision: PatchDecision | None) -> None:
         """Decide on a patch, or open it again; kept at once."""
         if decision is None:
             self.decisions.pop(rank, None)
@@ -192,15 +192,15 @@ class Walk:
     def coarse_side(self, rank: int, mask: Array) -> tuple[Roi, Array] | None:
         """The mask as the coarse one has it around a patch: the box and its labels; None when there is no difference.
 
-        Taken is what lies nearer to this patch than to another, within `REACH`.
+        Taken is what lies nearer to this patch than to another, within `COARSE_REACH`.
         """
-        reach = max(1, int(np.ceil(REACH / min(self._spacing))))
+        reach = max(1, int(np.ceil(COARSE_REACH / min(self._spacing))))
         box = self.box(rank).grown(reach, mask.shape)
         listed = np.full(box.shape, -1, np.int64)
         inside = self._inside(box)
         listed[tuple((self.patches.voxel[inside] - box.start).T)] = self._rank[inside]
         far, index = ndimage.distance_transform_edt(listed < 0, sampling=self._spacing, return_indices=True)
-        mine = (listed[tuple(index)] == rank) & (far <= REACH)
+        mine = (listed[tuple(index)] == rank) & (far <= COARSE_REACH)
         before = mask[box.slices]
         values = np.where(mine, self._coarse[box.slices], before).astype(mask.dtype)
         return None if np.array_equal(values, before) else (box, values)

@@ -21,9 +21,9 @@ from napari_morse.session.edits.files import (
     Saved,
     UnfinishedError,
     Written,
-    case_files,
     keep_aside,
     load_saved,
+    mask_and_journal,
     read_fitting,
     unfinished,
 )
@@ -63,7 +63,7 @@ class Corrections:
     trouble_changed: ClassVar[Signal] = Signal(str)
 
     def __init__(self, folder: Path, saved: Saved) -> None:
-        self._mask_file, self._journal_file = case_files(folder)
+        self._mask_file, self._journal_file = mask_and_journal(folder)
         self._state = MaskState(saved.stored.data, saved.history)
         self._scan = saved.about.scan
         self._saved = saved.about.saved
@@ -116,7 +116,7 @@ class Corrections:
         if mask is not None:
             check_mask(mask)
         path = Path(folder)
-        saved = load_saved(case_files(path)[0], mask, scan_digest, limits or EditsConfig())
+        saved = load_saved(mask_and_journal(path)[0], mask, scan_digest, limits or EditsConfig())
         if mask is not None and mask.shape != saved.stored.data.shape:
             raise GeometryError(
                 f"The mask has shape {mask.shape}, the saved corrections {saved.stored.data.shape}.",
@@ -144,7 +144,7 @@ class Corrections:
             The folder cannot be written to.
         """
         # Deleted, not kept aside: the caller has seen that nobody painted on it, and a run may come a hundred times.
-        for path in case_files(Path(folder)):
+        for path in mask_and_journal(Path(folder)):
             path.unlink(missing_ok=True)
         corrections = cls.open(folder, mask, scan_digest)
         corrections.checkpoint()

@@ -84,7 +84,7 @@ class Saved:
     """Of the file; empty when there is none."""
 
 
-def case_files(folder: Path) -> tuple[Path, Path]:
+def mask_and_journal(folder: Path) -> tuple[Path, Path]:
     """Saved mask and journal of a case's folder."""
     return folder / CORRECTED, folder / JOURNAL
 
@@ -177,7 +177,7 @@ def recoverable(folder: Path | str) -> Unfinished | None:
     InputError
         The saved mask is damaged.
     """
-    mask, journal = case_files(Path(folder))
+    mask, journal = mask_and_journal(Path(folder))
     if not journal.exists() or not mask.exists():
         return None
     saved = read_about(mask)
@@ -224,7 +224,7 @@ def put_aside(folder: Path | str) -> None:
     InputError
         The folder cannot be written to.
     """
-    for path in case_files(Path(folder)):
+    for path in mask_and_journal(Path(folder)):
         keep_aside(path)
 
 

@@ -36,7 +36,7 @@ class Step(IntEnum):
     UNDO = 2
     REDO = 3
     MARK = 4
-    """A note that changes nothing; see `together`."""
+    """A note that changes nothing; see `together_record`."""
 
 
 class Header(BaseModel):
@@ -61,7 +61,7 @@ class Record:
     payload: bytes = b""
 
 
-def together(count: int) -> Record:
+def together_record(count: int) -> Record:
     """A note that the next ``count`` records count only if all of them are there."""
     return Record(Step.MARK, _TOGETHER + str(count).encode())
 
@@ -274,7 +274,7 @@ class Journal:
         """Gather no more: what was gathered counts as a whole or not at all. The next `append` writes it."""
         held, self._held = self._held or 0, None
         if len(self._pending) - held > 1:
-            self._pending.insert(held, together(len(self._pending) - held))
+            self._pending.insert(held, together_record(len(self._pending) - held))
 
     def keep(self, *records: Record) -> None:
         """Have steps written by the next `append`."""

@@ -1,7 +1,7 @@
 """Rounds of fine-tuning in a project: which cases, the run beside the window, and what became of the model."""
 
-from napari_morse.session.learn.gather import HEAD_LEARNS_NONE, Candidate, Choice, candidates, new_name, prepare
-from napari_morse.session.learn.round import GOING_ON, Decision, Round, State, rounds
+from napari_morse.session.learn.gather import HEAD_LEARNS_NONE, Candidate, Choice, candidates, new_name, prepare_round
+from napari_morse.session.learn.round import GOING_ON, Round, RoundDecision, State, rounds
 from napari_morse.session.learn.structures_in_masks import MaskStructures, OpenMask, structures_in_masks
 
 __all__ = [
@@ -9,14 +9,14 @@ __all__ = [
     "HEAD_LEARNS_NONE",
     "Candidate",
     "Choice",
-    "Decision",
     "MaskStructures",
     "OpenMask",
     "Round",
+    "RoundDecision",
     "State",
     "candidates",
     "new_name",
-    "prepare",
+    "prepare_round",
     "rounds",
     "structures_in_masks",
 ]

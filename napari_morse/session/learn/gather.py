@@ -17,7 +17,7 @@ from napari_morse.session.learn.snapshot import MaskSnapshot, UnknownLabelError,
 from napari_morse.session.project import Case, Project
 from napari_morse.session.project.rules import FINAL
 from napari_morse.training.finetuning.plan import Anew, Plan, are_among, check_apart
-from napari_morse.training.palette import CLASSES, LARGEST_ID, entries
+from napari_morse.training.palette import CLASSES, LARGEST_ID, label_entries
 from napari_morse.training.settings import TuneSettings
 from napari_morse.training.source import Source, digests
 
@@ -118,7 +118,7 @@ def new_name(base: str) -> str:
     return f"{stem}-{number}"
 
 
-def prepare(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], bool] = lambda: False) -> Round:
+def prepare_round(folder: Path, reader: str, choice: Choice, cancelled: Callable[[], bool] = lambda: False) -> Round:
     """Copy the masks of the cases into a new round's folder and write its plan; slow, for any thread.
 
     Parameters
@@ -268,7 +268,7 @@ def _entries(choice: Choice, ids: Sequence[int], taken: Sequence[LabelEntry]) ->
             f"The masks hold {len(ids) + len(taken)} labels, the largest {ids[-1]}.",
             f"A model tells at most {CLASSES} apart, none above {LARGEST_ID}: renumber them, or leave cases out.",
         )
-    return entries([(number, choice.names.get(number, "")) for number in ids], taken)
+    return label_entries([(number, choice.names.get(number, "")) for number in ids], taken)
 
 
 def _judges(

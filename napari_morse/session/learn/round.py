@@ -82,7 +82,7 @@ State = Literal["ready", "running", "paused", "stopped", "done", "cancelled", "f
 """``stopped``: its process is gone without having come to an end; it can go on, as one that ``failed`` can."""
 GOING_ON: tuple[State, ...] = ("ready", "stopped", "failed")
 """States from which a round can go on."""
-Decision = Literal["", "kept", "discarded", "rolled_back"]
+RoundDecision = Literal["", "kept", "discarded", "rolled_back"]
 
 
 def rounds(project: Path) -> list[Round]:
@@ -258,10 +258,10 @@ class Round:
         return Verdict.read(self.folder) if (self.folder / FILE).is_file() else None
 
     @property
-    def decision(self) -> Decision:
+    def decision(self) -> RoundDecision:
         """What a person decided; empty before."""
         try:
-            decision: Decision = json.loads((self.folder / DECISION).read_text())["decision"]
+            decision: RoundDecision = json.loads((self.folder / DECISION).read_text())["decision"]
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         return decision
@@ -299,7 +299,7 @@ class Round:
         self._decide("rolled_back", by)
         return parent
 
-    def _decide(self, what: Decision, by: str) -> None:
+    def _decide(self, what: RoundDecision, by: str) -> None:
         record = {"decision": what, "by": by, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
         write_text(self.folder / DECISION, json.dumps(record, ensure_ascii=False))
 

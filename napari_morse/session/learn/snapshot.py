@@ -15,7 +15,7 @@ from napari_morse.io.mask_store import pixel_digest
 from napari_morse.session.case.masks import load_masks
 from napari_morse.session.case.prediction_store import kept_prediction
 from napari_morse.session.project import Case, Project
-from napari_morse.training.source import UNREVIEWED, Source
+from napari_morse.training.source import CODE_UNREVIEWED, Source
 from napari_morse.types import Array, Mask, Roi, Scan
 
 
@@ -101,6 +101,6 @@ def _codes(project: Project, case: Case, scan: Scan, folder: Path) -> Path | Non
 
 
 def _outside(shape: tuple[int, ...], roi: Roi) -> Array:
-    codes = np.full(shape, UNREVIEWED, np.uint8)
+    codes = np.full(shape, CODE_UNREVIEWED, np.uint8)
     codes[roi.slices] = 0
     return codes

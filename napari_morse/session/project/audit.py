@@ -36,7 +36,7 @@ def append(cursor: sqlite3.Cursor, reader: str, case: str, act: str, details: Ma
     cursor.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _chain(before, row)))
 
 
-def entries(connection: sqlite3.Connection, case: str | None = None) -> list[AuditEntry]:
+def audit_entries(connection: sqlite3.Connection, case: str | None = None) -> list[AuditEntry]:
     """All rows, or those of one case, oldest first."""
     where, values = ("", ()) if case is None else ("WHERE case_id = ?", (case,))
     rows = connection.execute(f"SELECT * FROM audit {where} ORDER BY number", values)  # noqa: S608 (a constant)
@@ -45,26 +45,26 @@ def entries(connection: sqlite3.Connection, case: str | None = None) -> list[Aud
     ]
 
 
-def last_move(entries: Sequence[AuditEntry]) -> AuditEntry | None:
+def last_move(audit_entries: Sequence[AuditEntry]) -> AuditEntry | None:
     """The last move of a case that was not taken back, of its rows oldest first; None when none is left."""
-    undone = {int(entry.details["of"]) for entry in entries if entry.act == "undo status"}
-    moves = [entry for entry in entries if entry.act == "status" and entry.number not in undone]
+    undone = {int(entry.details["of"]) for entry in audit_entries if entry.act == "undo status"}
+    moves = [entry for entry in audit_entries if entry.act == "status" and entry.number not in undone]
     return moves[-1] if moves else None
 
 
-def predicted_since_decision(entries: Sequence[AuditEntry]) -> bool:
+def predicted_since_decision(audit_entries: Sequence[AuditEntry]) -> bool:
     """Whether a case, of its rows, was accepted or rejected by a person, and predicted only after that."""
-    move = last_move(entries)
+    move = last_move(audit_entries)
     if move is None or move.details["after"] not in ("accepted", "rejected"):
         return False
-    predictions = [entry.number for entry in entries if entry.act == "prediction"]
+    predictions = [entry.number for entry in audit_entries if entry.act == "prediction"]
     return bool(predictions) and min(predictions) > move.number
 
 
-def chosen_reader(entries: Sequence[AuditEntry]) -> str:
+def chosen_reader(audit_entries: Sequence[AuditEntry]) -> str:
     """Whose mask the last adjudication chose, of a case's rows; empty when it was taken back, or work went on."""
-    move = last_move(entries)
-    before = [entry for entry in entries if move is not None and entry.number == move.number - 1]
+    move = last_move(audit_entries)
+    before = [entry for entry in audit_entries if move is not None and entry.number == move.number - 1]
     return str(before[0].details["chosen"]) if before and before[0].act == "adjudicate" else ""
 
 

@@ -27,7 +27,7 @@ def is_held_out(project: str, patient: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * PRECISION
 
 
-def assign(
+def assign_held_out(
     cursor: sqlite3.Cursor, project: str, share: float, patients: Iterable[str], together: Iterable[Sequence[str]] = ()
 ) -> None:
     """Decide on patients that are new; nobody is ever moved.
@@ -56,7 +56,7 @@ def first_assignment(
     """Decide when a project is made: the share is met as nearly as it can be, with at least one patient on each side.
 
     Patients are taken in the order of their digests, so that the choice depends on nothing that a person could steer;
-    those who must be on one side (``together``, as in `assign`) follow the first of them.
+    those who must be on one side (``together``, as in `assign_held_out`) follow the first of them.
     """
     ordered = sorted(set(patients), key=lambda p: hashlib.blake2b(p.encode(), key=project.encode()[:64]).digest())
     wanted = round(share * len(ordered))

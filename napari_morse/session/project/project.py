@@ -219,7 +219,7 @@ class Project:
         details: dict[str, Any] = {}
         with self._act("add cases", details=details) as cursor:
             groups = self._known_again(cursor, cases, digests)
-            holdout.assign(cursor, self.about.id, self.about.holdout, [case.patient for case in cases], groups)
+            holdout.assign_held_out(cursor, self.about.id, self.about.holdout, [case.patient for case in cases], groups)
             rows.insert(cursor, cases, self.places.folder)
             details["cases"] = len(cases)
         added = [case.id for case in cases]
@@ -312,7 +312,7 @@ class Project:
 
     def scan_of(self, case: str) -> Path:
         """Where a case's scan is now; see `scan_paths.find`."""
-        return scan_paths.find(self._row(case), self.places.folder)
+        return scan_paths.find_scan(self._row(case), self.places.folder)
 
     def mask_of(self, case: str) -> Path | None:
         """Where the mask that a case came with is now; None when it came with none, see `scan_paths.companion`."""
@@ -341,7 +341,7 @@ class Project:
     def audit(self, case: str | None = None) -> list[audit.AuditEntry]:
         """What was done, oldest first; of a case that the present reader is to read blind, nothing."""
         blind = set(self.to_read())
-        return [entry for entry in audit.entries(self._connection, case) if entry.case not in blind]
+        return [entry for entry in audit.audit_entries(self._connection, case) if entry.case not in blind]
 
     def verify(self) -> str:
         """What is wrong with the audit trail, in a sentence; empty when nothing is."""
@@ -478,7 +478,7 @@ class Project:
         taken_back = row["status"] != "second_reader" and second_readers.is_open(self._connection, case, asked)
         with self._write() as cursor:
             if not taken_back:
-                second_readers.assign(cursor, case, asked, row["reviewer"] or self.reader)
+                second_readers.assign_reader(cursor, case, asked, row["reviewer"] or self.reader)
             audit.append(cursor, self.reader, case, "ask second reader", {"reader": asked})
             if row["status"] != "second_reader":
                 self._move(cursor, case, check_move(row["status"], "second_reader"), row["comment"])
@@ -487,7 +487,7 @@ class Project:
     def final_reader(self, case: str) -> str:
         """The second reader whose mask was chosen; empty while the first one's stands."""
         self._row(case)
-        rows = [] if case in self.to_read() else audit.entries(self._connection, case)
+        rows = [] if case in self.to_read() else audit.audit_entries(self._connection, case)
         chosen = audit.chosen_reader(rows)
         return "" if chosen == "first" else chosen
 

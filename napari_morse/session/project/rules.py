@@ -36,7 +36,7 @@ class Consequence:
     told: str = ""
 
 
-NOTHING: Final = Consequence()
+NO_CONSEQUENCE: Final = Consequence()
 
 
 def is_decided(case: Case) -> bool:
@@ -86,13 +86,13 @@ def predicted_ahead(case: Case) -> bool:
 
 def after_opening(case: Case) -> Consequence:
     """A person looks at it."""
-    return Consequence(statuses=("in_review",)) if case.status in ("new", "predicted") else NOTHING
+    return Consequence(statuses=("in_review",)) if case.status in ("new", "predicted") else NO_CONSEQUENCE
 
 
 def after_look(case: Case) -> Consequence:
     """A model's mask of it is seen, after a run or beside another model's."""
     if not hides_model_output(case) or is_decided(case):
-        return NOTHING
+        return NO_CONSEQUENCE
     return Consequence("from_model", told=LOOKED)
 
 
@@ -107,7 +107,7 @@ def after_edit(case: Case, blind: bool) -> Consequence:
         Whether it is a second reading that is not submitted: then nothing of the first reader's case moves.
     """
     if blind:
-        return NOTHING
+        return NO_CONSEQUENCE
     statuses: tuple[Status, ...] = ("in_review",) if is_decided(case) else ()
     if case.status not in ("corrected", "second_reader"):
         statuses = (*statuses, "corrected")
@@ -131,12 +131,12 @@ def truth_of_accepted(*, begun: bool, predicted: bool, given: bool) -> TruthFrom
     return "from_model" if (predicted or given) and not begun else "blank_start"
 
 
-Decision = Literal["bring", "submit", "adjudicate", "accept", "move"]
+CaseDecision = Literal["bring", "submit", "adjudicate", "accept", "move"]
 """What a key or button of deciding does: bring the case back into view, submit a second reading, choose whose mask is
 final, accept after a look at the mask, or only move it."""
 
 
-def decision_of(case: Case, wanted: Status, *, blind: bool, in_view: bool) -> Decision | None:
+def decision_of(case: Case, wanted: Status, *, blind: bool, in_view: bool) -> CaseDecision | None:
     """What “accept” and “reject” mean for the open case; None: nothing.
 
     Parameters

@@ -20,7 +20,7 @@ class ScanChangedError(InputError):
     """The file of a case's name is not the one that was reviewed."""
 
 
-def find(row: sqlite3.Row, folder: Path) -> Path:
+def find_scan(row: sqlite3.Row, folder: Path) -> Path:
     """Where a case's scan is now.
 
     Parameters
@@ -49,14 +49,14 @@ def companion(row: sqlite3.Row, kind: Literal["mask", "truth"], folder: Path) ->
     Raises
     ------
     ScanMissingError, ScanChangedError
-        As `find`.
+        As `find_scan`.
     """
     if not row[kind]:
         return None
     places = [Path(row[kind])]
     way = relative(places[0], Path(row["scan"]).parent)
     try:
-        scan = find(row, folder)
+        scan = find_scan(row, folder)
     except InputError:
         return _first(places, row[f"{kind}_digest"])
     return _first([*places, absolute(scan.parent / way)], row[f"{kind}_digest"])

@@ -45,7 +45,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean([value for value in values if value is not None]))
 
 
-def assign(cursor: sqlite3.Cursor, case: str, reader: str, first: str) -> None:
+def assign_reader(cursor: sqlite3.Cursor, case: str, reader: str, first: str) -> None:
     """Ask a reader for a second reading.
 
     Raises

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_morse.errors import CancelledError, InputError
-from napari_morse.io.subjects import older_subject, together
+from napari_morse.io.subjects import group_by_marks, older_subject
 from napari_morse.io.voxels import PREFIX, same_scans, scan_digest
 from napari_morse.session.project import scan_paths
 from napari_morse.session.project.rows import NewCase
@@ -63,7 +63,7 @@ def unread(connection: sqlite3.Connection, folder: Path) -> dict[str, Path]:
     for row in connection.execute("SELECT * FROM cases ORDER BY number").fetchall():
         if row["id"] not in known:
             with suppress(InputError):
-                unread_scans[row["id"]] = scan_paths.find(row, folder)
+                unread_scans[row["id"]] = scan_paths.find_scan(row, folder)
     return unread_scans
 
 
@@ -110,7 +110,7 @@ def linked(cursor: sqlite3.Cursor, new: Sequence[NewCase], digests: dict[str, st
             cases_of.setdefault(digests[row["id"]], []).append(row)
     groups: dict[int, list[NewCase]] = {}
     marks = [{("name", case.patient), ("scan", digests[case.id] or case.id)} for case in new]
-    for root, case in zip(together(marks), new, strict=True):
+    for root, case in zip(group_by_marks(marks), new, strict=True):
         groups.setdefault(root, []).append(case)
     return [_people(group, cases_of, digests, sides) for group in groups.values()]
 

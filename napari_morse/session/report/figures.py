@@ -13,7 +13,7 @@ from napari_morse.geometry.orientation import PLANES, letters_at, shown_axes
 from napari_morse.io.mask_store import load_store
 from napari_morse.io.thumbnails import lettered, png_bytes, slice_picture
 from napari_morse.metrics import ClassScore, score
-from napari_morse.session.case.masks import CaseMasks, Stage, load_masks
+from napari_morse.session.case.masks import CaseMasks, MaskKind, load_masks
 from napari_morse.session.case.measures import Measure, now, read_measures
 from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.project import Agreement, Case, Project, SecondReading, Status, agreement
@@ -103,8 +103,8 @@ class CaseFigures:
 
     case: Case
     readings: tuple[SecondReading, ...] = ()
-    sizes: Mapping[Stage, Mapping[int, float]] = field(default_factory=dict)
-    scores: Mapping[Stage, tuple[ClassScore, ...]] = field(default_factory=dict)
+    sizes: Mapping[MaskKind, Mapping[int, float]] = field(default_factory=dict)
+    scores: Mapping[MaskKind, tuple[ClassScore, ...]] = field(default_factory=dict)
     change: CorrectionSize | None = None
     picture: Picture = field(default_factory=Picture)
     trouble: str = ""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from napari_morse.metrics import ClassSummary, summarise
-from napari_morse.session.case.masks import STAGES, Stage
+from napari_morse.session.case.masks import MASK_KINDS, MaskKind
 from napari_morse.session.project.audit import AuditEntry
 from napari_morse.session.report.figures import NSD_TOLERANCE, CaseFigures, Report
 
@@ -27,10 +27,10 @@ def cell(value: object) -> str:
     return f"'{text}" if isinstance(value, str) and text.startswith(_RISKY) else text
 
 
-def summaries(figures: Iterable[CaseFigures]) -> dict[Stage, list[ClassSummary]]:
+def summaries(figures: Iterable[CaseFigures]) -> dict[MaskKind, list[ClassSummary]]:
     """Means by stage and label over the cases with a truth, with the counts of found and missed."""
     measured = list(figures)
-    scored = {stage: [f.scores[stage] for f in measured if stage in f.scores] for stage in STAGES}
+    scored = {stage: [f.scores[stage] for f in measured if stage in f.scores] for stage in MASK_KINDS}
     return {stage: summarise(rows) for stage, rows in scored.items() if rows}
 
 

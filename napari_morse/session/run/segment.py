@@ -16,7 +16,7 @@ from napari_morse.errors import CancelledError, GeometryError, InputError
 from napari_morse.session.run.engine import InferenceEngine, LocalEngine
 from napari_morse.types import Label, Prediction, Roi, Scan
 
-Status = Literal["idle", "running", "done", "cancelled", "failed"]
+RunStatus = Literal["idle", "running", "done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class SegmentSession:
     setup_changed: ClassVar[Signal] = Signal()
     """The scan, the model, the device or the region was changed."""
     status_changed: ClassVar[Signal] = Signal(str)
-    """The new `Status`."""
+    """The new `RunStatus`."""
 
     def __init__(self, engine: InferenceEngine | None = None) -> None:
         self.engine: InferenceEngine = engine if engine is not None else LocalEngine()
@@ -102,7 +102,7 @@ class SegmentSession:
         self._roi: Roi | None = None
         self._wanted: tuple[str, ...] = ()
         self._others: dict[str, Scan] = {}
-        self._status: Status = "idle"
+        self._status: RunStatus = "idle"
         self.forbidden = ""
         """Why no model may be run now, whatever is chosen; a sentence with the way out."""
         self.result: Prediction | None = None
@@ -190,7 +190,7 @@ class SegmentSession:
         self.setup_changed.emit()
 
     @property
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         """Where the last run stands."""
         return self._status
 
@@ -255,6 +255,6 @@ class SegmentSession:
         self.error = error
         self._move("cancelled" if isinstance(error, CancelledError) else "failed")
 
-    def _move(self, status: Status) -> None:
+    def _move(self, status: RunStatus) -> None:
         self._status = status
         self.status_changed.emit(status)

@@ -14,7 +14,7 @@ from napari_morse.errors import InputError
 from napari_morse.session.tools.tool_change import ToolChange, changed, label_box
 from napari_morse.types import Array
 
-Region = NDArray[np.bool_]
+Piece = NDArray[np.bool_]
 
 
 def fill_holes(mask: Array, label: int, axis: int | None = None, index: int | None = None) -> ToolChange | None:
@@ -126,7 +126,7 @@ def grow(
     return changed(mask, box, np.where(region & near, 0, part))
 
 
-def _distance(region: Region, spacing: Sequence[float], flat: int | None) -> NDArray[np.float32]:
+def _distance(region: Piece, spacing: Sequence[float], flat: int | None) -> NDArray[np.float32]:
     """Distances in mm from a region's voxels to the nearest voxel outside it; the image's end is no outside."""
     if flat is None:
         return np.asarray(edt.edt(region, anisotropy=tuple(spacing)))

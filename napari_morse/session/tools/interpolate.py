@@ -22,7 +22,7 @@ from napari_morse.metrics.surface import bounding_box
 from napari_morse.session.tools.tool_change import ToolChange, changed
 from napari_morse.types import Array, Roi
 
-Plane = NDArray[np.bool_]
+SliceMask = NDArray[np.bool_]
 Distance = NDArray[np.float32]
 NO_CONTOUR = 1e6
 PLANE_MARGIN = 2
@@ -112,7 +112,7 @@ def _between(
         yield step, plane
 
 
-def _parts(first: Plane, last: Plane) -> list[tuple[Plane, Plane]]:
+def _parts(first: SliceMask, last: SliceMask) -> list[tuple[SliceMask, SliceMask]]:
     """What belongs together in two planes: part by part where there are equally many, else all of it."""
     if not (first.any() or last.any()):
         return []
@@ -127,7 +127,7 @@ def _parts(first: Plane, last: Plane) -> list[tuple[Plane, Plane]]:
     return [(one == a + 1, other == b + 1) for a, b in zip(rows, columns, strict=True)]
 
 
-def _mixed(first: Plane, last: Plane, sides: tuple[float, ...], share: float) -> Distance:
+def _mixed(first: SliceMask, last: SliceMask, sides: tuple[float, ...], share: float) -> Distance:
     """Signed distance, ``share`` of the way from one contour to the other."""
     if not first.any():
         return _mixed(last, first, sides, 1 - share)
@@ -141,12 +141,12 @@ def _mixed(first: Plane, last: Plane, sides: tuple[float, ...], share: float) ->
     return (1 - share) * _moved(one, share * way) + share * _moved(other, (share - 1) * way)
 
 
-def _alike(first: Plane, last: Plane) -> bool:
+def _alike(first: SliceMask, last: SliceMask) -> bool:
     """Whether both are one part each: a shape that moves, and not one that splits."""
     return all(cc3d.connected_components(x, connectivity=8, return_N=True)[1] == 1 for x in (first, last))
 
 
-def _signed(region: Plane, sides: tuple[float, ...]) -> Distance:
+def _signed(region: SliceMask, sides: tuple[float, ...]) -> Distance:
     """Distance to the contour in mm, positive inside."""
     inside = edt.edt(np.ascontiguousarray(region), anisotropy=sides)
     outside = edt.edt(np.ascontiguousarray(~region), anisotropy=sides)

@@ -36,7 +36,7 @@ COARSE_PIXELS, MOST_COARSE_PIXELS = 25_000, 100_000
 """Pixels of the coarser grid that shows where a path to a far cursor runs, and how many there may be at most."""
 LEAP = 7
 """Pixels along a side of the coarser grid's, where `MOST_COARSE_PIXELS` allows: in larger ones edges drown."""
-BESIDE = 8
+BESIDE_VOXELS = 8
 """Pixels on either side of the coarse path between which the path itself is found."""
 
 
@@ -133,7 +133,7 @@ class Wire:
 
     def _beside(self, rough: Path, goal: Pixel) -> Path:
         """The cheapest path that stays near a coarse one."""
-        step, spare = self._step, -(-BESIDE // self._step)
+        step, spare = self._step, -(-BESIDE_VOXELS // self._step)
         low = np.maximum(rough.min(axis=0) - spare, 0)
         lane = np.zeros(rough.max(axis=0) + spare + 1 - low, bool)
         lane[tuple((rough - low).T)] = True

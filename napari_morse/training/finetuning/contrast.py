@@ -11,14 +11,14 @@ import numpy as np
 from napari_morse.config import ModelCard
 from napari_morse.model.morse import Morse
 from napari_morse.training.cases import TrainingCase
-from napari_morse.training.validation import dice, from_stack, inverted, run_case, upright
+from napari_morse.training.validation import dice_or_one, from_stack, inverted, run_case, upright
 from napari_morse.zoo import LoadedModel
 
 GOOD = 0.75
 """Dice, of all structures together, from which on the base model plainly knows such scans."""
 BETTER = 0.1
 """Dice that it must gain on an inverted scan, to know that one better."""
-SURE = 0.8
+SURE_CASES = 0.8
 """Share of the cases whose contrast the base model must tell by itself."""
 
 
@@ -43,7 +43,7 @@ def either_contrast(base: LoadedModel, cases: Sequence[TrainingCase]) -> LoadedM
         upright(either.net, case, base.card.spacing, base.card.slice_axis) is not case
         for case, inverse in zip(cases, other, strict=True) if inverse
     ]  # fmt: skip
-    return either if np.mean(told) >= SURE else base
+    return either if np.mean(told) >= SURE_CASES else base
 
 
 def reading_either(base: LoadedModel) -> LoadedModel:
@@ -61,4 +61,4 @@ def _known_inverted(base: Morse, case: TrainingCase, card: ModelCard) -> bool:
 
 def _dice(net: Morse, case: TrainingCase, card: ModelCard) -> float:
     mask = from_stack(run_case(net, case, card.spacing, card.slice_axis).rendered, card.slice_axis)
-    return dice(mask > 0, case.labels > 0)
+    return dice_or_one(mask > 0, case.labels > 0)

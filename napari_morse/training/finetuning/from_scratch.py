@@ -22,20 +22,20 @@ from napari_morse.training.checkpoint import has_checkpoint
 from napari_morse.training.engine import Engine, Judge, StepReport
 from napari_morse.training.examples import codes_of
 from napari_morse.training.finetuning.judging import judged
-from napari_morse.training.finetuning.learning import LEAST
+from napari_morse.training.finetuning.learning import FEWEST_STEPS
 from napari_morse.training.finetuning.plan import Anew, Fit, check_apart, file_settings
 from napari_morse.training.finetuning.round import MODEL, BaseRun, evenly
 from napari_morse.training.finetuning.verdict import Verdict, sentence_alone
-from napari_morse.training.source import UNREVIEWED, Source
+from napari_morse.training.source import CODE_UNREVIEWED, Source
 from napari_morse.training.validation import Validation, at_spacing, judge
 from napari_morse.training.ways import from_labels
 from napari_morse.types import Grid
 
-SAVE = 20.0
+SAVE_SECONDS = 20.0
 """s between two checkpoints, at least."""
-STAGES = (0.0, 1 - 1e-6)
+TIMED_SHARES = (0.0, 1 - 1e-6)
 """Shares of a run at which steps are timed: without the renderer, and with it."""
-WAY_OUT = "Check the cases for damaged scans, and begin another round."
+DIVERGED_HINT = "Check the cases for damaged scans, and begin another round."
 SIDED, STRAY = 0.9, 5.0
 """Share of the cases in which two structures lie apart, and percent of the voxels at either end that may lie astray."""
 LOOKS = 0.1
@@ -82,7 +82,7 @@ class NewRun(BaseRun):
         case = self._loaded(source)
         if 1 in case.labels.shape:
             raise InputError(f"{source.name} is a single slice, and a round reads volumes.", "Leave it out.")
-        seen = codes_of(source, case) != UNREVIEWED
+        seen = codes_of(source, case) != CODE_UNREVIEWED
         if not seen.any():
             raise InputError(f"Nobody looked at any part of {source.name}.", "Leave it out.")
         box = bounding_box(seen)
@@ -115,7 +115,7 @@ class NewRun(BaseRun):
         steps = settings.steps or usual
         if not (settings.steps or whole):
             left = (settings.minutes * 60 - (time.monotonic() - begun)) * (1 - LOOKS * bool(looked))
-            steps = max(LEAST, int(left / (stage_one * seconds[0] + (1 - stage_one) * seconds[1])))
+            steps = max(FEWEST_STEPS, int(left / (stage_one * seconds[0] + (1 - stage_one) * seconds[1])))
         every = max(1, -(-steps // settings.checks))
         train = fit.recipe.train.model_copy(update={"iterations": steps, "validate_every": every})
         many = f"{steps} steps in the time given, {usual} would suit them" if steps != usual else f"{usual} steps"
@@ -130,7 +130,7 @@ class NewRun(BaseRun):
     def _seconds(self, fit: Fit, cases: list[TrainingCase]) -> tuple[float, float]:
         """Of a step of the first and of the second stage, by an engine that is thrown away, and says nothing."""
         engine = self._engine(fit, cases, [])
-        first, second = (engine.timed(0.0, self.stop, share) for share in STAGES)
+        first, second = (engine.timed(0.0, self.stop, share) for share in TIMED_SHARES)
         return first, second
 
     def _engine(self, fit: Fit, cases: list[TrainingCase], looked: list[TrainingCase]) -> Engine:
@@ -142,7 +142,7 @@ class NewRun(BaseRun):
             fit.recipe, [at_spacing(case, fit.spacing, fit.slice_axis) for case in cases], looked, fit.spacing,
             fit.slice_axis, self.plan.settings.seed, self.folder, None, about,
         )  # fmt: skip
-        engine.schedule = replace(engine.schedule, save_seconds=SAVE, way_out=WAY_OUT)
+        engine.schedule = replace(engine.schedule, save_seconds=SAVE_SECONDS, way_out=DIVERGED_HINT)
         engine.judge = self._look(fit, looked) if looked else None
         return engine
 

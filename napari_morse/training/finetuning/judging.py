@@ -15,8 +15,8 @@ from napari_morse.io.channels import open_case
 from napari_morse.metrics import dice, score
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.verdict import (
+    JUDGED_STAGES,
     MASKS,
-    STAGES,
     WHENS,
     CaseVerdict,
     Figures,
@@ -45,7 +45,7 @@ def predict_all(
     for source in sources:
         if cancelled is not None and cancelled():
             raise CancelledError
-        files = {stage: mask_file(folder, source.name, when, stage) for stage in STAGES}
+        files = {stage: mask_file(folder, source.name, when, stage) for stage in JUDGED_STAGES}
         if all(path.exists() for path in files.values()):
             continue
         scan = open_case(source.scan, len(model.card.channels))
@@ -74,7 +74,7 @@ def _judged(folder: Path, name: str, truth_file: Path, ids: Sequence[int], whens
     truth = open_mask(truth_file)
     figures = {}
     for when in whens:
-        for stage in STAGES:
+        for stage in JUDGED_STAGES:
             mask = open_mask(mask_file(folder, name, when, stage))
             figures[f"{when} {stage}"] = figures_of(mask.data, truth.data, truth.grid.spacing, ids)
     return CaseVerdict(case=name, truth=str(truth_file), figures=figures)

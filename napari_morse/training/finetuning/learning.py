@@ -20,13 +20,13 @@ from napari_morse.training.examples import Example, marked
 from napari_morse.training.finetuning.selection import SHARES, Best
 from napari_morse.training.map_cache import VARIANTS, MapsCache
 from napari_morse.training.settings import TuneSettings
-from napari_morse.training.source import UNREVIEWED
+from napari_morse.training.source import CODE_UNREVIEWED
 from napari_morse.training.validation import from_stack, run_case, upright
 from napari_morse.training.ways import from_corrections
 from napari_morse.types import Array
 from napari_morse.zoo import LoadedModel
 
-MOST = 12.0
+WIDEST_MARGIN = 12.0
 """Largest margin of logits below which voxels are predicted again."""
 COVERED = 95.0
 """Percent of the corrected voxels that shall lie within it."""
@@ -41,7 +41,7 @@ def widened(recipe: Recipe, base: Morse, examples: Sequence[Example], card: Mode
     found = np.concatenate(margins) if margins else np.empty(0)
     bound = recipe.render.uncertain_below
     if found.size:
-        bound = float(np.clip(np.percentile(found, COVERED), bound, max(MOST, bound)))
+        bound = float(np.clip(np.percentile(found, COVERED), bound, max(WIDEST_MARGIN, bound)))
     render = recipe.render.model_copy(update={"uncertain_below": round(bound, 3)})
     return recipe.model_copy(update={"render": render})
 
@@ -52,13 +52,13 @@ def _wrong(base: Morse, example: Example, card: ModelCard) -> np.ndarray:
     two = torch.topk(found.before.cpu(), 2, dim=0).values
     margin = from_stack((two[0] - two[1]).numpy(), card.slice_axis)
     coarse = from_stack(found.coarse, card.slice_axis)
-    wrong: np.ndarray = margin[(coarse != case.labels) & (example.codes != UNREVIEWED)]
+    wrong: np.ndarray = margin[(coarse != case.labels) & (example.codes != CODE_UNREVIEWED)]
     return wrong
 
 
 SLACK, TRYING = 1.1, 0.08
 """Times what a step took, for checkpoints and a busier machine; share of the minutes that may go into timing steps."""
-LEAST = 10
+FEWEST_STEPS = 10
 """Steps that a run has, however short its time."""
 
 
@@ -155,7 +155,7 @@ class Learning:
         seconds = engine.timed(TRYING * settings.minutes * 60, self.stop)
         looking = (settings.checks + len(SHARES)) * check
         left = settings.minutes * 60 - (time.monotonic() - self.begun) - looking - once
-        self.settings = settings.model_copy(update={"steps": max(LEAST, int(left / (SLACK * seconds)))})
+        self.settings = settings.model_copy(update={"steps": max(FEWEST_STEPS, int(left / (SLACK * seconds)))})
         self.settled(self.settings)
 
 

@@ -26,7 +26,7 @@ from napari_morse.training.finetuning.plan import Plan
 EVENTS, WANTED, PID = "events.jsonl", "wanted.txt", "pid.json"
 ENDS: tuple[Literal["done", "cancelled", "failed"], ...] = ("done", "cancelled", "failed")
 NO_MEMORY = "There is not enough memory. Close other programs, or tune the head of a model only."
-NICE = 5
+TRAINING_NICENESS = 5
 """How far the run stands back behind other programs."""
 POLL = 0.2
 """s between two looks at what is wanted while a run is paused."""
@@ -89,7 +89,7 @@ class Reporter:
 def _give_way() -> None:
     """Let the window have the processor first."""
     if hasattr(os, "nice"):
-        os.nice(NICE)
+        os.nice(TRAINING_NICENESS)
 
 
 def main(arguments: list[str]) -> int:

@@ -31,8 +31,8 @@ from napari_morse.training.finetuning.plan import Plan, check_apart, file_settin
 from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.verdict import (
     FIGURES,
+    JUDGED_STAGES,
     MASKS,
-    STAGES,
     WHENS,
     CaseVerdict,
     Verdict,
@@ -49,7 +49,7 @@ from napari_morse.zoo import LoadedModel
 MODEL = "model"
 """The new model, in the run's folder, until it is kept."""
 
-LEFT_OUT = "left-out"
+LEFT_OUT_FOLDER = "left-out"
 """Folder of the models that judge a round by leaving each of its cases out."""
 OTHER_CONTRAST = "The cases have inverted grey levels: the new model reads scans of either contrast."
 
@@ -193,7 +193,7 @@ class TuningRun(BaseRun):
     def _leave_out(self, card: ModelCard) -> None:
         """Predict every training case by a model that was tuned as this one, without it."""
         for source in self.plan.train:
-            place = self.folder / LEFT_OUT / source.name
+            place = self.folder / LEFT_OUT_FOLDER / source.name
             channels = len(card.channels)
             others = tuple(other for other in self.plan.train if _apart(other, source, channels))
             if not others:
@@ -355,5 +355,5 @@ def means(cases: Sequence[CaseVerdict]) -> dict[str, float]:
     """Figures of the new model for its card."""
     return {
         f"{stage}_{figure}": round(float(np.mean([getattr(c.figures[f"after {stage}"], figure) for c in cases])), 4)
-        for stage in STAGES for figure in FIGURES if cases
+        for stage in JUDGED_STAGES for figure in FIGURES if cases
     }  # fmt: skip

@@ -24,7 +24,7 @@ SHARES = (0.25, 0.5, 0.75)
 EVEN = 0.015
 """Share of the error (1 - Dice) that going further must take away: what is not learned need not be forgotten."""
 FAVOURED = "The held-out cases favour {:.0%} of the way from the base model to what was learned."
-NOTHING = "Nothing that was learned helps on the held-out cases: the weights stay those of the base model."
+NOTHING_HELPS = "Nothing that was learned helps on the held-out cases: the weights stay those of the base model."
 
 
 class Best:
@@ -88,7 +88,7 @@ class Best:
         net.load_state_dict(between(kept, tuned, share))
         if share == 0:
             net.recipe = base.recipe
-        self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING})
+        self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING_HELPS})
         return net
 
     def _judged(self, net: Morse) -> Validation:

@@ -13,16 +13,16 @@ from napari_morse.errors import InputError
 from napari_morse.io.atomic import write_text
 
 FILE, MASKS = "verdict.json", "predictions"
-FEWEST = 6
+FEWEST_CASES = 6
 """Cases below which Wilcoxon's signed rank test cannot reach p < 0.05, whatever they show."""
-SURE = 0.05
-SHOWN = 5
+SIGNIFICANCE = 0.05
+NAMED_CASES = 5
 """Cases that are named where there may be many."""
 
 When = Literal["before", "after"]
-Stage = Literal["coarse", "rendered"]
+JudgedStage = Literal["coarse", "rendered"]
 WHENS: tuple[When, ...] = ("before", "after")
-STAGES: tuple[Stage, ...] = ("rendered", "coarse")
+JUDGED_STAGES: tuple[JudgedStage, ...] = ("rendered", "coarse")
 FIGURES = ("dice", "hd95", "asd", "nsd")
 
 
@@ -52,7 +52,7 @@ class CaseVerdict(BaseModel):
     """``before coarse``, ``before rendered``, ``after coarse``, ``after rendered``; without a base model only
     those after."""
 
-    def gain(self, figure: str = "dice", stage: Stage = "rendered") -> float:
+    def gain(self, figure: str = "dice", stage: JudgedStage = "rendered") -> float:
         """After minus before."""
         before, after = (getattr(self.figures[f"{when} {stage}"], figure) for when in WHENS)
         return float(after - before)
@@ -92,7 +92,7 @@ class Verdict(BaseModel):
         """A sentence on the cases that were not judged; ``names`` by case, where it has another one. Else empty."""
         return passed(tuple(names.get(case, case) for case in self.passed_over))
 
-    def mean(self, when: When, stage: Stage, figure: str) -> float:
+    def mean(self, when: When, stage: JudgedStage, figure: str) -> float:
         """Over the cases; NaN without any."""
         values = [getattr(case.figures[f"{when} {stage}"], figure) for case in self.cases]
         return float(np.mean(values)) if values else float("nan")
@@ -123,7 +123,7 @@ def passed(names: Sequence[str]) -> str:
     if not names:
         return ""
     each = "its truth holds a structure" if len(names) == 1 else "their truths hold structures"
-    which = f"{_listed(names[:SHOWN])}{f' (and {len(names) - SHOWN} more)' * (len(names) > SHOWN)}"
+    which = f"{_listed(names[:NAMED_CASES])}{f' (and {len(names) - NAMED_CASES} more)' * (len(names) > NAMED_CASES)}"
     return f"Not judged: {which}; {each} that the model does not know."
 
 
@@ -138,7 +138,7 @@ def sentence_alone(cases: Sequence[CaseVerdict]) -> str:
     return f"New model: {told}; there is no base model to compare it with."
 
 
-def mask_file(folder: Path, case: str, when: When, stage: Stage) -> Path:
+def mask_file(folder: Path, case: str, when: When, stage: JudgedStage) -> Path:
     """Where a held-out case's mask lies."""
     return folder / MASKS / f"{case}_{when}_{stage}.nii.gz"
 
@@ -148,10 +148,10 @@ def tested(cases: Sequence[CaseVerdict]) -> dict[str, float | None]:
     from scipy import stats
 
     found: dict[str, float | None] = {}
-    for stage in STAGES:
+    for stage in JUDGED_STAGES:
         for figure in FIGURES:
             gains = np.array([case.gain(figure, stage) for case in cases])
-            able = len(gains) >= FEWEST and bool(np.any(gains))
+            able = len(gains) >= FEWEST_CASES and bool(np.any(gains))
             found[f"{figure} {stage}"] = float(f"{stats.wilcoxon(gains).pvalue:.4g}") if able else None
     return found
 
@@ -179,21 +179,23 @@ def _compared(cases: Sequence[CaseVerdict], p: dict[str, float | None], left_out
     many = "s" * (len(cases) > 1)
     which = f"{len(cases)} case{many}, each left out in turn" if left_out else f"{len(cases)} held-out case{many}"
     told = f"rendered Dice {gain:+.3f}, ASD {mm:+.2f} mm on {which}"
-    if len(cases) < FEWEST:
+    if len(cases) < FEWEST_CASES:
         offer = "" if left_out else "; leaving each training case out in turn would tell more"
         seems = "seems better" if gain > 0 else "is not better"
-        return f"The new model {seems} ({told}), but fewer than {FEWEST} cases cannot tell this from chance{offer}."
+        return (
+            f"The new model {seems} ({told}), but fewer than {FEWEST_CASES} cases cannot tell this from chance{offer}."
+        )
     return _sure_of(gain, mm, told, p)
 
 
 def _sure_of(gain: float, mm: float, told: str, p: dict[str, float | None]) -> str:
     chance = p["dice rendered"]
-    if chance is None or chance >= SURE:
+    if chance is None or chance >= SIGNIFICANCE:
         said = 1.0 if chance is None else chance
         return f"The new model is not shown to be better: {told}, which may be chance (p {said:.2g})."
     if gain <= 0:
         return f"The new model is worse: {told} (p {chance:.2g})."
     off = p["asd rendered"]
-    if mm > 0 and off is not None and off < SURE:
+    if mm > 0 and off is not None and off < SIGNIFICANCE:
         return f"The new model covers more but lies further off: {told} (p {chance:.2g} and {off:.2g})."
     return f"The new model is better: {told} (p {chance:.2g})."

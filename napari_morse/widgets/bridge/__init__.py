@@ -25,7 +25,7 @@ from napari_morse.widgets.bridge.placement import (
     units_of,
     world_matrix,
 )
-from napari_morse.widgets.bridge.presentation import Presentation, prepare
+from napari_morse.widgets.bridge.presentation import Presentation, prepare_presentation
 from napari_morse.widgets.bridge.regions import roi_from_shapes, roi_shape_data
 from napari_morse.widgets.bridge.slice_in_view import (
     PlaneInView,
@@ -95,7 +95,7 @@ __all__ = [
     "placement",
     "plane_in_view",
     "points_layer_data",
-    "prepare",
+    "prepare_presentation",
     "roi_from_shapes",
     "roi_shape_data",
     "scan_layer_data",

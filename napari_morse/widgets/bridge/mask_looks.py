@@ -16,7 +16,7 @@ CONTOUR_WIDTH = 1
 """Voxels of an outline."""
 LINE_COLOURS = {"coarse": ("#ffffff", "white"), "rendered": ("#00ffff", "cyan")}
 """Colours of the model's masks beside a corrected one: in no palette of structures, and bright on any of them."""
-LONGEST, SHORT = 32, 15
+LINE_WIDTH, SHORT = 32, 15
 """Characters of a title's line: alone, and in one of two cells. A longer one lies over the letter in the middle."""
 LINES_AT_MOST = 3
 """Of a scan's name in a title."""
@@ -53,7 +53,7 @@ def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, differen
     difference
         What is said of a difference.
     """
-    name = wrapped(scan, SHORT if mode == "side" else LONGEST)
+    name = wrapped(scan, SHORT if mode == "side" else LINE_WIDTH)
     own = f"\n{name}" if name else ""
     if filled:
         names = (f"{LINE_COLOURS[names[0]][1]}: {names[0]}", f"{LINE_COLOURS[names[1]][1]}: {names[1]}")
@@ -67,7 +67,7 @@ def titles(mode: Mode, names: tuple[str, str], scan: str, filled: bool, differen
     return f"contour: {names[0]}{own}", f"fill: {names[1]}"
 
 
-def wrapped(name: str, width: int = LONGEST) -> str:
+def wrapped(name: str, width: int = LINE_WIDTH) -> str:
     """A name in lines of at most ``width`` characters, broken after ``_``, ``-``, a dot or a space where there is one.
 
     Of more than `LINES_AT_MOST` lines the middle is left out.

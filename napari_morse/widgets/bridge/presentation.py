@@ -38,7 +38,7 @@ class Presentation:
     slice: int | None
 
 
-def prepare(prediction: Prediction, scan: Scan) -> Presentation:
+def prepare_presentation(prediction: Prediction, scan: Scan) -> Presentation:
     """Everything that can be made ready outside the window's thread; touches no layer."""
     shown = replace(prediction, points=_first(prediction.points, MOST_POINTS))
     doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")

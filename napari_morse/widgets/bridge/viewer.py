@@ -24,7 +24,7 @@ def current_viewer() -> ViewerModel | None:
     return napari.current_viewer()
 
 
-def say(error: MorseError) -> bool:
+def show_in_window(error: MorseError) -> bool:
     """Show ``error`` as a notification in the open window; False when there is no window to show it in."""
     if current_viewer() is None:
         return False

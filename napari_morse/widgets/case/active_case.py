@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_morse.widgets.case.project_case import ProjectHost
 
 NO_SCAN = "Open a scan first: drop a file on the window, or File ▸ Open Sample ▸ MORSE."
-LEFT_OUT = "Your corrected mask of this scan could not be opened, and is not among them."
+CORRECTED_LEFT_OUT = "Your corrected mask of this scan could not be opened, and is not among them."
 NO_MASK = "There is no mask to correct: press “Start correcting”, or open a case."
 OUTSIDE = "Nothing was drawn: this slice lies outside of the corrected mask. Go back to a slice of its scan."
 UNCHANGED = "Nothing changed."
@@ -265,7 +265,7 @@ class Desk(QObject):
     @property
     def left_out(self) -> str:
         """What is said of masks that are saved while the corrected one could not be opened; else empty."""
-        return LEFT_OUT if self.corrected is None and self._standalone.refused(self.scan) else ""
+        return CORRECTED_LEFT_OUT if self.corrected is None and self._standalone.refused(self.scan) else ""
 
     @property
     def blocked(self) -> str:

@@ -14,7 +14,7 @@ from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.settling import settled
 from napari_morse.widgets.case.write_queue import CaseSaver, Complaints, saving
 
-SAVE = 120_000
+AUTOSAVE = 120_000
 """Milliseconds after which corrections are saved; every stroke that the disk takes is in the journal at once."""
 
 
@@ -51,7 +51,7 @@ class CaseKeeper(QObject):
         self.destroyed.connect(partial(let_go, self._held))
         self.writes.changed.connect(self.rested)
         self._autosave = QTimer(self)
-        self._autosave.setInterval(SAVE)
+        self._autosave.setInterval(AUTOSAVE)
         self._autosave.timeout.connect(self.save)
 
     def hold(self, case: OpenCase, layer: CorrectedLayer | None) -> None:

@@ -16,7 +16,7 @@ from napari_morse.session.case_files import CORRECTED
 from napari_morse.session.edits import Unfinished
 from napari_morse.session.project import Agreement, Arrangement, Case, Project, Status, WorkClock, rules
 from napari_morse.widgets.base import JobRunner, each_of
-from napari_morse.widgets.bridge import Presentation, prepare
+from napari_morse.widgets.bridge import Presentation, prepare_presentation
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.decisions import Decisions
 from napari_morse.widgets.case.keeper import CaseKeeper
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
     from napari_morse.session.edits import OnUnfinished
 
-BEAT = 30_000
+HEARTBEAT = 30_000
 """Milliseconds between two signs of life of the project."""
-SAVE = 120_000
-"""Milliseconds after which corrections are saved; every stroke that the disk takes is in the journal at once."""
 BLIND = "You read this case blind: submit your reading before a model is run."
 
 
@@ -101,7 +99,7 @@ class ProjectHost(QObject):
         viewer.dims.events.current_step.connect(self._on_look)
         viewer.scene.camera.events.connect(self._on_look)
         self._beat = QTimer(self)
-        self._beat.setInterval(BEAT)
+        self._beat.setInterval(HEARTBEAT)
         self._beat.timeout.connect(self._on_beat)
 
     # The project
@@ -404,7 +402,7 @@ def _reading(request: OpenCaseRequest) -> Any:
 
     def read(_tell: Any, _cancelled: Any) -> tuple[OpenCaseRequest, OpenCase, Presentation | None]:
         work = request.run()
-        return request, work, None if work.prediction is None else prepare(work.prediction, work.scan)
+        return request, work, None if work.prediction is None else prepare_presentation(work.prediction, work.scan)
 
     return read
 

@@ -13,7 +13,7 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.session import ToSave, WouldReplaceError, save_masks
 from napari_morse.widgets.base import JobRunner, Note, Work
 
-TIP = (
+SAVE_TIP = (
     "Save the corrected mask, where there is one, and the coarse and the rendered mask, as NIfTI on the scan's own "
     "grid; points and patches as tables."
 )
@@ -53,7 +53,7 @@ class SaveBox(QWidget):
         self.runner = JobRunner("morse-save", self)
         self._pending: tuple[ToSave, Path] | None = None
         self.button = QPushButton("Save masks…", self)
-        self.button.setToolTip(TIP)
+        self.button.setToolTip(SAVE_TIP)
         self.saved = Note(parent=self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -123,7 +123,7 @@ class SaveBox(QWidget):
     def _rest(self, line: str) -> None:
         self._pending = None
         self.button.setEnabled(True)
-        self.button.setToolTip(TIP)
+        self.button.setToolTip(SAVE_TIP)
         self.saved.say(line)
 
 

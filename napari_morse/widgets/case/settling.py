@@ -19,7 +19,7 @@ from napari_morse.widgets.case.save_box import start_folder
 
 Answer = Literal["again", "elsewhere", "lose", "stay"]
 TITLE = "Not on the disk"
-KINDS = "NIfTI (*.nii.gz *.nii)"
+NIFTI_FILES = "NIfTI (*.nii.gz *.nii)"
 
 
 def settled(corrected: CorrectedLayer, save: Callable[[], None], may_stay: bool) -> bool:
@@ -54,7 +54,7 @@ def save_elsewhere(corrected: CorrectedLayer, parent: QWidget | None) -> Path | 
     """Ask for a file, and write the mask as it is now into it; the file, or None."""
     scan = corrected.scan
     name = str(start_folder(scan.source) / f"{scan.stem}_corrected.nii.gz")
-    chosen, _ = QFileDialog.getSaveFileName(parent, "Save the corrected mask elsewhere", name, KINDS)
+    chosen, _ = QFileDialog.getSaveFileName(parent, "Save the corrected mask elsewhere", name, NIFTI_FILES)
     if not chosen:
         return None
     path = Path(chosen)

@@ -10,7 +10,7 @@ from napari_morse.types import Roi
 
 AGAIN = 10_000
 """Milliseconds between two tries."""
-WAY_OUT = (
+UNWRITTEN_HINT = (
     "Make space, or bring the folder back: it is written as soon as that goes. Until then leave this window open, or "
     "press “Save elsewhere…” in the MORSE dock."
 )
@@ -51,7 +51,7 @@ class Unwritten(QObject):
     @property
     def why(self) -> str:
         """What is in memory only, why, and what to do; empty when all is on the disk."""
-        return f"{self.short} {self._corrections.trouble} {WAY_OUT}" if self.count else ""
+        return f"{self.short} {self._corrections.trouble} {UNWRITTEN_HINT}" if self.count else ""
 
     @property
     def short(self) -> str:
@@ -96,7 +96,7 @@ class Unwritten(QObject):
         if trouble and not self._told:
             self._told = True
             self._again.start()
-            show_warning(f"{trouble} What you draw is only in memory from now on. {WAY_OUT}")
+            show_warning(f"{trouble} What you draw is only in memory from now on. {UNWRITTEN_HINT}")
         elif not trouble and self._told:
             self._told = False
             self._again.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_morse.errors import CancelledError, InputError, MorseError
-from napari_morse.session.learn import Choice, Decision, Round, State, prepare, rounds
+from napari_morse.session.learn import Choice, Round, RoundDecision, State, prepare_round, rounds
 from napari_morse.training.finetuning.verdict import Verdict
 from napari_morse.widgets.base import Tell, Work
 from napari_morse.widgets.learn.curves import plotting
@@ -24,7 +24,7 @@ class RoundView:
     log: RoundLog = field(default_factory=RoundLog)
     state: State = "ready"
     verdict: Verdict | None = None
-    decision: Decision = ""
+    decision: RoundDecision = ""
 
     def __post_init__(self) -> None:
         with suppress(MorseError):  # a plan that is damaged
@@ -43,7 +43,7 @@ def beginning(folder: Path, reader: str, choice: Choice) -> Work:
         if any(other.alive for other in rounds(folder)):
             raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
         plotting()  # quick from here on, when the first curve is drawn
-        new_round = prepare(folder, reader, choice, cancelled)
+        new_round = prepare_round(folder, reader, choice, cancelled)
         if cancelled():
             new_round.remove()
             raise CancelledError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.session.learn import Decision
+from napari_morse.session.learn import RoundDecision
 from napari_morse.training.finetuning.verdict import Verdict
 from napari_morse.widgets.base import Elided, Note, act_button
 from napari_morse.widgets.learn.verdict_table import VerdictTable
@@ -18,7 +18,7 @@ DECISION_TIPS = {
 }
 SHOW_ALONE = "Open the selected case, else the worst: the truth at the left, the new model's mask at the right."
 NO_PARENT = "There is no base model to go back to."
-DECIDED: dict[Decision, str] = {
+DECIDED: dict[RoundDecision, str] = {
     "": "",
     "kept": "Kept as {model}.",
     "discarded": "Discarded: {model} was deleted.",
@@ -88,7 +88,7 @@ class LearnResult(QWidget):
             widget.setVisible(bool(verdict.cases))
         self._fill()
 
-    def decide(self, decision: Decision, blocked: str) -> None:
+    def decide(self, decision: RoundDecision, blocked: str) -> None:
         """Say what was decided, and what can be; ``blocked`` says why nothing can now."""
         verdict = self._verdict
         alone = verdict is not None and verdict.alone

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_morse.training.finetuning.verdict import CaseVerdict, Stage, Verdict
+from napari_morse.training.finetuning.verdict import CaseVerdict, JudgedStage, Verdict
 
 VERDICT_ROWS = 4
 """Cases seen before the table scrolls, and the mean."""
@@ -60,7 +60,7 @@ class VerdictTable(QTableWidget):
         row = max(self.currentRow(), 0)
         return self._case(row) or self._case(row + 1)
 
-    def fill(self, verdict: Verdict, stage: Stage, names: dict[str, str]) -> None:
+    def fill(self, verdict: Verdict, stage: JudgedStage, names: dict[str, str]) -> None:
         """Show a verdict on the masks of a stage; ``names`` of the cases, by id."""
         worst = verdict.worst()
         self.ensurePolished()  # in the viewer's font from here on
@@ -78,7 +78,7 @@ class VerdictTable(QTableWidget):
         self.setFixedHeight(tall + self._row * min(self.rowCount(), VERDICT_ROWS + 1) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(worst))
 
-    def _fill_mean(self, verdict: Verdict, stage: Stage) -> None:
+    def _fill_mean(self, verdict: Verdict, stage: JudgedStage) -> None:
         cases = f"mean of {len(verdict.cases)}"
         if verdict.alone:
             self._set(0, 0, cases, "", "There is no base model to compare with.", bold=True)
@@ -92,7 +92,7 @@ class VerdictTable(QTableWidget):
             before, after = (verdict.mean(when, stage, figure) for when in ("before", "after"))
             self._set(0, column, f"{form(before)}\n→ {form(after)}", "", chances[figure])
 
-    def _fill_case(self, row: int, case: CaseVerdict, stage: Stage, name: str) -> None:
+    def _fill_case(self, row: int, case: CaseVerdict, stage: JudgedStage, name: str) -> None:
         alone = f"before {stage}" not in case.figures
         see = "beside its truth" if alone else "before and after"
         self._set(row, 0, name, case.case, f"{name}\nDouble click: see it {see}.")

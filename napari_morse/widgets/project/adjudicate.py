@@ -23,7 +23,7 @@ from napari_morse.widgets.case import ProjectHost, agreed
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-FIRST = "first"
+FIRST_READER = "first"
 LINE = 2
 """Voxels of the readers' outlines."""
 
@@ -61,7 +61,7 @@ class Adjudicate(QDialog):
         self.problem = Note(parent=self)
         layout = QVBoxLayout(self)
         layout.addWidget(Note("The readers' outlines lie over the scan. The chosen mask is exported.", self))
-        for reader, text in ((FIRST, "the first reader's"), *((r.reader, _told(r)) for r in readings)):
+        for reader, text in ((FIRST_READER, "the first reader's"), *((r.reader, _told(r)) for r in readings)):
             button = self.choices[reader] = QRadioButton(text, self)
             self._group.addButton(button)
             layout.addWidget(button)
@@ -92,7 +92,7 @@ class Adjudicate(QDialog):
             return
         if self._host.try_to(lambda project: project.adjudicate(self._case, chosen, self.reason.text())):
             self.accept()
-            if chosen != FIRST:
+            if chosen != FIRST_READER:
                 self._host.go(self._case)
 
     def _lacks(self, chosen: str) -> bool:
@@ -100,14 +100,14 @@ class Adjudicate(QDialog):
         case = self._host.case
         if case is None or case.id != self._case:
             return True
-        if chosen == FIRST and self._host.unwritten:
+        if chosen == FIRST_READER and self._host.unwritten:
             self.problem.say(self._host.unwritten)
             return True
         if self._masks is None:
             self.problem.say("The readers' masks are being read: a moment.")
             return True
         decisions = self._host.decisions
-        if chosen == FIRST:
+        if chosen == FIRST_READER:
             found = decisions.of_open(case)
         else:
             found = lacking(self._masks.get(chosen), decisions.expected(case))

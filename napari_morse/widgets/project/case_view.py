@@ -12,7 +12,7 @@ PADDING = 14
 """Pixels of a cell beside its text."""
 SHARE, LEAST = 0.5, 240
 """A column takes no more than this share of the table, nor less than so many pixels if its text needs them."""
-LONGEST = 20
+MEASURED_TEXTS = 20
 """Texts of a column that are measured: among thousands, only the longest can be the widest."""
 
 
@@ -56,7 +56,7 @@ class CaseView(QTableView):
         self._fitting = True
         for column, (_, _, text, _) in enumerate(COLUMNS):
             if column not in self._by_hand:
-                texts = sorted({text(case) for case in self._cases.cases}, key=len)[-LONGEST:]
+                texts = sorted({text(case) for case in self._cases.cases}, key=len)[-MEASURED_TEXTS:]
                 wide = max((metrics.horizontalAdvance(each) for each in texts), default=0) + PADDING
                 self.setColumnWidth(column, max(self.header.sectionSizeHint(column), min(wide, most)))
         self._fitting = False

@@ -38,7 +38,7 @@ from napari_morse.session.project import (
 )
 from napari_morse.widgets.base import JobRunner, Note, Tell, Work, combo_box
 
-KINDS = {"a folder of scans": "folder", "a list (text or CSV)": "list", "a BIDS data set": "bids"}
+CASE_SOURCES = {"a folder of scans": "folder", "a list (text or CSV)": "list", "a BIDS data set": "bids"}
 
 
 class CasesDialog(QDialog):
@@ -48,7 +48,7 @@ class CasesDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self.kind = combo_box(self, "Where the cases come from.")
-        self.kind.addItems(list(KINDS))
+        self.kind.addItems(list(CASE_SOURCES))
         self.cases, cases = self._path("Folder or list of the scans; nothing is ever written there.", self._pick_cases)
         self.masks, masks = self._path("Masks to begin from, named as the scans; may be empty.", self._pick(False))
         self.truths, truths = self._path("Truth to judge by, named as the scans; may be empty.", self._pick(False))
@@ -143,7 +143,7 @@ class CasesDialog(QDialog):
 
     def _sources(self) -> list[CaseFiles]:
         place = Path(self.cases.text().strip())
-        kind = KINDS[self.kind.currentText()]
+        kind = CASE_SOURCES[self.kind.currentText()]
         if kind == "list":
             return list(from_list(place))
         if kind == "bids":
@@ -170,7 +170,7 @@ class CasesDialog(QDialog):
         return field, row
 
     def _pick_cases(self) -> str:
-        if KINDS[self.kind.currentText()] == "list":
+        if CASE_SOURCES[self.kind.currentText()] == "list":
             return str(QFileDialog.getOpenFileName(self, "List of scans", "", "Lists (*.csv *.txt)")[0])
         return str(QFileDialog.getExistingDirectory(self, "Scans"))
 

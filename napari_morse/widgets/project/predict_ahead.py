@@ -25,7 +25,7 @@ CASES = 2
 """How many cases after the open one are predicted unasked."""
 PAUSE = 1000
 """Milliseconds of rest before one begins."""
-NICE = 10
+BACKGROUND_NICENESS = 10
 """By how much the work gives way to the window."""
 
 
@@ -199,4 +199,4 @@ def _give_way() -> None:
     """Let the window go first; only Linux can say so of one thread."""
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)

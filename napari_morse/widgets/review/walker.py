@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.case import Decision, Timeline, Walk, patches_of
+from napari_morse.session.case import PatchDecision, Timeline, Walk, patches_of
 from napari_morse.session.edits import Renumbering
 from napari_morse.types import Array, Patches, Prediction, Scan
 from napari_morse.widgets.base import JobRunner, Work
@@ -207,7 +207,7 @@ class Walker(QObject):
             text = f"{text} {ALL_DONE}"
         self.said.emit(text)
 
-    def _decide(self, rank: int, decision: Decision | None, before: int | None = None) -> None:
+    def _decide(self, rank: int, decision: PatchDecision | None, before: int | None = None) -> None:
         corrected = self._desk.corrected
         if corrected is not None and isinstance(corrected.case.steps, Timeline):
             corrected.case.steps.decide(rank, decision, before)

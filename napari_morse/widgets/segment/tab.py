@@ -17,7 +17,7 @@ from napari_morse.io.labels import MAY_BE_MASK
 from napari_morse.session import SegmentJob, SegmentSession, ToSave
 from napari_morse.types import Roi
 from napari_morse.widgets.base import Banner, EndingWidget, JobRunner, Tell, combo_box, plain
-from napari_morse.widgets.bridge import Presentation, offer_nifti_first, prepare
+from napari_morse.widgets.bridge import Presentation, offer_nifti_first, prepare_presentation
 from napari_morse.widgets.segment.channel_box import ChannelBox
 from napari_morse.widgets.segment.model_card import CardDialog
 from napari_morse.widgets.segment.region_box import RegionBox
@@ -406,6 +406,6 @@ def _work(job: SegmentJob) -> Callable[[Tell, Callable[[], bool]], Presentation]
         if cancelled():
             raise CancelledError
         tell("getting the masks ready")
-        return prepare(prediction, job.scan)
+        return prepare_presentation(prediction, job.scan)
 
     return work

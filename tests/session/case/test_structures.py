@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from napari_morse.errors import InputError
-from napari_morse.session.case.structures import LONGEST, Structures
+from napari_morse.session.case.structures import LONGEST_NAME, Structures
 from napari_morse.session.case_files import STRUCTURES
-from napari_morse.training.palette import PALETTE
+from napari_morse.training.palette import MODEL_COLOURS
 from napari_morse.types import Label
 
-KNOWN = (Label(1, "anterior", PALETTE[0]), Label(2, "posterior", PALETTE[1]))
+KNOWN = (Label(1, "anterior", MODEL_COLOURS[0]), Label(2, "posterior", MODEL_COLOURS[1]))
 
 
 def mask(largest: int = 2) -> np.ndarray:
@@ -24,9 +24,9 @@ def mask(largest: int = 2) -> np.ndarray:
 def test_a_structure_gets_a_number_and_a_colour_that_nothing_has(tmp_path: Path):
     kept = Structures(tmp_path)
     first = kept.add("  lesion \n core ", KNOWN, 2, mask(), "AB")
-    assert first == Label(3, "lesion core", PALETTE[2])
+    assert first == Label(3, "lesion core", MODEL_COLOURS[2])
     second = kept.add("cyst", KNOWN, 7, mask())  # 7 is known of another case or model
-    assert (second.id, second.color) == (8, PALETTE[3])
+    assert (second.id, second.color) == (8, MODEL_COLOURS[3])
     assert kept.add("vein", KNOWN, 2, mask(40)).id == 41  # 40 is drawn, by whomever
     assert Structures(tmp_path).labels[:2] == (first, second)
 
@@ -46,7 +46,7 @@ def test_names_are_given_once_and_kept(tmp_path: Path):
     assert kept.labels is seen
     kept.rename(made.id, "Lesion", (*KNOWN, made))  # its own name is free
     assert [x.name for x in kept.labels] == ["Lesion", "cyst"] and kept.labels is not seen
-    for name in (" ", "x" * (LONGEST + 1)):
+    for name in (" ", "x" * (LONGEST_NAME + 1)):
         with pytest.raises(InputError, match="1 to 60 characters"):
             kept.rename(made.id, name, KNOWN)
     for name in ("CYST", "anterior"):

@@ -26,7 +26,7 @@ from napari_morse.session.learn import (
     OpenMask,
     Round,
     candidates,
-    prepare,
+    prepare_round,
     rounds,
     structures_in_masks,
 )
@@ -47,7 +47,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_plan_has_the_masks_as_they_are_and_no_held_out_patient(study: Path):
-    made = prepare(study, "AB", choice(study))
+    made = prepare_round(study, "AB", choice(study))
     plan = made.plan
     with Project.open(study, read_only=True) as project:
         held = {case.id for case in project.cases() if case.held_out}
@@ -64,17 +64,17 @@ def test_a_held_out_case_that_is_asked_for_is_not_trained_on(study: Path):
         ids = tuple(case.id for case in project.cases())
     wanted = choice(study)
     with pytest.raises(InputError, match=r"on one side|judges the model"):
-        prepare(study, "AB", Choice(wanted.model, wanted.name, ids, wanted.settings))
+        prepare_round(study, "AB", Choice(wanted.model, wanted.name, ids, wanted.settings))
     assert not list((study / "learn").iterdir())
 
 
 def test_labels_that_the_model_does_not_know_and_no_case_are_sentences_and_leave_nothing(study: Path):
     wanted = choice(study)
     with pytest.raises(InputError, match="no case to train on"):
-        prepare(study, "AB", Choice(wanted.model, wanted.name, (), wanted.settings))
+        prepare_round(study, "AB", Choice(wanted.model, wanted.name, (), wanted.settings))
     save_store(StoredMask(box(3, label=7), b"", {}), study / "cases" / wanted.cases[0] / "corrected.zarr.zip")
     with pytest.raises(InputError, match="label 7"):
-        prepare(study, "AB", wanted)
+        prepare_round(study, "AB", wanted)
     assert not list((study / "learn").iterdir())
 
 
@@ -93,14 +93,14 @@ def with_lesion(study: Path, cases: tuple[str, ...]) -> None:
 def test_a_structure_that_the_model_does_not_know_is_learned_where_that_is_wanted(lesions: Path):
     study, wanted = lesions, choice(lesions, what="decoder")
     with_lesion(study, wanted.cases[:2])
-    plain = prepare(study, "AB", replace(wanted, cases=wanted.cases[2:]))
+    plain = prepare_round(study, "AB", replace(wanted, cases=wanted.cases[2:]))
     assert not plain.plan.new_labels and not plain.plan.held_out  # its truths hold what the model will not know
     with Project.open(study, read_only=True) as project:
         assert set(plain.plan.passed_over) == {case.id for case in project.cases() if case.held_out}
     wanted = replace(wanted, learn_new=True, names={7: "lesion"})
     with pytest.raises(InputError, match="A head alone"):
-        prepare(study, "AB", replace(wanted, settings=TuneSettings(what="head")))
-    made = prepare(study, "AB", wanted)
+        prepare_round(study, "AB", replace(wanted, settings=TuneSettings(what="head")))
+    made = prepare_round(study, "AB", wanted)
     assert made.plan.new_labels == (LabelEntry(id=7, name="lesion", color="#56b4e9"),)
     assert len(made.plan.held_out) == 2 and not made.plan.passed_over
     made.start()
@@ -120,7 +120,7 @@ def test_a_label_that_no_card_can_hold_is_a_sentence(study: Path):
     large = box(3).astype(np.uint32) * 70_000
     save_store(StoredMask(large, b"", {}), study / "cases" / wanted.cases[0] / "corrected.zarr.zip")
     with pytest.raises(InputError, match="70000"):
-        prepare(study, "AB", wanted)
+        prepare_round(study, "AB", wanted)
     assert not list((study / "learn").iterdir())
 
 
@@ -150,7 +150,7 @@ def test_what_masks_hold_is_read_anew_only_where_one_has_changed(study: Path):
 
 def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(study: Path):
     before = zoo.load("small").digest
-    made = prepare(study, "AB", choice(study))
+    made = prepare_round(study, "AB", choice(study))
     made.start()
     with pytest.raises(InputError, match="running already"):
         made.start()
@@ -170,18 +170,18 @@ def test_a_round_runs_beside_the_window_and_its_model_is_kept_under_a_new_name(s
 
 def test_the_next_round_replays_what_was_learned_from_and_judges_by_the_same_patients(study: Path):
     wanted = choice(study)
-    first = prepare(study, "AB", Choice("small", "one", wanted.cases[:4], wanted.settings))
+    first = prepare_round(study, "AB", Choice("small", "one", wanted.cases[:4], wanted.settings))
     first.start()
     wait(first, "done")
     first.keep("AB")
-    second = prepare(study, "AB", Choice("one", "two", wanted.cases, wanted.settings)).plan
+    second = prepare_round(study, "AB", Choice("one", "two", wanted.cases, wanted.settings)).plan
     assert {s.name for s in second.earlier} == set(wanted.cases[:4])
     assert {s.name for s in second.train} == set(wanted.cases[4:])
     assert digests(second.held_out) == digests(first.plan.held_out)
 
 
 def test_a_killed_round_is_found_again_and_goes_on(study: Path):
-    made = prepare(study, "AB", choice(study, steps=60, checks=1))
+    made = prepare_round(study, "AB", choice(study, steps=60, checks=1))
     made.start()
     limit = time.monotonic() + 120
     while not any(e.get("step", 0) >= 12 for e in made.history()) and time.monotonic() < limit:
@@ -197,7 +197,7 @@ def test_a_killed_round_is_found_again_and_goes_on(study: Path):
 
 
 def test_a_failed_round_goes_on_from_its_checkpoint_and_its_old_end_counts_no_more(study: Path):
-    made = prepare(study, "AB", choice(study, steps=40, checks=1))
+    made = prepare_round(study, "AB", choice(study, steps=40, checks=1))
     judge = made.plan.held_out[0].scan
     made.start()
     limit = time.monotonic() + 120
@@ -223,7 +223,7 @@ def test_a_failed_round_goes_on_from_its_checkpoint_and_its_old_end_counts_no_mo
 
 @pytest.mark.alone
 def test_pause_go_and_cancel(study: Path):
-    made = prepare(study, "AB", choice(study, steps=100_000, what="all"))
+    made = prepare_round(study, "AB", choice(study, steps=100_000, what="all"))
     made.start()
     wait_for_step(made)
     made.pause()
@@ -238,7 +238,7 @@ def test_pause_go_and_cancel(study: Path):
 
 @pytest.mark.alone
 def test_a_run_that_does_not_answer_is_ended_within_two_seconds(study: Path):
-    made = prepare(study, "AB", choice(study, steps=100_000))
+    made = prepare_round(study, "AB", choice(study, steps=100_000))
     made.start()
     limit = time.monotonic() + 120
     while not made.poll() and time.monotonic() < limit:
@@ -251,7 +251,7 @@ def test_a_run_that_does_not_answer_is_ended_within_two_seconds(study: Path):
 
 
 def test_discarding_removes_the_model_and_leaves_the_verdict(study: Path):
-    made = prepare(study, "AB", choice(study))
+    made = prepare_round(study, "AB", choice(study))
     made.start()
     wait(made, "done")
     made.discard("AB")
@@ -271,7 +271,7 @@ def test_damaged_lines_of_the_protocol_are_skipped(tmp_path: Path):
 
 
 def test_a_round_that_is_left_goes_on_without_a_warning(study: Path):
-    made = prepare(study, "AB", choice(study, steps=60, checks=1))
+    made = prepare_round(study, "AB", choice(study, steps=60, checks=1))
     made.start()
     while not made.last:
         made.poll()
@@ -297,7 +297,7 @@ def test_what_is_to_be_read_blind_neither_trains_nor_judges(study: Path):
         told = {found.id: found.missing for found in candidates(project)}
     assert "blind" in told.get(held[0], "blind") and not told[held[1]]
     wanted = choice(study)
-    plan = prepare(study, "CD", wanted).plan
+    plan = prepare_round(study, "CD", wanted).plan
     assert [source.name for source in plan.held_out] == [held[1]]
 
 
@@ -307,9 +307,9 @@ def test_an_empty_mask_is_trained_on_only_where_a_person_means_it(study: Path):
     with Project.open(study, reader="AB") as project:
         save_store(StoredMask(0 * box(3), b"", {}), project.folder_of(blank) / "corrected.zarr.zip")
     with pytest.raises(InputError, match=f"{blank} is empty") as caught:
-        prepare(study, "AB", wanted)
+        prepare_round(study, "AB", wanted)
     assert "Untick" in caught.value.hint and not rounds(study)
     with pytest.raises(InputError, match="is empty"):
-        prepare(study, "AB", replace(wanted, cases=(blank,)))
-    made = prepare(study, "AB", replace(wanted, empty=(blank,)))
+        prepare_round(study, "AB", replace(wanted, cases=(blank,)))
+    made = prepare_round(study, "AB", replace(wanted, empty=(blank,)))
     assert blank in {source.name for source in made.plan.train}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_morse.errors import InputError
 from napari_morse.session.project import Agreement, CaseFiles, PredictionRecord, Project, from_folders
 from napari_morse.session.project.database import _CASES, transaction
-from napari_morse.session.project.holdout import assign, first_assignment
+from napari_morse.session.project.holdout import assign_held_out, first_assignment
 from tests.project_cases import again, make, scans, sources
 
 PATIENTS = st.sets(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=40)
@@ -39,7 +39,7 @@ def test_the_share_is_met_at_the_start_and_nobody_is_ever_moved(rounds, share, p
         assert held == 0
     for added in rounds[1:]:
         with transaction(connection) as cursor:
-            assign(cursor, project, share, added)
+            assign_held_out(cursor, project, share, added)
         after = decided(connection)
         assert before.items() <= after.items()
         assert set(after) == set(before) | added

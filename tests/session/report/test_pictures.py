@@ -12,7 +12,7 @@ from nibabel import orientations
 from PIL import Image
 
 from napari_morse.io import open_scan
-from napari_morse.io.thumbnails import BEFORE, FRAME, NOW, WIDE, lettered, slice_picture
+from napari_morse.io.thumbnails import COLOUR_BEFORE, COLOUR_NOW, FRAME, FRAME_WIDTH, lettered, slice_picture
 from napari_morse.session.case.masks import CaseMasks
 from napari_morse.session.project import Project, from_folders
 from napari_morse.session.report import build, write
@@ -53,7 +53,7 @@ def marked(codes: str, sides=(1.0, 1.0, 1.0), turned: float = 0.0) -> CaseMasks:
 def content(png: bytes) -> np.ndarray:
     """The picture inside of its frame."""
     pixels = np.array(Image.open(io.BytesIO(png)).convert("RGB"))
-    return pixels[WIDE:-WIDE, WIDE:-WIDE] if (pixels[0, 0] == FRAME).all() else pixels
+    return pixels[FRAME_WIDTH:-FRAME_WIDTH, FRAME_WIDTH:-FRAME_WIDTH] if (pixels[0, 0] == FRAME).all() else pixels
 
 
 def at_middles(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -67,8 +67,13 @@ def read(png: bytes) -> str:
     pixels = np.array(Image.open(io.BytesIO(png)).convert("L")).astype(int)
 
     def strips(all_of: np.ndarray) -> list[np.ndarray]:
-        inner = slice(WIDE, -WIDE)
-        sides = (all_of[:WIDE, inner], all_of[-WIDE:, inner], all_of[inner, :WIDE], all_of[inner, -WIDE:])
+        inner = slice(FRAME_WIDTH, -FRAME_WIDTH)
+        sides = (
+            all_of[:FRAME_WIDTH, inner],
+            all_of[-FRAME_WIDTH:, inner],
+            all_of[inner, :FRAME_WIDTH],
+            all_of[inner, -FRAME_WIDTH:],
+        )
         return [cut(side) for side in sides]
 
     def cut(strip: np.ndarray) -> np.ndarray:
@@ -101,7 +106,7 @@ def test_all_48_axis_orders_lie_as_in_the_window(across, turned):
         pixels = at_middles(content(made.png), seen.shape).astype(int)
         beside = labels == 0
         np.testing.assert_array_equal(pixels[beside].max(axis=1) > 128, seen[beside] > 50, err_msg=codes)
-        np.testing.assert_array_equal((content(made.png) == NOW).all(axis=2).any(), True, err_msg=codes)
+        np.testing.assert_array_equal((content(made.png) == COLOUR_NOW).all(axis=2).any(), True, err_msg=codes)
         rows, columns = np.nonzero((pixels.max(axis=2) > 128) & beside)
         assert rows.max() < len(seen) / 2 and columns.max() < seen.shape[1] / 2, codes
         assert read(made.png) == LETTERS[across], codes
@@ -112,7 +117,7 @@ def test_an_outline_surrounds_the_mask_and_nothing_else():
     made = picture(found)
     best = int(made.says.split("slice ")[1].split(",")[0])
     labels = np.take(display_axes(found.scan).to_view(found.masks["rendered"]), best, 0)
-    yellow = (content(made.png) == NOW).all(axis=2)
+    yellow = (content(made.png) == COLOUR_NOW).all(axis=2)
     rows, columns = np.nonzero(yellow)
     inside = np.argwhere(labels)
     for at, low, high, voxels, length in zip(
@@ -142,8 +147,8 @@ def test_letters_stand_beside_the_slice_on_dark_whatever_it_holds():
     for part in slices:
         plain = slice_picture(part, np.zeros(part.shape, np.uint8), None)
         framed = lettered(plain, "APRL")
-        np.testing.assert_array_equal(framed[WIDE:-WIDE, WIDE:-WIDE], plain)
-        assert framed[:WIDE].max() > 240 and framed[0, 0].max() < 60
+        np.testing.assert_array_equal(framed[FRAME_WIDTH:-FRAME_WIDTH, FRAME_WIDTH:-FRAME_WIDTH], plain)
+        assert framed[:FRAME_WIDTH].max() > 240 and framed[0, 0].max() < 60
 
 
 def test_what_has_no_orientation_has_no_letters_and_lies_as_in_the_window(tmp_path):
@@ -158,7 +163,7 @@ def test_what_has_no_orientation_has_no_letters_and_lies_as_in_the_window(tmp_pa
     pixels = np.array(Image.open(io.BytesIO(made.png)))
     assert pixels.shape[:2] == (133, 200)
     np.testing.assert_array_equal(at_middles(pixels, stored.shape)[:10, :15, 0] > 100, stored[:10, :15] > 0)
-    assert (pixels == NOW).all(axis=2)[80:].any()
+    assert (pixels == COLOUR_NOW).all(axis=2)[80:].any()
     found = marked("ASL")
     unknown = CaseMasks(replace(found.scan, orientation_known=False), found.masks, None)
     np.testing.assert_array_equal(content(picture(unknown).png), content(picture(found).png))
@@ -185,9 +190,9 @@ def test_the_smallest_structures_of_large_slices_are_seen():
     mask[101:800, 333] = before[500, 601] = mask[899, 699] = 1
     pixels = slice_picture(scan, mask, before)
     assert pixels.shape[:2] == (200, 156)
-    yellow = (pixels == NOW).all(axis=2)
+    yellow = (pixels == COLOUR_NOW).all(axis=2)
     assert yellow[23:177, 74].all() and yellow[199, 155] and yellow.sum() < 160
-    assert (pixels == BEFORE).all(axis=2).sum() == 1
+    assert (pixels == COLOUR_BEFORE).all(axis=2).sum() == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 7.0, -3e38])
@@ -196,4 +201,4 @@ def test_slices_without_contrast_are_drawn_without_a_warning(value):
     mask = np.zeros(scan.shape, np.uint8)
     mask[2:5, 2:5] = 1
     pixels = slice_picture(scan, mask, None)
-    assert (pixels == NOW).all(axis=2).any() and pixels.shape == (200, 156, 3)
+    assert (pixels == COLOUR_NOW).all(axis=2).any() and pixels.shape == (200, 156, 3)

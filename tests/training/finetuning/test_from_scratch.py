@@ -16,7 +16,7 @@ from napari_morse.cli.finetune import show
 from napari_morse.errors import CancelledError, InputError
 from napari_morse.io import open_mask, save_mask
 from napari_morse.io.mask_store import StoredMask, save_store
-from napari_morse.session.learn import Choice, prepare, rounds
+from napari_morse.session.learn import Choice, prepare_round, rounds
 from napari_morse.training.cases import TrainingCase
 from napari_morse.training.finetuning import from_scratch as anew
 from napari_morse.training.finetuning import process
@@ -24,15 +24,15 @@ from napari_morse.training.finetuning.from_scratch import NewRun, told_by_side
 from napari_morse.training.finetuning.judging import rederived
 from napari_morse.training.finetuning.plan import Anew, Plan
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence_alone
-from napari_morse.training.palette import entries
+from napari_morse.training.palette import label_entries
 from napari_morse.training.settings import TuneSettings
-from napari_morse.training.source import UNREVIEWED, digests
+from napari_morse.training.source import CODE_UNREVIEWED, digests
 from napari_morse.types import Mask
 from tests.project_cases import box
 from tests.round_cases import cancelled_soon, choice, make_study, wait, wait_for_step
 from tests.tuning_cases import SHAPE, save_case
 
-LABELS = entries([(1, "a"), (2, "b")])
+LABELS = label_entries([(1, "a"), (2, "b")])
 
 
 def plan_of(folder: Path, train: int = 3, held: int = 2, whole: bool = True, **settings: object) -> Plan:
@@ -71,7 +71,7 @@ def test_a_new_model_is_made_judged_and_says_what_it_saw(tmp_path: Path):
 
 @pytest.mark.slow
 def test_stopped_and_resumed_it_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(anew, "SAVE", 0.0)
+    monkeypatch.setattr(anew, "SAVE_SECONDS", 0.0)
     plan, steps = plan_of(tmp_path), []
     whole = NewRun(plan, tmp_path / "whole").run()
 
@@ -124,12 +124,12 @@ def test_only_what_was_looked_at_is_read(tmp_path: Path):
     plan = plan_of(tmp_path, train=1, held=0)
     source = plan.train[0]
     mask = open_mask(source.labels)
-    codes = np.full(SHAPE, UNREVIEWED, np.uint8)
+    codes = np.full(SHAPE, CODE_UNREVIEWED, np.uint8)
     codes[:, 2:18] = 0
     seen = source.model_copy(update={"codes": save_mask(Mask(codes, mask.grid, ()), tmp_path / "codes.nii.gz")})
     NewRun(plan.model_copy(update={"train": (seen,)}), tmp_path / "run").run()
     assert zoo.load(tmp_path / "run" / "model").card.field_of_view == ((14.0, 14.0), (16.0, 16.0), (15.0, 15.0))
-    codes[:] = UNREVIEWED
+    codes[:] = CODE_UNREVIEWED
     save_mask(Mask(codes, mask.grid, ()), tmp_path / "codes.nii.gz")
     with pytest.raises(InputError, match="Nobody looked"):
         NewRun(plan.model_copy(update={"train": (seen,)}), tmp_path / "none").run()
@@ -139,9 +139,9 @@ def test_as_many_steps_as_fit_into_a_time(tmp_path: Path):
     told: list[dict] = []
     plan = plan_of(tmp_path, held=0, whole=False, steps=0, minutes=0.001)
     NewRun(plan, tmp_path / "run", told.append).run()
-    assert next(event["steps"] for event in told if event["event"] == "prepared") == anew.LEAST
+    assert next(event["steps"] for event in told if event["event"] == "prepared") == anew.FEWEST_STEPS
     fit = Plan.read(tmp_path / "run").anew.fit
-    assert fit.recipe.train.iterations == anew.LEAST and "10 steps in the time given" in fit.why
+    assert fit.recipe.train.iterations == anew.FEWEST_STEPS and "10 steps in the time given" in fit.why
 
 
 def test_a_scan_on_both_sides_is_refused(tmp_path: Path):
@@ -180,7 +180,7 @@ def new(study: Path, **settings: object) -> Choice:
 
 @pytest.mark.slow
 def test_a_round_makes_a_new_model_that_is_kept_and_tuned(study: Path):
-    made = prepare(study, "AB", new(study))
+    made = prepare_round(study, "AB", new(study))
     assert [(x.id, x.name, x.color) for x in made.plan.new_labels] == [(1, "cube", "#e69f00")]
     made.start()
     wait(made, "done")
@@ -191,7 +191,7 @@ def test_a_round_makes_a_new_model_that_is_kept_and_tuned(study: Path):
     card = zoo.find("new-model-1").card
     assert card.tuned is not None and set(card.tuned.held_out) == set(digests(made.plan.held_out))
     assert not set(card.tuned.trained) & set(card.tuned.held_out)
-    further = prepare(study, "AB", replace(choice(study), model="new-model-1", name="two")).plan
+    further = prepare_round(study, "AB", replace(choice(study), model="new-model-1", name="two")).plan
     assert further.model == "new-model-1" and digests(further.held_out) == digests(made.plan.held_out)
 
 
@@ -199,13 +199,13 @@ def test_masks_without_a_structure_make_no_model(study: Path):
     for case in new(study).cases:
         save_store(StoredMask(np.zeros_like(box(3)), b"", {}), study / "cases" / case / "corrected.zarr.zip")
     with pytest.raises(InputError, match="hold no structure"):
-        prepare(study, "AB", new(study))
+        prepare_round(study, "AB", new(study))
     assert rounds(study) == []
 
 
 @pytest.mark.alone
 def test_a_new_model_pauses_goes_on_after_a_kill_and_is_cancelled_within_two_seconds(study: Path):
-    made = prepare(study, "AB", new(study, steps=100_000))
+    made = prepare_round(study, "AB", new(study, steps=100_000))
     made.start()
     wait_for_step(made)
     made.pause()

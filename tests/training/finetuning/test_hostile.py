@@ -22,7 +22,7 @@ from napari_morse.training.finetuning.round import TuningRun
 from napari_morse.training.finetuning.selection import grown
 from napari_morse.training.finetuning.verdict import CaseVerdict, Figures, Verdict, sentence
 from napari_morse.training.sampling import Sampler
-from napari_morse.training.source import UNREVIEWED, Source, digests
+from napari_morse.training.source import CODE_UNREVIEWED, Source, digests
 from napari_morse.types import Grid, Mask
 from tests.nets import awake, small_net
 from tests.training.finetuning.test_round import make, run
@@ -33,7 +33,7 @@ def test_of_a_large_scan_the_part_that_was_looked_at_is_trained_on(tmp_path: Pat
     shape = (90, 100, 90)
     grid = Grid(shape, np.eye(4))
     rng = np.random.default_rng(0)
-    labels, codes = np.zeros(shape, np.uint8), np.full(shape, UNREVIEWED, np.uint8)
+    labels, codes = np.zeros(shape, np.uint8), np.full(shape, CODE_UNREVIEWED, np.uint8)
     labels[60:68, 20:28, 70:78], labels[10:30, 60:90, 10:30] = 1, 2  # the second where nobody looked
     codes[56:72, 16:32, 66:82] = 0
     scan = save_image(rng.random(shape).astype(np.float32) + labels, grid, tmp_path / "scan.nii.gz")
@@ -51,7 +51,7 @@ def test_of_a_large_scan_the_part_that_was_looked_at_is_trained_on(tmp_path: Pat
 def test_a_case_nobody_looked_at_and_a_single_slice_are_refused(tmp_path: Path):
     plan = plan_of(tmp_path)
     grid = Grid((14, 20, 15), np.eye(4))
-    codes = save_mask(Mask(np.full(grid.shape, UNREVIEWED, np.uint8), grid, ()), tmp_path / "codes.nii.gz")
+    codes = save_mask(Mask(np.full(grid.shape, CODE_UNREVIEWED, np.uint8), grid, ()), tmp_path / "codes.nii.gz")
     with pytest.raises(InputError, match="Nobody looked"):
         load_example(plan.train[0].model_copy(update={"codes": codes}), cards.read_card(Path(plan.model)))
     flat = Grid((30, 24, 1), np.eye(4))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_morse.model.morse import Morse
-from napari_morse.training.finetuning.selection import EVEN, FAVOURED, NOTHING, SHARES, Best, between
+from napari_morse.training.finetuning.selection import EVEN, FAVOURED, NOTHING_HELPS, SHARES, Best, between
 from napari_morse.training.validation import Validation
 from tests.nets import awake, small_net
 from tests.tuning_cases import example
@@ -70,7 +70,7 @@ def test_it_goes_as_far_as_the_held_out_cases_ask_for(monkeypatch: pytest.Monkey
     way, told = ended(monkeypatch, dict(zip((0.0, *SHARES, 1.0), dice, strict=True)))
     assert way == pytest.approx(share, abs=1e-5)
     assert [event["step"] for event in told if event["event"] == "check"] == [0, 3]
-    assert told[-1]["text"] == (FAVOURED.format(share) if share else NOTHING)
+    assert told[-1]["text"] == (FAVOURED.format(share) if share else NOTHING_HELPS)
 
 
 def test_nothing_held_out_leaves_the_network_as_it_was_tuned():

@@ -13,7 +13,7 @@ from napari_morse.io import open_scan
 from napari_morse.session import SegmentSession
 from napari_morse.types import Mask
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data
-from napari_morse.widgets.bridge.presentation import prepare
+from napari_morse.widgets.bridge.presentation import prepare_presentation
 from napari_morse.widgets.segment.tab import SegmentTab
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.layer_cases import affine_of, write_nifti
@@ -239,7 +239,7 @@ def test_channels_of_one_name_in_two_patients_folders_are_not_mixed(viewer, qtbo
 
 def test_a_result_that_arrives_while_another_s_layers_come_is_shown_after_it(viewer, dock, first, qtbot):  # noqa: F811
     berta = add_scan(viewer, make_scan(stem="Berta", seed=1))
-    found = prepare(make_prediction(dock.session.scan), dock.session.scan)
+    found = prepare_presentation(make_prediction(dock.session.scan), dock.session.scan)
     choose(qtbot, dock, first)
     press(qtbot, dock.segment.run_bar.run)
     qtbot.waitUntil(lambda: dock.segment.presenting, timeout=20000)

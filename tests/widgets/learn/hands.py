@@ -11,7 +11,7 @@ from napari_morse.config import ModelCard
 from napari_morse.io.weights import save_model
 from napari_morse.session.learn import Round
 from napari_morse.session.learn import round as round_module
-from napari_morse.session.learn.gather import Choice, prepare
+from napari_morse.session.learn.gather import Choice, prepare_round
 from napari_morse.session.project import Project, from_folders, with_patients
 from napari_morse.training.finetuning import process
 from napari_morse.training.finetuning.verdict import (
@@ -165,7 +165,7 @@ def over(tmp_path, project, told=halfway, model=True, base=BASE):
     """A round that came to its end before any window was open; without a ``base`` it made a new model."""
     chosen = tuple(case.id for case in project.cases() if not case.held_out)
     name = f"{base}-tuned-1" if base else "new-model-1"
-    made = prepare(tmp_path / "study", "AB", Choice(base, name, chosen, TuneSettings(what="all")))
+    made = prepare_round(tmp_path / "study", "AB", Choice(base, name, chosen, TuneSettings(what="all")))
     made.start()
     told(made, 100)
     return made, finish(made, model)
