@@ -49,10 +49,15 @@ class CaseLayers:
             self.mask.editable = False
             viewer.add_layer(self.mask)
 
+    @property
+    def seen(self) -> Labels | None:
+        """The mask that is only seen: its reader has decided on it, or it may not be written."""
+        return self.mask if self.corrected is None else None
+
     def outline(self, compared: bool) -> None:
         """Draw a mask that is only seen as a line while coarse and rendered mask are in view below it."""
-        if self.mask is not None and self.corrected is None:
-            self.mask.contour = CONTOUR_WIDTH if compared else 0
+        if self.seen is not None:
+            self.seen.contour = CONTOUR_WIDTH if compared else 0
         for layer in self._viewer.layers:
             carrier = carrier_of(layer)
             if carrier is not None and carrier.scan is self._work.scan and carrier.role in ("coarse", "rendered"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,48 @@ if TYPE_CHECKING:
 HEARTBEAT = 30_000
 """Milliseconds between two signs of life of the project."""
 BLIND = "You read this case blind: submit your reading before a model is run."
+
+
+@dataclass(frozen=True, eq=False)
+class CaseInView:
+    """A case of a project and its layers in the window; what one of the three says is of the two others.
+
+    Parameters
+    ----------
+    project
+        Whose case it is.
+    work
+        The open case.
+    layers
+        Its scan, and its mask.
+    """
+
+    project: Project
+    work: OpenCase
+    layers: CaseLayers
+
+    @property
+    def row(self) -> Case:
+        """As the worklist has it."""
+        corrected = self.layers.corrected
+        if corrected is not None:
+            corrected.rest()  # where it stands goes by what was just painted
+        return self.project.case(self.work.id)
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is a second reading that is not submitted."""
+        return self.work.id in self.project.to_read()
+
+    def note_opened(self, project: Project) -> None:
+        """Say in the project that it was opened, and what a model said of it."""
+        if project.read_only:
+            return
+        project.current = self.work.id
+        if self.work.record is not None:
+            project.record_prediction(self.work.id, self.work.record)
+        for status in rules.after_opening(project.case(self.work.id)).statuses:
+            project.set_status([self.work.id], status)
 
 
 class ProjectHost(QObject):
@@ -77,7 +120,8 @@ class ProjectHost(QObject):
         # Where Qt deletes the window without a word, a plain list is all that is left to close the project by.
         self._open: list[Project] = []
         self.destroyed.connect(partial(_close_all, self._open))
-        self.layers: CaseLayers | None = None
+        self.here: CaseInView | None = None
+        """The open case; None where none is, also while one is on its way."""
         self.arrangement = Arrangement()
         self.loader = JobRunner("morse-case", self)
         safe = "Every stroke is in the journal, and offered when the case is opened."
@@ -144,16 +188,17 @@ class ProjectHost(QObject):
     @property
     def case(self) -> Case | None:
         """The open case as the worklist has it."""
-        if self.project is None or self.work is None:
-            return None
-        if self.corrected is not None:
-            self.corrected.rest()  # where it stands goes by what was just painted
-        return self.project.case(self.work.id)
+        return None if self.here is None else self.here.row
 
     @property
     def work(self) -> OpenCase | None:
         """The open case."""
         return self.keeper.case
+
+    @property
+    def layers(self) -> CaseLayers | None:
+        """Those of the open case."""
+        return None if self.here is None else self.here.layers
 
     @property
     def corrected(self) -> CorrectedLayer | None:
@@ -163,18 +208,17 @@ class ProjectHost(QObject):
     @property
     def in_view(self) -> bool:
         """Whether the open case's scan is the one in view: another scan may be open beside the project."""
-        return self.work is not None and self.cases.current is self.work
+        return self.here is not None and self.cases.current is self.here.work
 
     @property
     def decided(self) -> Labels | None:
         """The mask of the open case that its reader has decided on, while its scan is in view."""
-        layers = self.layers
-        return layers.mask if layers is not None and layers.corrected is None and self.in_view else None
+        return self.here.layers.seen if self.here is not None and self.in_view else None
 
     def bring(self) -> None:
         """Bring the open case back into view."""
-        if self.layers is not None and not self.in_view:
-            self.staging.emit(self.layers.scan)
+        if self.here is not None and not self.in_view:
+            self.staging.emit(self.here.layers.scan)
 
     @property
     def busy(self) -> bool:
@@ -211,12 +255,11 @@ class ProjectHost(QObject):
     def step(self, by: int) -> None:
         """The next case of the worklist (+1), or the one before (−1), in the order and filter that it shows."""
         project = self.project
-        here = self.wanted or (self.work.id if self.work is not None else "")
-        if project is None or not here:
+        if project is None or not self.wanted:
             return
         shown = self.arrangement
         beside = project.next if by > 0 else project.previous
-        found = beside(here, shown.order, shown.descending, shown.statuses, shown.text)
+        found = beside(self.wanted, shown.order, shown.descending, shown.statuses, shown.text)
         if found is None:
             show_info("That was the last case." if by > 0 else "That is the first case.")
         else:
@@ -228,15 +271,15 @@ class ProjectHost(QObject):
 
     def leave_case(self) -> None:
         """Save the open case's corrections and time, and take its layers away."""
-        work, layers = self.work, self.layers
-        if work is None or layers is None:
+        here = self.here
+        if here is None:
             return
         self.leaving.emit()
-        layers.take_away()
+        here.layers.take_away()
         self.keeper.save()
-        self._spend()
+        self._spend(here)
         self.keeper.drop()
-        self.layers = None
+        self.here = None
         self.submitting, self.session.forbidden = False, ""
         self.changed.emit()
 
@@ -266,8 +309,9 @@ class ProjectHost(QObject):
         finally:
             self.changed.emit()
         self._grumbled.pop(of_itself, None)
-        if self.work is not None and self.blind != self.work.blind and not self.busy:
-            self.go(self.work.id)  # what may be seen of it is another now
+        here = self.here
+        if here is not None and here.blind != here.work.blind and not self.busy:
+            self.go(here.work.id)  # what may be seen of it is another now
         return True
 
     # Corrections
@@ -275,24 +319,25 @@ class ProjectHost(QObject):
     @property
     def blind(self) -> bool:
         """Whether the open case is a second reading that is not submitted."""
-        return self.project is not None and self.work is not None and self.work.id in self.project.to_read()
+        return self.here is not None and self.here.blind
 
     def submit(self) -> None:
         """End the second reading: the mask is compared with the first reader's, which the reader has not seen."""
-        project, work, corrected = self.project, self.work, self.corrected
-        if project is None or work is None or corrected is None:
+        here = self.here
+        if here is None or self.submitting or not here.project.writable:
             return
-        if self.submitting or not project.writable:
+        corrected = here.layers.corrected
+        if corrected is None:
             return
         corrected.compare()
         corrected.layer.editable, self.submitting = False, True
-        case, first = work.id, project.places.case(work.id) / CORRECTED
+        case, first = here.work.id, here.project.places.case(here.work.id) / CORRECTED
 
         def done(found: Agreement | None) -> None:
             self.try_to(lambda project: project.submit_reading(case, "read", "", found))
 
-        begin = submitting(corrected.corrections, first, work.scan.grid.spacing, done)
-        self.keeper.writes.add(work.folder, begin)
+        begin = submitting(corrected.corrections, first, here.work.scan.grid.spacing, done)
+        self.keeper.writes.add(here.work.folder, begin)
 
     @property
     def unwritten(self) -> str:
@@ -311,11 +356,12 @@ class ProjectHost(QObject):
 
     def _on_rest(self) -> None:
         self._clock.touch()
-        case, work = self.case, self.work
-        if case is None or work is None or work.corrections is None:
+        here = self.here
+        corrected = None if here is None else here.layers.corrected
+        if here is None or corrected is None:
             return
-        self.follow(case, rules.after_edit(case, self.blind), of_itself=True)
-        journal = (work.corrections.dirty, work.corrections.unwritten)
+        self.follow(here.row, rules.after_edit(here.row, here.blind), of_itself=True)
+        journal = (corrected.corrections.dirty, corrected.corrections.unwritten)
         if journal != self._journal:
             self._journal = journal
             self.changed.emit()
@@ -342,31 +388,20 @@ class ProjectHost(QObject):
             return
         work.home = ProjectHome(self.project, request.folder)
         work.labels = work.labels or self.session.labels
-        self.layers = CaseLayers(self._viewer, work, self)
-        self.keeper.hold(work, self.layers.corrected)
+        here = self.here = CaseInView(self.project, work, CaseLayers(self._viewer, work, self))
+        self.keeper.hold(work, here.layers.corrected)
         self.session.forbidden = BLIND if work.blind else ""
-        if self.corrected is not None:
-            self.corrected.rested.connect(self._on_rest)
-            self.corrected.unwritten.changed.connect(self.changed)
+        if here.layers.corrected is not None:
+            here.layers.corrected.rested.connect(self._on_rest)
+            here.layers.corrected.unwritten.changed.connect(self.changed)
         self._clock = WorkClock()
         self._clock.touch()
-        self.try_to(self._note_opened)
+        self.try_to(here.note_opened)
         if presentation is not None:
-            self.presenting.emit(presentation, self.layers.scan)
+            self.presenting.emit(presentation, here.layers.scan)
 
     def _on_look(self, _event: Any = None) -> None:
-        if self.work is not None:
-            self._clock.touch()
-
-    def _note_opened(self, project: Project) -> None:
-        work = self.work
-        if project.read_only or work is None:
-            return
-        project.current = work.id
-        if work.record is not None:
-            project.record_prediction(work.id, work.record)
-        for status in rules.after_opening(project.case(project.current)).statuses:
-            project.set_status([project.current], status)
+        self._clock.touch()  # while no case is open it is nobody's time: the next one brings a clock of its own
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -375,14 +410,14 @@ class ProjectHost(QObject):
         self.changed.emit()
 
     def _on_beat(self) -> None:
-        self._spend()
+        if self.here is not None:
+            self._spend(self.here)
         self.try_to(lambda project: project.beat(), "beat")
 
-    def _spend(self) -> None:
-        seconds, work = self._clock.take(), self.work
-        if self.project is None or work is None or self.project.read_only or seconds < 1:
-            return
-        self.try_to(lambda project: project.add_time(work.id, seconds), "time")
+    def _spend(self, here: CaseInView) -> None:
+        seconds = self._clock.take()
+        if seconds >= 1 and not here.project.read_only:
+            self.try_to(lambda project: project.add_time(here.work.id, seconds), "time")
 
     def close_down(self) -> None:
         """Save, and let everything go."""
