@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import MorseError
 from napari_morse.session import SegmentSession
-from napari_morse.session.case import OpenCases, Structures
+from napari_morse.session.case import Structures
 from napari_morse.types import Array, Label, Prediction, Roi, Scan
 from napari_morse.widgets.base import JobRunner, each_of
 from napari_morse.widgets.bridge import PlaneInView, plane_in_view
@@ -47,7 +47,7 @@ class Desk(QObject):
     scan_layer
         Gives the image layer of the session's scan.
     host
-        Of the project; None where there is none.
+        Of the project.
     parent
         Owner.
     """
@@ -76,7 +76,7 @@ class Desk(QObject):
         viewer: ViewerModel,
         session: SegmentSession,
         scan_layer: Callable[[], Image | None],
-        host: ProjectHost | None = None,
+        host: ProjectHost,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -84,12 +84,13 @@ class Desk(QObject):
         self._scan_layer = scan_layer
         self.runner = JobRunner("morse-tools", self)
         """For slow work of the tools."""
-        self.cases = host.cases if host is not None else OpenCases(session)
+        self.cases = host.cases
         self._standalone = StandaloneCases(viewer, self.cases, self)
         self._corrected: CorrectedLayer | None = None
         self._warned: CorrectedLayer | None = None
         self._told: tuple[Any, ...] = ()
-        self._named: Structures | None = None
+        self._named: dict[Path, Structures] = {}
+        """Structures of the folder that they were asked of last."""
         self.elsewhere: Callable[[], Iterable[int]] = tuple
         """Ids that masks of other cases are known to hold."""
         self.holds: Callable[[Layer], bool] = lambda _layer: True
@@ -99,8 +100,7 @@ class Desk(QObject):
         self._standalone.failed.connect(self._on_not_begun)
         session.setup_changed.connect(self.refresh)
         session.status_changed.connect(self._on_status)
-        if host is not None:
-            host.changed.connect(self.refresh)
+        host.changed.connect(self.refresh)
         self.refresh()
 
     # What is under work
@@ -120,13 +120,13 @@ class Desk(QObject):
     def corrected(self) -> CorrectedLayer | None:
         """The mask that is corrected; None before correcting was begun, and where nothing may be corrected."""
         case = self.cases.current
-        return None if case is None else next((layer for layer in self._layers if layer.case is case), None)
+        return next((layer for layer in self._layers if layer.case is case), None)
 
     @property
     def _layers(self) -> tuple[CorrectedLayer, ...]:
         """Of all masks that are corrected, whichever scan is on the stage."""
-        own = self.host.corrected if self.host is not None else None
-        return (*(() if own is None else (own,)), *self._standalone.layers)
+        own = self.host.corrected
+        return self._standalone.layers if own is None else (own, *self._standalone.layers)
 
     @property
     def prediction(self) -> Prediction | None:
@@ -136,12 +136,19 @@ class Desk(QObject):
     @property
     def labels(self) -> tuple[Label, ...]:
         """The structures that can be worked on."""
-        corrected, prediction = self.corrected, self.prediction
-        said = corrected.labels if corrected is not None else ()
-        said = said or (prediction.rendered.labels if prediction is not None else ()) or self.session.labels
         own = {label.id: label for label in self.own}
-        ids = {label.id for label in said}
-        return (*(own.get(label.id, label) for label in said), *(x for x in own.values() if x.id not in ids))
+        known = self._known_labels()
+        ids = {label.id for label in known}
+        return (*(own.get(label.id, label) for label in known), *(x for x in own.values() if x.id not in ids))
+
+    def _known_labels(self) -> tuple[Label, ...]:
+        """Of the corrected mask, else of what a model said, else of the model that is chosen."""
+        corrected, prediction = self.corrected, self.prediction
+        if corrected is not None and corrected.labels:
+            return corrected.labels
+        if prediction is not None and prediction.rendered.labels:
+            return prediction.rendered.labels
+        return self.session.labels
 
     @property
     def own(self) -> tuple[Label, ...]:
@@ -150,15 +157,15 @@ class Desk(QObject):
 
     @property
     def _structures(self) -> Structures | None:
-        project = self.host.project if self.host is not None else None
-        place = self._standalone.folder_of(self.scan)
-        if project is not None and self._in_case:
-            place = project.places.folder
-        if place is None:
+        case = self.host.here
+        folder = self._standalone.folder_of(self.scan)
+        if case is not None and self.host.in_view:
+            folder = case.project.places.folder
+        if folder is None:
             return None
-        if self._named is None or self._named.path.parent != place:
-            self._named = Structures(place)
-        return self._named
+        if folder not in self._named:
+            self._named = {folder: Structures(folder)}
+        return self._named[folder]
 
     @property
     def structures(self) -> Structures | None:
@@ -186,19 +193,18 @@ class Desk(QObject):
 
     def name_structure(self, number: int, name: str) -> None:
         """Call one that a person added otherwise; who reads blind, only their own."""
-        structures, blind = self.structures, self.host is not None and self.host.blind
+        structures = self.structures
         if structures is None:
             return
         try:
-            structures.rename(number, name, self.labels, self._reader if blind else None)
+            structures.rename(number, name, self.labels, self._reader if self.host.blind else None)
         except MorseError as error:
             show_error(str(error))
         self.refresh()
 
     @property
     def _reader(self) -> str:
-        project = self.host.project if self.host is not None else None
-        return "" if project is None else project.reader
+        return "" if self.host.project is None else self.host.project.reader
 
     @property
     def mask(self) -> Array | None:
@@ -245,22 +251,17 @@ class Desk(QObject):
     @property
     def folder(self) -> Path | None:
         """Where the files of what is under work lie; None where nothing may be written."""
-        host = self.host
-        if self._in_case and host is not None and host.work is not None:
-            return host.work.folder if host.project is not None and host.project.writable else None
+        case = self.host.here
+        if case is not None and self.host.in_view:
+            return case.work.folder if case.project.writable else None
         return self._standalone.folder_of(self.scan)
-
-    @property
-    def _in_case(self) -> bool:
-        """Whether the scan in view is that of the open case."""
-        return self.host is not None and self.host.in_view
 
     # Correcting
 
     @property
     def coming(self) -> bool:
         """Whether what was corrected of `scan` is being read."""
-        return not self._in_case and self._standalone.coming(self.scan)
+        return not self.host.in_view and self._standalone.coming(self.scan)
 
     @property
     def left_out(self) -> str:
@@ -274,22 +275,20 @@ class Desk(QObject):
             return ""
         if self.scan is None or self.scan_layer is None:
             return NO_SCAN
-        if self._in_case:
+        if self.host.in_view:
             return "The mask of this case is only looked at: its reader has decided, or nothing may be written."
         return self.session.forbidden
 
-    def begin(self, then: Callable[[], None] | None = None) -> None:
+    def begin(self, then: Callable[[], None] = lambda: None) -> None:
         """Begin to correct, from the rendered mask or from what was corrected before; ``then`` is called after that."""
         if self.corrected is not None:
-            if then is not None:
-                then()
+            then()
             return
         scan, why = self.scan, self.blocked
         if why or scan is None:
             self.said.emit(why)
             return
-        if then is not None:
-            self._then.append(then)
+        self._then.append(then)
         mask = None if self.prediction is None else self.prediction.rendered.data
         self._standalone.begin(scan, self.scan_layer, mask, self.labels)
 
@@ -415,7 +414,7 @@ class Desk(QObject):
 
     def may_leave(self) -> bool:
         """Whether nothing goes unsaid when the window is closed; see `settled`."""
-        return (self.host is None or self.host.may_leave()) and self._standalone.may_leave()
+        return self.host.may_leave() and self._standalone.may_leave()
 
     @property
     def stop_events(self) -> tuple[Event, ...]:

@@ -39,6 +39,16 @@ class _Asked:
     labels: tuple[Label, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Corrections that are open: who keeps them, their layer, and the layer of their scan."""
+
+    case: OpenCase
+    keeper: CaseKeeper
+    layer: CorrectedLayer
+    scan_layer: Layer | None
+
+
 class StandaloneCases(QObject):
     """Corrections in the user's own folder, of as many scans as are open: whose scan is not on the stage is hidden.
 
@@ -60,8 +70,7 @@ class StandaloneCases(QObject):
     def __init__(self, viewer: ViewerModel, cases: OpenCases, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._cases = viewer, cases
-        self._keepers: dict[Scan, CaseKeeper] = {}
-        self._scan_layers: dict[Scan, Layer | None] = {}
+        self._kept: dict[Scan, _Kept] = {}
         self._queue: deque[_Asked] = deque()
         self._gone: list[Scan] = []
         """Scans whose layer, or corrected layer, the person has removed."""
@@ -91,11 +100,7 @@ class StandaloneCases(QObject):
     @property
     def layers(self) -> tuple[CorrectedLayer, ...]:
         """All that are open, whichever scan is on the stage."""
-        return tuple(keeper.layer for keeper in self._keepers.values() if keeper.layer is not None)
-
-    def keeper_of(self, scan: Scan | None) -> CaseKeeper | None:
-        """What keeps a scan's corrections."""
-        return None if scan is None else self._keepers.get(scan)
+        return tuple(kept.layer for kept in self._kept.values())
 
     def coming(self, scan: Scan | None) -> bool:
         """Whether a scan's corrections are being read, wait to be, or are just being looked for."""
@@ -108,18 +113,17 @@ class StandaloneCases(QObject):
 
     def folder_of(self, scan: Scan | None) -> Path | None:
         """Where its corrections lie."""
-        keeper = self.keeper_of(scan)
-        return None if keeper is None or keeper.case is None else keeper.case.folder
+        return next((kept.case.folder for kept in self._kept.values() if kept.case.scan is scan), None)
 
     def refused(self, scan: Scan | None) -> bool:
         """Whether a scan's corrections could not be opened: another window has them, say."""
-        return scan is not None and scan in self._refused
+        return scan in self._refused
 
     # Corrections of another day
 
     def look(self, scan: Scan) -> None:
         """Look, once and beside the window, whether a scan was corrected on another day; `waits` says so then."""
-        if scan in self._looked_at or scan in self._keepers or self._finder.busy or not any_kept():
+        if scan in self._looked_at or scan in self._kept or self._finder.busy or not any_kept():
             return
         self._looked_at.add(scan)
         self._sought = scan
@@ -127,11 +131,11 @@ class StandaloneCases(QObject):
 
     def waits(self, scan: Scan | None) -> bool:
         """Whether a scan was corrected on another day, and its corrections are not open."""
-        return scan is not None and scan in self._waiting
+        return scan in self._waiting
 
     def _on_found(self, found: bool | None) -> None:
         scan, self._sought = self._sought, None
-        if found and scan is not None and scan not in self._keepers and not self._is_asked(scan):
+        if found and scan is not None and scan not in self._kept and not self._is_asked(scan):
             self._waiting.add(scan)
         self.changed.emit()  # also for the next scan, which had to wait
 
@@ -142,7 +146,7 @@ class StandaloneCases(QObject):
         self._waiting.discard(scan)
         self._refused.discard(scan)
         self._looked_at.add(scan)
-        if scan in self._keepers or self._is_asked(scan):
+        if scan in self._kept or self._is_asked(scan):
             return
         self._queue.append(_Asked(scan, layer, mask, labels))
         self._next()
@@ -162,8 +166,9 @@ class StandaloneCases(QObject):
         self._coming.clear()
         keeper = CaseKeeper(SAFE, self._cases, replaces_changed=True, parent=self)
         keeper.writes.failed.connect(keeper.complaints.say)
-        self._keepers[case.scan], self._scan_layers[case.scan] = keeper, asked.layer
-        keeper.hold(case, CorrectedLayer(self._viewer, case, keeper))
+        layer = CorrectedLayer(self._viewer, case, keeper)
+        self._kept[case.scan] = _Kept(case, keeper, layer, asked.layer)
+        keeper.hold(case, layer)
         if case.resumed:
             show_info(RESUMED)
         self._next()
@@ -185,41 +190,39 @@ class StandaloneCases(QObject):
 
     def may_leave(self) -> bool:
         """Whether nothing goes unsaid when all are put away; see `settled`."""
-        return all(keeper.may_leave() for keeper in tuple(self._keepers.values()))
+        return all(kept.keeper.may_leave() for kept in tuple(self._kept.values()))
 
     def put_away(self, scan: Scan) -> None:
         """Save, and take the layer out of the viewer; beginning again brings it back."""
-        keeper = self._keepers.get(scan)
-        if keeper is None or keeper.layer is None:
+        if scan not in self._kept:
             return
-        keeper.may_leave(may_stay=False)
-        layer = keeper.layer
-        del self._keepers[scan]
-        self._scan_layers.pop(scan, None)
+        kept = self._kept[scan]
+        kept.keeper.may_leave(may_stay=False)
+        if self._kept.pop(scan, kept) is not kept:
+            return  # put away while the person was asked
         each_of(
             (
-                layer.close_down,
-                keeper.save_now,
-                keeper.drop,
-                partial(self._take_out, layer),
-                layer.let_go,
-                keeper.deleteLater,
+                kept.layer.close_down,
+                kept.keeper.save_now,
+                kept.keeper.drop,
+                partial(self._take_out, kept.layer),
+                kept.layer.let_go,
+                kept.keeper.deleteLater,
                 self.changed.emit,
             )
         )
 
     def put_all_away(self) -> None:
         """As `put_away`, all."""
-        each_of(tuple(partial(self.put_away, scan) for scan in tuple(self._keepers)))
+        each_of(tuple(partial(self.put_away, scan) for scan in tuple(self._kept)))
 
     def _take_out(self, layer: CorrectedLayer) -> None:
         if layer.layer in self._viewer.layers:
             self._viewer.layers.remove(layer.layer)
 
     def _on_removed(self, event: Any) -> None:
-        for scan, keeper in self._keepers.items():
-            own = keeper.layer is not None and event.value is keeper.layer.layer
-            if own or event.value is self._scan_layers.get(scan):
+        for scan, kept in self._kept.items():
+            if event.value in (kept.layer.layer, kept.scan_layer):
                 self._gone.append(scan)
                 # not while napari tells of it; a method of ours, which Qt calls no more once we are deleted
                 QTimer.singleShot(0, self._put_gone_away)

@@ -216,13 +216,13 @@ class MeasureBox(QWidget):
     @property
     def _reader(self) -> str:
         host = self._desk.host
-        return host.project.reader if host is not None and host.project is not None and host.in_view else ""
+        return host.project.reader if host.project is not None and host.in_view else ""
 
     @property
     def _folder(self) -> Path | None:
         """Where the measures lie, also where they may only be read."""
         host = self._desk.host
-        work = host.work if host is not None and host.in_view else None  # not of a case beside the scan in view
+        work = host.work if host.in_view else None  # not of a case beside the scan in view
         return work.folder if work is not None else self._desk.folder
 
     def _why(self) -> str:

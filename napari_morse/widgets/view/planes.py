@@ -231,7 +231,7 @@ class Planes(EndingWidget):
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
         desk, there, masks = self._desk, display_axes(scan).to_view, []
         corrected, prediction = desk.corrected, desk.prediction
-        case = desk.host.layers if desk.host is not None and desk.host.in_view else None
+        case = desk.host.layers if desk.host.in_view else None
         seen = None if case is None else case.mask
         if prediction is not None:
             coarse, rendered = prediction.coarse, prediction.rendered

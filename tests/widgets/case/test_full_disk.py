@@ -68,7 +68,7 @@ def keeper(dock):
     """What keeps the corrections of the scan in view."""
     if dock.host.project is not None:
         return dock.host.keeper
-    return dock.desk._standalone.keeper_of(dock.desk.scan)
+    return dock.desk._standalone._kept[dock.desk.scan].keeper
 
 
 def rested(qtbot, dock):
