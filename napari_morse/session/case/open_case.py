@@ -151,6 +151,11 @@ class OpenCase:
         return self.corrections is not None and not self.corrections.untouched
 
     @property
+    def untouched(self) -> bool:
+        """Whether there is a mask to correct that nobody has changed yet."""
+        return self.corrections is not None and self.corrections.untouched
+
+    @property
     def unsaved(self) -> bool:
         """Whether there is anything that the saved mask lacks."""
         found = self.corrections

@@ -3,6 +3,7 @@
 from napari_morse.widgets.case.active_case import UNCHANGED, Desk
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
 from napari_morse.widgets.case.decisions import agreed
+from napari_morse.widgets.case.layers import CaseInView
 from napari_morse.widgets.case.passing import Passing
 from napari_morse.widgets.case.project_case import ProjectHost
 from napari_morse.widgets.case.save_box import SaveBox
@@ -10,6 +11,7 @@ from napari_morse.widgets.case.unwritten_line import UnwrittenLine
 
 __all__ = [
     "UNCHANGED",
+    "CaseInView",
     "CorrectedLayer",
     "Desk",
     "Passing",

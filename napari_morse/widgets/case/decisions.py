@@ -67,8 +67,8 @@ class Decisions(QObject):
             self._host.try_to(partial(_undo_status, case=case))
 
     def _on_the_disk(self, cases: Sequence[str], done: str) -> bool:
-        work, why = self._host.work, self._host.unwritten
-        if work is None or work.id not in cases or not why:
+        here, why = self._host.here, self._host.unwritten
+        if here is None or here.work.id not in cases or not why:
             return True
         show_warning(f"It is not {done}, the mask on the disk is an older one. {why}")
         return False
@@ -85,14 +85,13 @@ class Decisions(QObject):
         then
             Called at once where only the open case is decided on and lacks nothing, else later or never.
         """
-        host, work = self._host, self._host.work
-        project = host.project
+        project = self._host.project
         if project is None:
             return
         if self.runner.busy:
             show_warning("Masks are being looked at for the last decision: a moment.")
             return
-        here = {case.id: self.of_open(case) for case in cases if work is not None and case.id == work.id}
+        here = {case.id: self.of_open(case) for case in cases if case.id == self._open_id}
         others = [case for case in cases if case.id not in here]
         if not others:
             self._answered(cases, {case: each for case, each in here.items() if each}, verb, then)
@@ -101,21 +100,24 @@ class Decisions(QObject):
         told = [case.id for case in others if not hides_model_output(case)]
         self.runner.start(_looking(project.places.folder, project.reader, others, told))
 
+    @property
+    def _open_id(self) -> str:
+        return "" if self._host.here is None else self._host.here.work.id
+
     def of_open(self, case: Case) -> Lacking:
         """What the open case's mask lacks, with strokes that were not saved."""
-        corrected, work = self._host.corrected, self._host.work
-        if corrected is not None:
-            corrected.compare()
-            return lacking(corrected.corrections.mask, self.expected(case))
-        seen = None if work is None else work.view_only_mask
-        return lacking(None if seen is None else seen.data, self.expected(case))
+        here = self._host.here
+        if here is None:
+            return lacking(None, self.expected(case))
+        here.take_strokes()
+        return lacking(here.work.mask, self.expected(case))
 
     def expected(self, case: Case) -> tuple[Expected, ...]:
         """What a model found of the open case, where that may be said."""
-        work, corrected = self._host.work, self._host.corrected
-        if hides_model_output(case) or self._host.blind or work is None:
+        here = self._host.here
+        if here is None or here.blind or hides_model_output(case):
             return ()
-        labels = (*self._host.session.labels, *work.labels, *(corrected.labels if corrected is not None else ()))
+        labels = (*self._host.session.labels, *here.labels)
         return expected_of(case.sizes, ((label.id, label.name) for label in labels))
 
     def cancel(self) -> None:
@@ -134,10 +136,10 @@ class Decisions(QObject):
     def _answered(
         self, cases: Sequence[Case], found: Mapping[str, Lacking], verb: str, then: Callable[[], None]
     ) -> None:
-        project, work = self._host.project, self._host.work
+        project, here = self._host.project, self._host.here
         if found and not agreed(question(cases, found, verb), verb):
             return
-        if project is self._host.project and work is self._host.work:  # else the person has gone on meanwhile
+        if project is self._host.project and here is self._host.here:  # else the person has gone on meanwhile
             then()
 
     def _on_failed(self, error: Exception) -> None:

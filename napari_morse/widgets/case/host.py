@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from napari_morse.session import SegmentSession
-from napari_morse.session.case import OpenCase
 from napari_morse.session.project import Case, Consequence, Project, Status
-from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.keeper import CaseKeeper
+from napari_morse.widgets.case.layers import CaseInView
 
 
 class CaseHost(Protocol):
@@ -18,24 +17,9 @@ class CaseHost(Protocol):
     session: SegmentSession
     keeper: CaseKeeper
     project: Project | None
+    here: CaseInView | None
     wanted: str
     submitting: bool
-
-    @property
-    def work(self) -> OpenCase | None:
-        """The open case."""
-
-    @property
-    def case(self) -> Case | None:
-        """The open case as the worklist has it."""
-
-    @property
-    def corrected(self) -> CorrectedLayer | None:
-        """The layer that is corrected, where one may be."""
-
-    @property
-    def blind(self) -> bool:
-        """Whether the open case is a second reading that is not submitted."""
 
     @property
     def unwritten(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from napari_morse.widgets.bridge import Presentation, prepare_presentation
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.decisions import Decisions
 from napari_morse.widgets.case.keeper import CaseKeeper
-from napari_morse.widgets.case.layers import CaseLayers
+from napari_morse.widgets.case.layers import CaseInView, CaseLayers
 from napari_morse.widgets.case.runs import CaseRuns
 from napari_morse.widgets.case.truths import CaseTruths
 from napari_morse.widgets.case.write_queue import submitting
@@ -35,48 +34,6 @@ if TYPE_CHECKING:
 HEARTBEAT = 30_000
 """Milliseconds between two signs of life of the project."""
 BLIND = "You read this case blind: submit your reading before a model is run."
-
-
-@dataclass(frozen=True, eq=False)
-class CaseInView:
-    """A case of a project and its layers in the window; what one of the three says is of the two others.
-
-    Parameters
-    ----------
-    project
-        Whose case it is.
-    work
-        The open case.
-    layers
-        Its scan, and its mask.
-    """
-
-    project: Project
-    work: OpenCase
-    layers: CaseLayers
-
-    @property
-    def row(self) -> Case:
-        """As the worklist has it."""
-        corrected = self.layers.corrected
-        if corrected is not None:
-            corrected.rest()  # where it stands goes by what was just painted
-        return self.project.case(self.work.id)
-
-    @property
-    def blind(self) -> bool:
-        """Whether it is a second reading that is not submitted."""
-        return self.work.id in self.project.to_read()
-
-    def note_opened(self, project: Project) -> None:
-        """Say in the project that it was opened, and what a model said of it."""
-        if project.read_only:
-            return
-        project.current = self.work.id
-        if self.work.record is not None:
-            project.record_prediction(self.work.id, self.work.record)
-        for status in rules.after_opening(project.case(self.work.id)).statuses:
-            project.set_status([self.work.id], status)
 
 
 class ProjectHost(QObject):

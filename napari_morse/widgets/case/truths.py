@@ -25,9 +25,10 @@ class CaseTruths:
 
     def begin(self, source: TruthFrom) -> None:
         """Say how the open case's truth is made; for a blank start, what was there is kept aside on the disk."""
-        host, case, work = self._host, self._host.case, self._host.work
-        if case is None or work is None or host.corrected is None or not host.may_leave():
+        host, here = self._host, self._host.here
+        if here is None or here.layers.corrected is None or not host.may_leave():
             return
+        case, work = here.row, here.work
         if is_decided(case) and not host.try_to(lambda p: p.set_status([case.id], "in_review")):
             return
         if source == "blank_start":
@@ -43,8 +44,8 @@ class CaseTruths:
         host = self._host
 
         def done() -> None:
-            said = host.try_to(lambda project: project.set_truth_from(case, "blank_start"))
-            if said and host.wanted == case and host.work is None:
+            noted = host.try_to(lambda project: project.set_truth_from(case, "blank_start"))
+            if noted and host.wanted == case and host.here is None:
                 host.go(case)
 
         return done

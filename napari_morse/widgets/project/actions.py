@@ -12,10 +12,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session.project import FINAL, Project
+from napari_morse.session.project import FINAL, Case, Project
 from napari_morse.session.report import Exported, build, export_masks, write
 from napari_morse.widgets.base import JobRunner, Tell, Work
-from napari_morse.widgets.case import ProjectHost
+from napari_morse.widgets.case import CaseInView, ProjectHost
 from napari_morse.widgets.project.adjudicate import Adjudicate
 
 if TYPE_CHECKING:
@@ -52,11 +52,8 @@ class ProjectActs(QObject):
         self.runner.failed.connect(self._on_failed)
         host.keeper.writes.changed.connect(self._when_saved)
 
-    def report(self) -> None:
+    def report(self, project: Project) -> None:
         """Write the report into the project's folder and show it in the browser."""
-        project = self._host.project
-        if project is None:
-            return
         target = project.places.reports
         if not project.writable:  # who only looks writes nothing there
             folder = QFileDialog.getExistingDirectory(self._parent, "Folder for the report")
@@ -65,57 +62,42 @@ class ProjectActs(QObject):
                 return
         self._start("report", lambda: _reporting(project.places.folder, project.reader, target))
 
-    def export(self) -> None:
+    def export(self, project: Project) -> None:
         """Ask for a folder, and write the masks that are accepted or corrected."""
-        project = self._host.project
-        folder = QFileDialog.getExistingDirectory(self._parent, "Folder for the masks") if project else ""
-        if project is not None and folder:
+        folder = QFileDialog.getExistingDirectory(self._parent, "Folder for the masks")
+        if folder:
             self._start("export", lambda: _exporting(project.places.folder, project.reader, Path(folder)))
 
-    def comment(self) -> None:
-        """Ask for a comment on the open case."""
-        case = self._host.case
-        if case is None:
-            return
+    def comment(self, case: Case) -> None:
+        """Ask for a comment on a case."""
         text, said = QInputDialog.getMultiLineText(self._parent, "Comment", f"{case.stem}:", case.comment)
         if said:
             self._host.try_to(lambda project: project.comment(case.id, text))
 
-    def undo_move(self) -> None:
+    def undo_move(self, case: Case) -> None:
         """Take the last move of the open case back."""
-        case = self._host.case
-        if case is not None:
-            self._host.decisions.undo([case])
+        self._host.decisions.undo([case])
 
-    def second_reader(self) -> None:
-        """Ask whom to ask for a blind second reading of the open case."""
-        case = self._host.case
-        if case is None:
-            return
+    def second_reader(self, case: Case) -> None:
+        """Ask whom to ask for a blind second reading of a case."""
         reader, said = QInputDialog.getText(self._parent, "Second reader", "Who reads this case blind?")
         if said:
             self._host.try_to(lambda project: project.ask_second_reader(case.id, reader))
 
-    def adjudicate(self) -> None:
+    def adjudicate(self, here: CaseInView) -> None:
         """Choose whose mask of the open case is final."""
-        project, case = self._host.project, self._host.case
-        if project is None or case is None:
-            return
-        done = [reading for reading in project.readings(case.id) if reading.submitted]
+        done = [reading for reading in here.project.readings(here.work.id) if reading.submitted]
         if not done:
             show_info("No second reading of this case is done.")
             return
         if self.adjudicating is not None:
             self.adjudicating.reject()
         self._host.bring()
-        self.adjudicating = Adjudicate(self._viewer, self._host, done, self._parent)
+        self.adjudicating = Adjudicate(self._viewer, self._host, here, done, self._parent)
         self.adjudicating.show()
 
-    def find_scans(self) -> None:
+    def find_scans(self, project: Project) -> None:
         """Ask where scans that were moved are now."""
-        project = self._host.project
-        if project is None:
-            return
         # The old folder may be gone: it is typed, not chosen.
         asked = "Folder in which the scans were:"
         was, said = QInputDialog.getText(self._parent, "Find scans", asked, text=project.about.root)

@@ -18,7 +18,7 @@ from napari_morse.session.project import SecondReading
 from napari_morse.types import Label, Mask
 from napari_morse.widgets.base import JobRunner, Note
 from napari_morse.widgets.bridge import PALETTE, mask_layer_data
-from napari_morse.widgets.case import ProjectHost, agreed
+from napari_morse.widgets.case import CaseInView, ProjectHost, agreed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,6 +37,8 @@ class Adjudicate(QDialog):
         Where the readers' masks are shown as outlines; those layers go with the dialog.
     host
         Holds the case.
+    here
+        The case, which is the open one; the dialog goes with it.
     readings
         The submitted ones.
     parent
@@ -44,12 +46,17 @@ class Adjudicate(QDialog):
     """
 
     def __init__(
-        self, viewer: ViewerModel, host: ProjectHost, readings: list[SecondReading], parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        host: ProjectHost,
+        here: CaseInView,
+        readings: list[SecondReading],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Whose mask is final?")
-        self._viewer, self._host, self._readings = viewer, host, readings
-        self._case = host.case.id if host.case is not None else ""
+        self._viewer, self._host, self._here, self._readings = viewer, host, here, readings
+        self._case = here.work.id
         self.layers: list[Labels] = []
         self._over = False
         self._masks: dict[str, Any] | None = None
@@ -97,8 +104,7 @@ class Adjudicate(QDialog):
 
     def _lacks(self, chosen: str) -> bool:
         """Whether the chosen mask lacks something, and the person does not take it so; also while it is being read."""
-        case = self._host.case
-        if case is None or case.id != self._case:
+        if self._host.here is not self._here:
             return True
         if chosen == FIRST_READER and self._host.unwritten:
             self.problem.say(self._host.unwritten)
@@ -108,17 +114,14 @@ class Adjudicate(QDialog):
             return True
         decisions = self._host.decisions
         if chosen == FIRST_READER:
-            found = decisions.of_open(case)
+            found = decisions.of_open(self._here.row)
         else:
-            found = lacking(self._masks.get(chosen), decisions.expected(case))
+            found = lacking(self._masks.get(chosen), decisions.expected(self._here.row))
         return bool(found) and not agreed(f"{found.sentence}\n\nAccept it all the same?", "Accept")
 
     def _load(self) -> None:
-        project = self._host.project
-        if project is None:
-            return
         try:
-            folders = {r.reader: project.folder_of(self._case, r.reader) for r in self._readings}
+            folders = {r.reader: self._here.project.folder_of(self._case, r.reader) for r in self._readings}
         except MorseError as error:
             self.problem.say(str(error))
             return
@@ -126,9 +129,9 @@ class Adjudicate(QDialog):
         self.reader.start(lambda _tell, _cancelled: _masks(paths))
 
     def _on_masks(self, masks: dict[str, Any]) -> None:
-        work = self._host.work
-        if self._over or work is None or work.id != self._case:
+        if self._over or self._host.here is not self._here:
             return
+        work = self._here.work
         self._masks = masks
         for place, (reader, data) in enumerate(masks.items()):
             colour = PALETTE[(place + 3) % len(PALETTE)]
@@ -144,7 +147,7 @@ class Adjudicate(QDialog):
 
     def _go_to(self) -> None:
         """To the slice on which the readers differ most."""
-        first = self._host.layers.mask if self._host.layers is not None else None
+        first = self._here.layers.mask
         if first is None or not self.layers or self._viewer.dims.ndisplay != 2:
             return
         shown = np.asarray(first.data)

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_morse.session.project import STATUS_WORDS, Case, Status, decision_of
+from napari_morse.session.project import STATUS_WORDS, Case, Project, Status, decision_of
 from napari_morse.widgets.base import ACCEPT, BEFORE, NEXT, REJECT, Elided, Note
 from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.project.actions import ProjectActs
@@ -100,7 +100,7 @@ class CaseBar(QWidget):
         self.reject = self._button("Reject", f"Reject this case ({REJECT}).", lambda: self.decide("rejected"))
         self.truth = TruthRow(self)
         self.truth.chosen.connect(host.truths.begin)
-        self.truth.asked.connect(self.acts.second_reader)
+        self.truth.asked.connect(self._of_case(self.acts.second_reader))
         self.menu = ProjectMenu(self._ways(), self)
         self._told = ""
         self.acts.told.connect(self._on_told)
@@ -123,20 +123,43 @@ class CaseBar(QWidget):
         return {
             "New…": self.new,
             "Open…": self.open,
-            "Comment…": acts.comment,
-            "Second reader…": acts.second_reader,
-            "Whose mask is final…": acts.adjudicate,
-            "Undo the last move": acts.undo_move,
+            "Comment…": self._of_case(acts.comment),
+            "Second reader…": self._of_case(acts.second_reader),
+            "Whose mask is final…": self.adjudicate,
+            "Undo the last move": self._of_case(acts.undo_move),
             "Predict the next cases": ahead.set_enabled,
             "Predict all new cases": ahead.set_all,
-            "Report": acts.report,
-            "Export masks…": acts.export,
-            "Add cases…": self.add,
-            "Find scans…": acts.find_scans,
+            "Report": self._of_project(acts.report),
+            "Export masks…": self._of_project(acts.export),
+            "Add cases…": self._of_project(self.add),
+            "Find scans…": self._of_project(acts.find_scans),
             "Save corrections": host.keeper.save,
             "Save anyway": host.keeper.save_anyway,
             "Close": self.close_project,
         }
+
+    def _of_project(self, act: Callable[[Project], None]) -> Callable[[], None]:
+        """What is done with the open project, from the menu; nothing where none is."""
+
+        def due() -> None:
+            if self._host.project is not None:
+                act(self._host.project)
+
+        return due
+
+    def _of_case(self, act: Callable[[Case], None]) -> Callable[[], None]:
+        """What is done with the open case; nothing where none is."""
+
+        def due() -> None:
+            if self._host.here is not None:
+                act(self._host.here.row)
+
+        return due
+
+    def adjudicate(self) -> None:
+        """Choose whose mask of the open case is final."""
+        if self._host.here is not None:
+            self.acts.adjudicate(self._host.here)
 
     def _build(self) -> None:
         layout = QGridLayout(self)
@@ -179,12 +202,10 @@ class CaseBar(QWidget):
         if project is not None:
             self._host.take(project)
 
-    def add(self) -> None:
+    def add(self, project: Project) -> None:
         """Add cases to the project."""
-        project = self._host.project
-        if project is not None:
-            AddCases(project, self).exec()
-            self._host.changed.emit()
+        AddCases(project, self).exec()
+        self._host.changed.emit()
 
     def decide(self, status: Status) -> None:
         """Accept or reject the open case; a second reading is submitted instead."""
@@ -198,7 +219,7 @@ class CaseBar(QWidget):
             case "submit":
                 host.decisions.submit(case)
             case "adjudicate":
-                self.acts.adjudicate()
+                self.adjudicate()
             case "accept":
                 host.decisions.accept([case])
             case "move":

@@ -206,7 +206,7 @@ def test_a_stroke_on_a_blank_truth_after_a_model_was_run_is_noted(viewer, qtbot,
     run(qtbot, dock)
     qtbot.waitUntil(lambda: bool(dock.host.case.model), timeout=5000)
     assert dock.host.case.truth_from == "blank_start"
-    dock.case_bar.acts.undo_move()
+    dock.case_bar.menu.acts["Undo the last move"].trigger()
     paint(dock, np.s_[2:3, 3:4, 2:3])
     assert dock.host.case.truth_from == "from_model" and any("noted with the truth" in text for text in messages())
 
@@ -319,7 +319,7 @@ def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewe
     qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
     as_reader(qtbot, dock, tmp_path, "EF")
     acts = dock.case_bar.acts
-    acts.adjudicate()
+    dock.case_bar.adjudicate()
     acts.adjudicating.reader.join()
     acts.adjudicating.reject()
     qtbot.wait(500)
@@ -365,7 +365,7 @@ def test_who_asks_the_own_name_reads_blind_from_then_on(viewer, qtbot, tmp_path,
     paint(dock, np.s_[2:3, 2:3, 2:3], 2)
     as_reader(qtbot, dock, tmp_path, "CD")
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("CD", True))
-    dock.case_bar.acts.second_reader()
+    dock.case_bar.truth.asked.emit()
     qtbot.waitUntil(lambda: dock.host.work is not None and dock.host.work.blind, timeout=10000)
     assert not dock.host.corrected.corrections.mask.any() and "reader-" in str(dock.host.work.folder)
 
