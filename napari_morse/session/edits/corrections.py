@@ -396,6 +396,7 @@ class Corrections:
 
     def _begin_journal(self, *, replace: bool = False) -> None:
         if not replace:
+            # It may hold strokes of another window: never written over.
             keep_aside(self._journal_file)
         self._journal = Journal.create(self._journal_file, self._header())
 

@@ -315,6 +315,7 @@ def _decode_indices(content: bytes, form: int, count: int, size: int) -> Indices
 
 def _squeeze(stream: bytes) -> bytes:
     small = zlib.compress(stream, 6 if len(stream) < _FAST_FROM else 1)
+    # Shorter, never as long: by these two lengths reading tells whether a stream is compressed.
     stored = small if len(small) < len(stream) else stream
     return varint(len(stream), len(stored)) + stored
 

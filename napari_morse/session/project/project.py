@@ -352,6 +352,7 @@ class Project:
     def _all(self, light: bool = False) -> list[Case]:
         blind = set(self.to_read())
         cases = rows.select(self._connection, light)
+        # Blinded before they are put in order: the place of a row would else tell what is hidden.
         return [second_readers.blinded(case) if case.id in blind else case for case in cases]
 
     def _beside(self, case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
