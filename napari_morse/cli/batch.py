@@ -41,6 +41,7 @@ def one_of_many(name: str, failed: list[Failed], file: str = "") -> Iterator[Non
     """
     try:
         yield
+    # A broken pipe is an OSError, too: caught below, all further cases would be done for nobody.
     except (CancelledError, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is one case's: the others are still to be done

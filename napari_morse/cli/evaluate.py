@@ -97,6 +97,7 @@ def evaluate(
         raise typer.Exit(exit_code(0, failed))
     if json_file is not None:
         write_text(json_file, json.dumps(_report(runs, tolerance), indent=1, allow_nan=False) + "\n")
+    # Without markup: rich would take square brackets in the names of cases for it.
     console = Console(markup=False, highlight=False)
     for run in runs:
         _show(console, run, tolerance)

@@ -47,6 +47,7 @@ def finetune(
         raise InputError("--by is longer than 200 characters.", "Give a name or initials.")
     if not 0 < minutes < math.inf:
         raise InputError(f"{minutes:g} minutes are no time to train in.", "Give a number above 0.")
+    # Not `with_suffix`: a name may have points, and `site-1.2` would lose its end.
     folder = out.with_name(f"{out.name}.run")
     plan = _plan(model, images, labels, holdout, out.name, by, what, minutes, seed, steps)  # type: ignore[arg-type]
     plan = _with_new(plan, new_label or []).model_copy(update={"leave_one_out": leave_one_out})
@@ -151,6 +152,7 @@ def _keep(plan: Plan, folder: Path, resume: bool) -> None:
         saved = Kept.read(folder)
         measured = {"steps": plan.settings.steps}  # the run found that out itself
         settings = saved.settings.model_copy(update=measured)
+        # The day as well: a run that goes on after midnight is the same run.
         same = saved.model_copy(update={"settings": settings, "created": plan.created})
         if same != plan:
             raise WeightsError(f"The run in {folder} was begun with other settings or cases.", "Resume it as it was.")

@@ -69,6 +69,7 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(facts):
+        # Text, not str: rich would take square brackets in a file's name for markup.
         table.add_row(name, Text(value))
     console = Console()
     console.print(table)

@@ -35,6 +35,7 @@ def main() -> None:
     """Run the command line: exit code 0 done, 2 when the input cannot be used, 130 when cancelled."""
     try:
         app()
+    # First: `CancelledError` is a `MorseError`, too.
     except (CancelledError, KeyboardInterrupt):
         sys.stderr.write("Cancelled.\n")
         sys.exit(130)

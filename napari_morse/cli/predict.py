@@ -104,6 +104,7 @@ def same_outputs(files: list[Path], channels: int = 1) -> dict[Path, InputError]
     by_name: dict[str, list[Path]] = {}
     for path in files:
         name = unicodedata.normalize("NFC", case_name(path, channels)).casefold()
+        # Again: casefolding can take a letter apart that was one.
         by_name.setdefault(unicodedata.normalize("NFC", name), []).append(path)
     errors = {}
     for paths in (paths for paths in by_name.values() if len(paths) > 1):
@@ -212,6 +213,7 @@ def _one(predictor: Predictor, path: Path, masks: list[Path] | None, asked: _Ask
     case = case_name(path, len(predictor.card.channels))
     mask = None if masks is None else _only(masks, case)
     scan = open_case(path, len(predictor.card.channels), frame=asked.frame)
+    # Before the prediction: what may not be written is not worked out first.
     check_free(scan, asked.out, asked.replace)
     notices = (*scan.notices, *predictor.set_scan(scan, asked.box))
     _say(scan, notices)

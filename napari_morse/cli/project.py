@@ -91,6 +91,8 @@ def _sources(
 
 def _user() -> str:
     try:
+        # A user without a name, as in containers, is a KeyError, from Python 3.13 on an OSError; on Windows the module
+        # that would be asked is missing.
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return ""

@@ -73,6 +73,7 @@ def train(
         purpose=Purpose(
             out.name, summary, data_name, licence, attribution, _words(channels), largest_component, minimum_volume
         ),
+        # Not `with_suffix`: a name may have points, and `site-1.2` would lose its end.
         state=out.with_name(f"{out.name}.run"),
         start=None if backbone_of is None else _start(backbone_of, chosen),
         say=typer.echo,

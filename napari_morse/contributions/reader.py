@@ -53,6 +53,7 @@ def read(path: Paths, **_: Any) -> list[LayerData | tuple[None]]:
         except MorseError as error:
             if not show_in_window(error):
                 raise
+    # napari's sign for a file that was read and gives no layer; an empty list would be an error of its own.
     return layers or [(None,)]
 
 

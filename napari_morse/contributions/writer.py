@@ -70,6 +70,7 @@ def write_folder(path: str, layers: list[LayerTuple]) -> list[str]:
 
     folder = Path(path.removesuffix(".gz").removesuffix(".nii"))  # a name for one file, given to a folder
     ours = [entry for entry in layers if not entry[1].get("metadata", {}).get(TWIN)]
+    # A list: all layers are looked at before the first file is written, which a lazy map would undo.
     writes = list(map(partial(_prepared, folder), _file_names(ours), ours))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ def _file_names(layers: Iterable[LayerTuple]) -> list[str]:
     names: list[str] = []
     for _, attributes, _ in layers:
         plain = "".join("_" if letter in '<>:"/\\|?*' or ord(letter) < 32 else letter for letter in attributes["name"])
+        # Windows drops blanks and dots at a name's end, and like macOS takes a and A for one file.
         name, number = plain.strip(" .") or "layer", 2
         while name.casefold() in (other.casefold() for other in names):
             name, number = f"{plain} {number}", number + 1

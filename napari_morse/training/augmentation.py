@@ -110,11 +110,13 @@ class Augmenter:
         centre = self._centre(labels if centre_on is None else centre_on, rng)
         image, labels = crop_around(image, labels, centre, self._reach())
         channels = image.reshape(-1, *labels.shape)
+        # MONAI fills with 0, which in a normalised scan is a middle grey: the darkest value is moved to 0 and back.
         black = channels.min(axis=tuple(range(1, channels.ndim)), keepdims=True)
         transform = self.transforms[int(rng.integers(len(self.transforms)))]
         transform.set_random_state(int(rng.integers(2**31)))
         set_track_meta(False)
         sample = transform(
+            # MONAI resamples floats alone; float32 holds class + 256 · code exactly.
             {IMAGE: torch.from_numpy(channels - black), LABELS: torch.from_numpy(labels.astype(np.float32))[None]}
         )
         return sample[IMAGE].float() + torch.from_numpy(black), sample[LABELS][0].round().long()

@@ -70,6 +70,8 @@ class TrainingCase:
             return self
         labels = self.labels
         for axis, (scale, length) in enumerate(zip(frame.scale, frame.inner, strict=True)):
+            # Centres lie half a voxel inside: without the half, labels would move against the image, which is resampled
+            # so.
             nearest = np.clip(np.floor((np.arange(length) + 0.5) / scale), 0, labels.shape[axis] - 1).astype(np.int64)
             labels = np.take(labels, nearest, axis=axis)
         mm = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
@@ -154,6 +156,7 @@ def _drawn(pairs: dict[str, tuple[Path, Path]], seed: int, channels: int, say: C
     known = [scan_digest(scan, channels) for scan in scans]
     for sentence in same_scans(scans, known):
         say(f"{sentence}: either all train or all judge.")
+    # Before the shuffle: the digests are in the order of the sorted names.
     group_of = dict(zip(stems, group_by_marks([_marks(*each) for each in zip(stems, known, strict=True)]), strict=True))
     np.random.default_rng(seed).shuffle(stems)
     groups: dict[int, list[str]] = {}
@@ -161,6 +164,7 @@ def _drawn(pairs: dict[str, tuple[Path, Path]], seed: int, channels: int, say: C
         groups.setdefault(group_of[stem], []).append(stem)
     if len(groups) < 2:
         raise InputError("All cases are of one patient, or one scan.", "Add cases of others, to judge by.")
+    # A group that is too large is passed over, not cut: one person would else be on both sides.
     wanted, held = max(1, len(stems) // 5), set[str]()
     for group in groups.values():
         if len(held) + len(group) <= wanted:

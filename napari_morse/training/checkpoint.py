@@ -77,6 +77,7 @@ def save_checkpoint(
     tensors |= {f"best.{k}": v for k, v in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items() if isinstance(v, Tensor)}
+    # safetensors refuses tensors that are not contiguous.
     blob = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
     digest = hashlib.sha256(blob).hexdigest()
     numbers = {**vars(progress), "settings": settings, "sha256": digest}
@@ -144,6 +145,7 @@ def load_checkpoint(
     """
     older = not (folder / NUMBERS).is_file() and (folder / OLDER_NUMBERS).is_file()
     numbers, tensors = _read(folder, older)
+    # Through JSON, as those on the disk went: tuples have become lists there, and would differ.
     _check_settings(folder, numbers["settings"], json.loads(json.dumps(settings)))
     if not all_finite(tensors.values()):
         raise PoisonedError(
@@ -202,4 +204,5 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], place
         number, _, name = key.partition(".")
         index = int(number) if places is None else places[int(number)]
         state.setdefault(index, {})[name] = value
+    # Its moments alone: the rates are set anew at every step, by the schedule.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

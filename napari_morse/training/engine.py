@@ -115,6 +115,7 @@ class Engine:
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self._all = only_trained(self.net, schedule.what)
         pairs = zip(self.net.parameters(), self.average.parameters(), strict=True)
+        # Clones: the average, whose weights they are, moves with the training.
         self._anchors = [(p, kept.clone()) for p, kept in pairs if p.requires_grad] if schedule.anchor else []
         self.optimizer = make_optimizer(self.net, schedule)
         self.steps = SoundSteps(self.net, self.optimizer)
@@ -191,6 +192,7 @@ class Engine:
         return True
 
     def _until_over(self, watch: Watcher | None, stop: Callable[[], bool]) -> None:
+        # As if begun by so much earlier: what a run spent before it was stopped counts.
         begun = self.clock() - self.progress.seconds
         # Nothing but the loop holds the generator: whatever ends the loop ends the generator's thread as well.
         for step, samples in self._batches():
@@ -201,9 +203,12 @@ class Engine:
             loss = self.step(step, samples)
             self.progress.iteration = step + 1
             self.progress.seconds = self.clock() - begun
+            # The seconds first: where minutes end the run, `share` goes by them.
             looks = self.share(step + 1) >= 1 or self.schedule.looks_after(step + 1)
             verdict, best = self._looked() if looks else (None, False)
+            # Again: looks are part of the minutes.
             self.progress.seconds = self.clock() - begun
+            # Before the watcher: who is told of a step finds on the disk what belongs to it.
             if looks or self._save_is_due():
                 self.save()
             if watch is not None:
@@ -224,6 +229,8 @@ class Engine:
         if backs > BACKS:
             raise MorseError(DIVERGED, self.schedule.way_out)
         self.resume()
+        # After `resume`, which sets both back as well: a run would go back again and again, and its minutes would never
+        # end.
         self.progress.backs, self.progress.seconds = backs, seconds
         self.steps.went_back(self.progress.iteration)
 
@@ -317,6 +324,7 @@ class Engine:
         best = verdict.finite and verdict.dice > self.progress.best_dice
         if best:
             self.progress.best_dice, self.progress.best_iteration = verdict.dice, done
+            # Clones: a state dict holds the tensors themselves, and the average moves on.
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         return verdict, best
 
@@ -377,6 +385,8 @@ class Engine:
             since = time.monotonic()
             with suppress(DivergedError):
                 self.step(step, samples, share)
+        # By pairs: every second step of a round costs more (`DISTIL_EVERY`), and a median over single steps would take
+        # one kind for all.
         pairs = [sum(taken[k : k + DISTIL_EVERY]) for k in range(1, len(taken) - DISTIL_EVERY + 1)]
         return float(np.median(pairs)) / DISTIL_EVERY
 

@@ -64,6 +64,7 @@ def load_example(source: Source, card: ModelCard, replay: bool = False) -> Examp
     joined = TrainingCase(case.stem, case.image, case.labels, case.spacing, case.skewness, case.others).resampled(
         target
     )
+    # By the way that labels go, the nearest voxel: each code stays on the label that it is about.
     marks = TrainingCase(case.stem, case.image, codes, case.spacing, case.skewness).resampled(target).labels
     return Example(joined, marks, replay)
 
@@ -77,6 +78,7 @@ def _seen(case: TrainingCase, codes: NDArray[np.uint8], card: ModelCard) -> tupl
         raise InputError(f"Nobody looked at any part of {case.stem}.", "Leave it out.")
     reach = [math.ceil(AROUND * max(card.recipe.train.window) * max(card.spacing) / s) for s in case.spacing]
     box = tuple(slice(max(0, part.start - r), part.stop + r) for part, r in zip(bounding_box(seen), reach, strict=True))
+    # Copies: a view would keep the whole scan in memory.
     image, others = case.image[box].copy(), tuple(other[box].copy() for other in case.others)
     return replace(case, image=image, labels=case.labels[box].copy(), others=others), codes[box].copy()
 

@@ -92,6 +92,7 @@ class TrainingRun:
         channels = self.recipe.backbone.in_channels
         self.purpose.check_channels(channels)
         split = split_cases(pair_files(*self.pairs, channels), self.splits, self.seed, channels, self.say)
+        # Of the training cases alone: a label that only judges would be a class that nothing teaches.
         ids = label_ids(split.train)
         self.labels = parse_labels(self.names, ids)
         self.train, self.val = (
@@ -151,6 +152,7 @@ class TrainingRun:
         if self.start is not None:
             fields["lineage"] = (*self.start.card.lineage, self.start.digest)
         out.parent.mkdir(parents=True, exist_ok=True)
+        # The model first: a crash before it stands leaves a run that can be resumed.
         card = save_model(out, fields, net.tensors())
         clear_checkpoint(self.state)
         return card

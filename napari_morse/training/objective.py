@@ -55,6 +55,7 @@ class FromLabels(Objective):
 
     def renders(self, share: float) -> bool:
         """From the second stage on."""
+        # A ramp begins at 0: the second stage has begun though the weight says nothing of it yet.
         return self._weight(share) > 0 or share >= self.recipe.train.second_stage < 1
 
     def _weight(self, share: float) -> float:
@@ -75,10 +76,12 @@ class FromLabels(Objective):
         half = self.recipe.train.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             maps = net.coarse(images)
+        # Losses and points in float32: only the backbone's convolutions run in bfloat16.
         return maps.float() if half else maps
 
     def _points(self, net: Morse, maps: CoarseMaps, samples: Samples) -> Tensor:
         config = self.recipe.render
+        # Detached by default: the point loss cost the coarse mask more than rendering won.
         seen = roughened(maps.detached() if config.detach else maps, samples)
         points = draw_points(net, seen, config.voxel_centres)
         truth = nearest_labels(samples.labels, points.image, points.voxel)
@@ -126,12 +129,14 @@ class FromCorrections(Objective):
     ) -> Tensor:
         """Loss of the renderer at points drawn as in training; more where the mask is wrong made it overshoot."""
         seen = roughened(maps.detached(), samples)
+        # In doubt is what the renderer is shown: a damaged truth has its border elsewhere than the network's own map.
         points = draw_points(net, seen, voxel_centres=True)
         truth = nearest_labels(samples.labels, points.image, points.voxel)
         logits = rendered(net, seen, samples.images, points)
         loss = weighted_loss(logits, truth, points.of(weights), net.recipe.train.point_dice)
         if before is not None:
             with torch.no_grad():
+                # Both see the same damage at the same points: else the difference would be of what they were shown.
                 said = rendered(self.base, roughened(before, samples), samples.images, points)
             pull = self.settings.distil * DISTIL_EVERY
             loss = loss + pull * staying(logits, said, truth, points.of(samples.codes))
@@ -193,6 +198,7 @@ def roughened(maps: CoarseMaps, samples: Samples) -> CoarseMaps:
     """
     if not samples.damaged.any():
         return maps
+    # A clone: at stride 1 these are a view of the network's own logits, which the coarse loss reads.
     logits = maps.full_logits().clone()
     logits[samples.damaged] = samples.rough
     return replace(maps, logits=logits, logit_stride=1)
@@ -229,6 +235,7 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor, dice: float) 
     truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
     axes = [a for a in range(logits.ndim) if a != 1]
     by = (weights > 0).to(probability.dtype).unsqueeze(1)
+    # Smoothed by 1, which training's Dice is not: one formula for both would move the figures of one of them.
     overlap = (2 * (probability * truth * by).sum(axes) + 1) / ((probability + truth) * by).sum(axes).add(1)
     return (1 - dice) * entropy + dice * (1 - overlap[1:].mean())
 

@@ -207,6 +207,7 @@ def _check_network(recipe: Recipe) -> None:
             f"train.window has {len(window)} lengths for a {backbone.spatial_dims}-D network.", "Give one per axis."
         )
     try:
+        # On the meta device nothing is allocated, whatever sizes a card or a file asks for.
         with torch.device("meta"):
             net = make_backbone(sized(recipe))
     except (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError) as error:

@@ -147,6 +147,8 @@ class Sampler:
 
     def _draw(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = self._rng(self._streams.choice, number)
+        # The order of these draws is part of the model: moved or added to, every seed would give another one than
+        # before.
         example = self._example(number, rng)
         image, labels, codes = example.case.pixels, example.case.labels, example.codes
         if self._axis is not None:
@@ -154,6 +156,7 @@ class Sampler:
             # Counted from the end: an image of several channels holds them before its space.
             image = np.take(image, index, self._axis - 3)
             labels, codes = np.take(labels, index, self._axis), np.take(codes, index, self._axis)
+            # No draw where the share is 0: rounds then draw as they did before they had this sampler.
             if self._pictures and rng.random() < self._pictures:
                 image = _as_picture(image)
         inside = (labels > 0) & (codes != CODE_UNREVIEWED)
@@ -189,6 +192,7 @@ class Sampler:
                     yield step, waiting.pop(0).result()
             finally:
                 for future in waiting:
+                    # Else leaving the pool would make the samples that nobody waits for.
                     future.cancel()
 
 

@@ -79,6 +79,8 @@ class SoundSteps:
             return float(loss.detach()), False
         self.skipped = 0
         self._optimizer.step()
+        # Asked after the step: finite gradients can still give weights that are none, and those cannot be left out any
+        # more.
         if not all_finite(self._net.parameters()):
             raise DivergedError
         return float(loss.detach()), True

@@ -52,6 +52,7 @@ def judge(
             for name, value in _figures(volume, case, classes, full):
                 rows.setdefault(f"{kind}_{name}", []).append(value)
     means = {name: float(np.mean(values)) for name, values in rows.items()}
+    # The rendered masks decide: with the coarse ones the renderer would have no say in the moment that is kept.
     dice = float(np.mean([means[f"rendered_dice_{c}"] for c in classes])) if finite else 0.0
     return Validation(dice, means, finite)
 

@@ -68,6 +68,7 @@ def from_labels(
         ``start`` tells other classes apart.
     """
     torch.manual_seed(seed)
+    # Seeded just before: the first weights are drawn here, the renderer's also where a backbone is given.
     net = Morse(recipe)
     if start is not None:
         begin_with(net, start)

@@ -70,6 +70,7 @@ def lacking(mask: Array | None, expected: Sequence[Expected] = ()) -> Lacking:
     if mask is None:
         return Lacking(True, tuple(expected))
     empty, left = True, {each.id for each in expected}
+    # In the order in which it lies: any other would copy the whole mask first.
     flat = mask.ravel("K")
     for at in range(0, len(flat), _SLAB):
         slab = flat[at : at + _SLAB]

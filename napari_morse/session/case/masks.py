@@ -71,11 +71,13 @@ def load_masks(project: Project, case: Case) -> CaseMasks:
         raise InputError("Hidden before the second reading is submitted.", "")
     own, chosen = project.folder_of(case.id), project.final_reader(case.id)
     corrected = project.folder_of(case.id, chosen) if chosen else own
+    # Else report, export and learning would take the mask without the strokes that only the journal holds.
     if recoverable(corrected) is not None:
         raise InputError("There are corrections that were not saved.", "Open the case, and save or discard them.")
     scan = open_scan(project.scan_of(case.id))
     stored = {"coarse": _stored(own / COARSE, scan), "rendered": _stored(own / RENDERED, scan)}
     found = {"given": _file(project.mask_of(case.id), scan), **stored}
+    # Opening a case saves a corrected mask already: one that nobody touched must not stand against a later run's.
     begun = found["given"] is not None or found["rendered"] is not None
     stale = begun and not chosen and not keeps_untouched(case, project.decided_unpredicted(case.id))
     found["corrected"] = _stored(corrected / CORRECTED, scan, only_touched=stale)

@@ -235,6 +235,7 @@ def _steps(scan: Scan, across: list[int]) -> NDArray[np.float64]:
     """(2, 2): index in the slice → mm in its plane, exact where axes are not at right angles."""
     if not scan.size_known:
         return np.eye(2)
+    # R keeps the angle between the two axes as well as their lengths, which the norms of the columns would not.
     return np.asarray(np.linalg.qr(scan.grid.affine[:3, across])[1])
 
 
@@ -342,8 +343,10 @@ class Measures:
     def _keep(self, act: Callable[[_Items], _Items]) -> None:
         self.check()
         if self._folder is not None:
+            # The act is done on what is in the file now: a list made before would undo what another window has added.
             self._meet(self._folder)
             items = act(self._items)
+            # Written before it counts: what the disk refuses is not kept in the window either.
             self._seen = _write(self._folder, items)
             self._items = items
         else:

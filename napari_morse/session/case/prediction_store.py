@@ -75,6 +75,7 @@ def keep_prediction(prediction: Prediction, scan_digest: str, folder: Path) -> N
     stored = [StoredMask(data, b"", said) for data in masks]
     for part, name in zip(stored, (COARSE, RENDERED, DOUBT), strict=True):
         save_store(part, folder / name)
+    # Last, and with the digests of the three: what a crash in between leaves does not fit, and the model is run again.
     save_arrays(StoredArrays(_arrays(prediction), _about(prediction, scan_digest, stored)), folder / PREDICTION)
 
 

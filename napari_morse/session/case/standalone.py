@@ -116,6 +116,7 @@ def open_standalone(scan: Scan, mask: Array | None, held: Mapping[str, Scan] = M
         Another window corrects it, the folder cannot be written to, or what was kept is damaged.
     """
     digest = pixel_digest(scan.data)
+    # Before the lock, which is this very process's then: it would be taken for another window's.
     if digest in held:
         raise HeldHereError(held[digest])
     folder = _folder_of(digest)

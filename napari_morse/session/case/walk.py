@@ -239,6 +239,7 @@ class Walk:
             for rank in fitting:
                 self.decisions[int(rank)] = entry.decision
             if not len(fitting):
+                # Of a boundary that this list does not follow: kept, as the list of a later run may follow it again.
                 foreign.append(entry)
         self._foreign = tuple(foreign)
 

@@ -268,6 +268,7 @@ class Corrections:
             yield
         finally:
             if journal is not None:
+                # Also after an error: what was done before it is in the mask, so it must be in the journal.
                 journal.let_go()
                 self._persisted.attempt(self._write)
 
@@ -299,6 +300,7 @@ class Corrections:
         self._base, self._fingerprint = written.digest, written.fingerprint
         journal = self._journal
         at_rest = self._state.history.state == job.about.saved
+        # As many as the copy holds: what was drawn while it was written may still be in memory only.
         self._persisted.saved(job.steps)
         if journal is None:
             self._anchored = at_rest
@@ -320,6 +322,8 @@ class Corrections:
         if change is None:
             return None
         self._ready()
+        # After `_ready`, which may save the mask that a new journal begins on: with this edit in it already, the edit's
+        # record would not fit, and the replay would end there.
         payload = self._state.do(change)
         box = change.box(self._state.shape)
         self._record(Record(Step.EDIT, payload), box)
@@ -339,6 +343,7 @@ class Corrections:
         if not (self.undoable if step == Step.UNDO else self.redoable):
             return None
         self._ready()
+        # An undo is one more record, never the last one cut off: the journal is only appended to.
         change = self._state.undo() if step == Step.UNDO else self._state.redo()
         if change is not None:
             self._record(Record(step), change.box(self._state.shape))
@@ -381,6 +386,7 @@ class Corrections:
         if not self._mask_file.parent.is_dir():
             raise InputError("The folder of this case cannot be reached.")
         if not self._anchored:
+            # A whole mask takes long: tried again at every stroke, a full disk would hold the work up.
             if self.patient and self.trouble:
                 raise InputError(self.trouble)
             written = self._job(self._saved, replace_changed=False).run()
@@ -390,6 +396,7 @@ class Corrections:
 
     def _begin_journal(self, *, replace: bool = False) -> None:
         if not replace:
+            # It may hold strokes of another window: never written over.
             keep_aside(self._journal_file)
         self._journal = Journal.create(self._journal_file, self._header())
 
@@ -406,6 +413,7 @@ class Corrections:
             journal=journal.header.id if journal else "",
             records=journal.records if journal else 0,
         )
+        # A copy: `run` may write it in another thread while strokes go on here.
         stored = StoredMask(self._state.data.copy(), self._state.history.dump(), about.model_dump())
         expected = None if replace_changed else self._fingerprint
         return Checkpoint(self._mask_file, stored, about, expected, self._persisted.steps)
@@ -423,6 +431,8 @@ class Corrections:
         if pending and choice == "set_aside":
             self._set_aside(f"{pending.steps} steps were not taken over.")
             return
+        # Replayed before anybody is asked: steps that lead back to what was saved, such as a stroke and its undo, are
+        # no loss.
         taken = self._state.replay(records)
         if pending and choice == "ask" and self.dirty:
             raise UnfinishedError(pending)
@@ -526,8 +536,11 @@ def apply_before(
             finally:
                 if edit is None:
                     for _ in later:
+                        # Redo gives the states their old numbers back; `reapply` would give new ones, though nothing
+                        # has changed.
                         corrections.step_one(Step.REDO)
             state_after = corrections.state
+            # Not redo: the edit that was put in has dropped what could be redone, as any edit does.
             for number, change in reversed(later if edit is not None else []):
                 corrections.reapply(change)
                 new_numbers[number] = corrections.state

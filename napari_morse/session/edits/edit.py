@@ -241,6 +241,7 @@ def _pairs(old: Array, new: Array) -> tuple[NDArray[np.uint64], NDArray[np.int64
 
 
 def _to_bits(values: Array) -> NDArray[np.uint64]:
+    # By their bits, not by value: a negative label of a signed mask would become a number that no dtype takes back.
     return values.view(f"u{values.itemsize}").astype(np.uint64)
 
 
@@ -294,6 +295,7 @@ def _decode_indices(content: bytes, form: int, count: int, size: int) -> Indices
         numbers = unpack_bits(content[at:], width, count)
     else:
         numbers = unpack_varints(content)
+    # Before the cast: damaged numbers of 64 bits would wrap round, and their sums might land inside again.
     if len(numbers) and int(numbers.max()) >= size:
         raise ValueError("a voxel outside the mask")
     steps = numbers.astype(np.int64)
@@ -313,6 +315,7 @@ def _decode_indices(content: bytes, form: int, count: int, size: int) -> Indices
 
 def _squeeze(stream: bytes) -> bytes:
     small = zlib.compress(stream, 6 if len(stream) < _FAST_FROM else 1)
+    # Shorter, never as long: by these two lengths reading tells whether a stream is compressed.
     stored = small if len(small) < len(stream) else stream
     return varint(len(stream), len(stored)) + stored
 
@@ -324,6 +327,7 @@ def _unsqueeze(content: bytes, at: int, most: int) -> tuple[bytes, int]:
     if raw > most or len(stream) != stored:
         raise ValueError("a stream of an impossible length")
     if stored != raw:
+        # One byte more than it says: a stream that goes on is noticed, and never unfolded as a whole.
         stream = zlib.decompressobj().decompress(stream, raw + 1)
     if len(stream) != raw:
         raise ValueError("a stream of another length than it says")

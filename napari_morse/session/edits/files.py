@@ -113,6 +113,8 @@ def load_saved(path: Path, mask: Array | None, scan: str, limits: EditsConfig) -
     InputError
         It is damaged, of another scan, or there is neither.
     """
+    # Before the file is read: one that is exchanged in between counts as changed at the next save, instead of being
+    # replaced.
     print_before = fingerprint(path)
     if print_before:
         stored = load_store(path)
@@ -160,6 +162,8 @@ def read_fitting(path: Path, about: About, digest: str) -> tuple[JournalText, tu
     text = read_journal(path)
     if text.header.scan != about.scan:
         raise InputError("The journal belongs to another scan.")
+    # A crash between the saved mask and its new journal leaves the old journal: steps that are in the pixels already
+    # are not taken twice.
     if text.header.id == about.journal:
         return text, text.records[about.records :]
     if text.header.base != digest:
@@ -274,6 +278,7 @@ class Checkpoint:
         InputError
             No space, or no right to write.
         """
+        # A file that is gone may be written anew: that replaces nobody's work.
         if self.expected is not None and fingerprint(self.path) not in ("", self.expected):
             raise ChangedOnDiskError(
                 f"“{self.path.name}” was changed by another program or window.",

@@ -90,6 +90,8 @@ class History:
         while self.redoable:
             self._size -= len(self._entries.pop().payload)
         self._entries.append(_Undoable(self._next, payload))
+        # Only ever up, also when undone edits are dropped: a number given twice would let `dirty` take another mask for
+        # the saved one.
         self._next += 1
         self._position += 1
         self._size += len(payload)

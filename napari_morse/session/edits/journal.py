@@ -160,6 +160,7 @@ def _lost(content: bytes, whole: int, number: int) -> int:
     last, end = number, whole
     at = content.find(MARKER, whole)
     while at >= 0:
+        # The marker may stand inside a payload, too: only what passes its checksum is a record.
         seen = RECORD.unpack_from(content, at)[1] if at + RECORD.size <= len(content) else 0
         record_and_end = _record(content, at, seen) if seen > last else None
         last, end = (seen, record_and_end[1]) if record_and_end else (last, end)
@@ -296,6 +297,8 @@ class Journal:
         packed = [pack_record(waiting, number) for number, waiting in enumerate(self._pending, self._written + 1)]
         content = b"".join(packed)
         try:
+            # Not for appending: that would make a journal which is gone anew, without its header. Unbuffered: what the
+            # disk refuses fails at the write, not when the file is closed.
             with self.path.open("r+b", buffering=0) as file:
                 self._check(file)
                 self._write(file, content)
@@ -326,9 +329,8 @@ class Journal:
             view = memoryview(content)
             while view:
                 view = view[file.write(view) :]
-            os.fsync(
-                file.fileno()
-            )  # until here the bytes may be in the system's cache alone, and a power cut takes them
+            # Until then the bytes may be in the system's cache alone, and a power cut takes them.
+            os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
                 file.truncate(self._length)

@@ -90,6 +90,7 @@ class MaskState:
             return given
         with np.errstate(invalid="ignore"):
             fitting: Array = given.astype(self.data.dtype)
+        # After the cast: fractions, labels beyond the dtype and NaN all differ from what they became.
         wrong = fitting != given
         if wrong.any():
             raise InputError(
@@ -146,6 +147,7 @@ class MaskState:
     def goes_on(self, change: Change, step: Step) -> bool:
         """Whether another edit belongs to the one that was just taken back, or done again."""
         if step == Step.UNDO:
+            # The mark is on the later of the two: undo asks the edit that it took back, redo the one that would follow.
             return change.kind.startswith(JOINED)
         later = self.history.to_redo()
         return later is not None and self._decoded(later).kind.startswith(JOINED)

@@ -111,6 +111,7 @@ def new_name(base: str) -> str:
     Without a base ``new-model-1``, ``new-model-2``.
     """
     stem = f"{(base.rpartition('-tuned-')[0] or base)[:50]}-tuned" if base else "new-model"
+    # Broken ones, too, whatever their capitals: their folders have the name.
     taken = {info.name.casefold() for info in zoo.available()} | {info.name.casefold() for info in zoo.broken()}
     number = 1
     while f"{stem}-{number}".casefold() in taken:
@@ -209,6 +210,7 @@ def _plan(
     """Cases that the base model was trained on already are replayed, the others are new."""
     known, channels = card.tuned.trained if card.tuned else (), len(card.channels)
     before = dict(zip(digests(earlier, channels), earlier, strict=True))
+    # By the scans, not by the cases' names: one that is there under another name would be trained on twice.
     here = set(digests(sources, channels))
     replayed = [source for digest, source in before.items() if digest not in here]
     old = [source for source, was in zip(replayed, are_among(known, replayed, channels), strict=True) if was]

@@ -89,6 +89,7 @@ def rounds(project: Path) -> list[Round]:
     """The rounds of a project, oldest first."""
     parent = project / FOLDER
     folders = sorted(parent.glob("round-*")) if parent.is_dir() else []
+    # A plan is written when all masks are copied: a folder without one was never finished.
     return [Round(folder) for folder in folders if (folder / PLAN).is_file()]
 
 
@@ -142,6 +143,7 @@ class Round:
         """
         if self.alive:
             raise InputError("This round is running already.", "Wait for it, or cancel it.")
+        # The file outlives a process: what was asked of the last one (cancel, pause) would end or hold this one.
         process.want(self.folder, "go")
         (self.folder / process.PID).unlink(missing_ok=True)  # of a process that is gone
         self._cancelled_at = None
@@ -234,6 +236,8 @@ class Round:
         self._cancelled_at = None
         if self.alive:
             self._kill()
+            # A process that was killed says no more: its end is said for it, or the round would seem to have stopped by
+            # itself.
             _append(self.folder, {"event": "cancelled"})
 
     def _kill(self) -> None:
@@ -276,12 +280,15 @@ class Round:
         """
         if self.verdict is None:
             raise InputError("This round has not come to its end.", "Wait for the verdict.")
+        # Copied first: a name that is taken, or a full disk, leaves the round undecided.
         model = import_model(self.folder / "model", self.plan.name)
         self._decide("kept", by)
         return model
 
     def discard(self, by: str) -> None:
         """Remove the new model; the verdict stays."""
+        # Decided first: a crash in between leaves files of a model that nobody wants, not an undecided round whose
+        # model is half gone.
         self._decide("discarded", by)
         shutil.rmtree(self.folder / "model", ignore_errors=True)
 

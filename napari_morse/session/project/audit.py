@@ -64,6 +64,7 @@ def predicted_since_decision(audit_entries: Sequence[AuditEntry]) -> bool:
 def chosen_reader(audit_entries: Sequence[AuditEntry]) -> str:
     """Whose mask the last adjudication chose, of a case's rows; empty when it was taken back, or work went on."""
     move = last_move(audit_entries)
+    # Choice and move are one transaction: only the row right before the move is its choice.
     before = [entry for entry in audit_entries if move is not None and entry.number == move.number - 1]
     return str(before[0].details["chosen"]) if before and before[0].act == "adjudicate" else ""
 

@@ -161,6 +161,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     Where the file may not be written to, SQLite opens it for reading.
     """
     with _sqlite(path):
+        # isolation_level None: Python's module begins no transactions behind our back; ours begin IMMEDIATE.
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=5, factory=_Connection
         )
@@ -209,6 +210,7 @@ def _forward(connection: sqlite3.Connection, version: int) -> None:
         with transaction(connection) as cursor:
             for statement in _statements(SCHEMA_STEPS[number]):
                 cursor.execute(statement)
+            # In the same transaction: a crash leaves the old tables under the old number, never new ones under it.
             cursor.execute(f"PRAGMA user_version = {number + 1}")
 
 

@@ -187,6 +187,7 @@ def read_words(path: Path) -> str:
         It cannot be read, or is not text.
     """
     try:
+        # -sig: spreadsheets write a byte order mark, which would become part of the first column's name.
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The list “{path.name}” could not be read.", "Save it as UTF-8 text.") from error

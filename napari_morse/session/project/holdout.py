@@ -42,6 +42,7 @@ def assign_held_out(
         Groups of patients who must be on one side: a new one goes to the side of who is known.
     """
     sides = {row["name"]: bool(row["held_out"]) for row in cursor.execute("SELECT * FROM patients")}
+    # Sorted: the first name decides for the group, in whatever order its cases were found.
     group_of = {patient: sorted(group) for group in together for patient in group}
     for patient in sorted(set(patients) - set(sides)):
         group = group_of.get(patient, [patient])

@@ -241,6 +241,7 @@ def _check(places: ProjectPaths) -> None:
 def _worked_on(path: Path) -> bool:
     """Whether anything but the project's making is in a database; yes, when that cannot be told."""
     try:
+        # rw, though nothing is written: what a killed program left half written is taken back before it is counted.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5)) as connection:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone():
                 return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
@@ -257,8 +258,10 @@ def _clear(places: ProjectPaths) -> None:
 
 def _unmake(places: ProjectPaths, lock: Lock, was_there: bool) -> None:
     with suppress(OSError):
+        # This file first: without it the folder is no project, however far the rest gets.
         places.about.unlink(missing_ok=True)
         _clear(places)
+    # The lock lies in the folder, which can be removed only when it is empty.
     lock.release()
     if not was_there:
         with suppress(OSError):

@@ -161,6 +161,8 @@ class Project:
             project = cls(places, about, database.create(places.database), name_of_reader, lock)
             try:
                 project._fill(sources)
+                # Last: until this file is there the folder is no project, and a making that was killed can be begun
+                # again.
                 save_about(places, about)
             except BaseException:
                 project.close()
@@ -350,6 +352,7 @@ class Project:
     def _all(self, light: bool = False) -> list[Case]:
         blind = set(self.to_read())
         cases = rows.select(self._connection, light)
+        # Blinded before they are put in order: the place of a row would else tell what is hidden.
         return [second_readers.blinded(case) if case.id in blind else case for case in cases]
 
     def _beside(self, case: str, ordered: list[Case], statuses: Sequence[Status], text: str) -> Case | None:
@@ -449,6 +452,7 @@ class Project:
         """Take scans and their masks from below another folder; returns how many were found, and are still missing."""
         before, after, details = rows.absolute(Path(old)), rows.absolute(Path(new)), {"found": 0, "missing": 0}
         with self._act("find scans", details=details) as cursor:
+            # All rows at once: this very cursor updates them, which would end a reading that is under way.
             for row in cursor.execute("SELECT * FROM cases").fetchall():
                 places = scan_paths.under(row, before, after, self.places.folder)
                 if places:
@@ -475,6 +479,7 @@ class Project:
             The reader read it first or was asked before, or the case's status does not lead there.
         """
         row, asked = self._seen(case), plain_name(reader)
+        # Taking back the move to a second reader leaves the asking in the table: asked again, it is not inserted twice.
         taken_back = row["status"] != "second_reader" and second_readers.is_open(self._connection, case, asked)
         with self._write() as cursor:
             if not taken_back:
@@ -526,6 +531,7 @@ class Project:
         if chosen not in (*done, "first"):
             raise InputError(f"{chosen!r} is none of the readers.", f"Choose first, or {', '.join(done)}.")
         with self._write() as cursor:
+            # Before the move: `audit.chosen_reader` looks for the choice in the row right before it.
             audit.append(cursor, self.reader, case, "adjudicate", {"chosen": chosen, "reason": short(reason)})
             self._move(cursor, case, check_move(row["status"], "accepted"), short(reason))
         self.changed.emit((case,))
@@ -584,6 +590,7 @@ class Project:
         if self._lock is None:
             raise InputError("The project is open for reading only.", "Open it again, with your name, to change it.")
         with database.transaction(self._connection) as cursor:
+            # Inside the transaction: between an earlier look and BEGIN another window could take the project over.
             if not self._lock.held:
                 self._lose()
             yield cursor

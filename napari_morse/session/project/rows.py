@@ -78,6 +78,7 @@ def arrange(
         if passes(case, statuses, text):
             value = key(case)
             (rest if value is None else valued).append((value, case))
+    # By the value alone; `reverse`, not a list turned round: so ties stay in the order of their numbers both ways.
     valued.sort(key=itemgetter(0), reverse=descending)
     return [case for _, case in (*valued, *rest)]
 

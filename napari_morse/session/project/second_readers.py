@@ -56,6 +56,7 @@ def assign_reader(cursor: sqlite3.Cursor, case: str, reader: str, first: str) ->
     if reader.casefold() == first.casefold():
         raise InputError(f"{reader} read this case first.", "Ask somebody else.")
     asked = cursor.execute("SELECT reader FROM readings WHERE case_id = ?", (case,))
+    # An adjudication calls the first reader “first”: nobody else may be called so.
     if reader.casefold() in ("first", *(row["reader"].casefold() for row in asked)):
         raise InputError(f"{reader} was asked to read this case already.", "Ask somebody else, or wait.")
     cursor.execute("INSERT INTO readings (case_id, reader) VALUES (?, ?)", (case, reader))

@@ -109,6 +109,7 @@ def linked(cursor: sqlite3.Cursor, new: Sequence[NewCase], digests: dict[str, st
         if digests.get(row["id"]):
             cases_of.setdefault(digests[row["id"]], []).append(row)
     groups: dict[int, list[NewCase]] = {}
+    # Scans without a digest have nothing in common: an empty mark would make them all one.
     marks = [{("name", case.patient), ("scan", digests[case.id] or case.id)} for case in new]
     for root, case in zip(group_by_marks(marks), new, strict=True):
         groups.setdefault(root, []).append(case)

@@ -57,6 +57,7 @@ def write(report: Report, folder: Path | str) -> list[Path]:
 
 def _check_free(folder: Path, names: tuple[str, ...], project: str) -> None:
     """Raise where files are in the way that no report on this project wrote."""
+    # Not `exists`, which is false for a link that leads nowhere: writing would follow it.
     existing = [name for name in names if os.path.lexists(folder / name)]
     links = [name for name in existing if (folder / name).is_symlink()]
     if links or (existing and _project_of(folder / "report.json") != project):

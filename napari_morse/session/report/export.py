@@ -153,6 +153,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _spare(path: Path, inputs: set[tuple[int, int]], earlier: dict[str, str]) -> None:
     if not os.path.lexists(path):
         return
+    # Not `stat`, which tells of what a link leads to.
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"“{path.name}” is a link or no plain file, and not written over.", "Choose another folder.")

@@ -79,6 +79,7 @@ def result_rows(prediction: Prediction, scan: Scan) -> tuple[Row, ...]:
 
 
 def _count(ids: Array, top: int) -> NDArray[np.int64]:
+    # A count needs no order: in C order a mask that lies in Fortran order, as in NIfTI files, would be copied first.
     return np.bincount(ids.reshape(-1, order="A"), minlength=top).astype(np.int64)
 
 

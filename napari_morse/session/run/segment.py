@@ -240,6 +240,7 @@ class SegmentSession:
 
     def finish(self, job: SegmentJob, prediction: Prediction) -> None:
         """Keep what a job gave."""
+        # Of the job, not of the session: another scan and other channels may be chosen by now.
         self._made_from[prediction] = job.others
         self.result, self.result_scan, self.warnings = prediction, job.scan, prediction.warnings
         self._move("done")

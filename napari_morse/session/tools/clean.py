@@ -109,6 +109,7 @@ def grow(
         It is less than the smallest voxel side: nothing could change.
     """
     sides = [s for a, s in enumerate(spacing) if index is None or a != axis]
+    # Headers hold float32: a side of 0.6 mm reads as 0.60000002.
     if abs(mm) < min(sides) * (1 - 1e-6):
         raise InputError(f"{abs(mm):g} mm is less than a voxel.", f"Give at least {min(sides):g} mm.")
     margin = int(np.ceil(abs(mm) / min(sides))) + 1

@@ -150,9 +150,8 @@ def _signed(region: SliceMask, sides: tuple[float, ...]) -> Distance:
     """Distance to the contour in mm, positive inside."""
     inside = edt.edt(np.ascontiguousarray(region), anisotropy=sides)
     outside = edt.edt(np.ascontiguousarray(~region), anisotropy=sides)
-    return np.asarray(
-        np.clip(inside - outside, -NO_CONTOUR, NO_CONTOUR), np.float32
-    )  # a plane that is full has no contour
+    # A plane that is full, or empty, has no contour: its distances are infinite, and mixing them would give NaN.
+    return np.asarray(np.clip(inside - outside, -NO_CONTOUR, NO_CONTOUR), np.float32)
 
 
 def _moved(distance: Distance, way: NDArray[np.float64]) -> Distance:

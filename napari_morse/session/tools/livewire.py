@@ -249,6 +249,7 @@ class Contour:
             self.paths[index - 1] = self.wire(self.nodes[index - 1]).to(pixel)
         if index < count - 1 or self.closed:
             after = self.nodes[(index + 1) % count]
+            # From the node that stays, turned round: its wire is found once, a moving node's anew at every motion.
             self.paths[index] = self.wire(after).to(pixel)[::-1]
 
     def line(self) -> Path:

@@ -46,6 +46,7 @@ def predict_all(
         if cancelled is not None and cancelled():
             raise CancelledError
         files = {stage: mask_file(folder, source.name, when, stage) for stage in JUDGED_STAGES}
+        # Only both together count: a run that was killed between them predicts the case again.
         if all(path.exists() for path in files.values()):
             continue
         scan = open_case(source.scan, len(model.card.channels))

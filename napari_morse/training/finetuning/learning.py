@@ -127,6 +127,7 @@ class Learning:
         card, net = self.base.card, self.base.net
         best = Best(checked, card, self.tell)
         if checked:
+            # Before the steps are worked out, which leave time for as many looks as there will be.
             best.look(0, net)
         self._settle(train, best.seconds)
         engine = from_corrections(
@@ -136,6 +137,7 @@ class Learning:
         resume = resume and has_checkpoint(self.folder) and engine.resume_or_begin_again()
         self.tell({"event": "prepared", "steps": self.settings.steps, "resumed": resume})
         if self.settings.what == "head":
+            # On the average: it is what looks judge, and what the run ends with.
             engine.average.recipe = widened(net.recipe, net, train, card)
         clock = _Clock(self.settings.steps, engine.progress.iteration)
         tuned = engine.run(lambda report: self.tell(clock.event(report)), self.stop)

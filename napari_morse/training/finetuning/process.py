@@ -105,6 +105,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(folder: Path, resume: bool, report: Reporter) -> int:
+    # Not at the top: a window reads this module, and must not load torch for it.
     from napari_morse.training.checkpoint import clear_checkpoint
     from napari_morse.training.finetuning.from_scratch import NewRun
     from napari_morse.training.finetuning.round import TuningRun
@@ -121,6 +122,7 @@ def _run(folder: Path, resume: bool, report: Reporter) -> int:
         report.tell({"event": "failed", "text": str(error)})
         return 2
     except Exception as error:
+        # On the processor torch's are RuntimeErrors, told from others by their text alone.
         if isinstance(error, MemoryError) or "memory" in str(error):
             report.tell({"event": "failed", "text": NO_MEMORY})
             return 2

@@ -92,6 +92,7 @@ class BaseRun(ABC):
         CancelledError
             ``stop`` said so.
         """
+        # Killed after the verdict and before its end was told: nothing is trained again.
         verdict = over(self.folder) if resume else None
         if verdict is None:
             if self.plan.passed_over:
@@ -182,6 +183,7 @@ class TuningRun(BaseRun):
         self._extents = [example.case.extent for example in read]
         train = [self._marked(example) for example in read]
         if self.plan.new_labels:
+            # A second time: what each new structure was taken for is known only when the cases were read by the first.
             self.base = grown(self.parent, self.plan.new_labels, self._taken_for())
             self.base = reading_either(self.base) if either else self.base
         learning = Learning(
@@ -262,6 +264,7 @@ class TuningRun(BaseRun):
 
     def judge(self) -> Verdict:
         """By the held-out cases, or by leaving each case out."""
+        # Read again from the disk: judged is what a person will use, not what is still in memory.
         new = zoo.load(self.folder / MODEL)
         if self.plan.leave_one_out:
             self._leave_out(new.card)

@@ -78,6 +78,7 @@ class Best:
         """
         if not self._cases or whole:
             return net
+        # Clones: the loads below write into the very tensors that the network's state dict holds.
         kept, tuned = base.state_dict(), {k: v.clone() for k, v in net.state_dict().items()}
         tried = [(0.0, self._before), (1.0, dice)]
         for share in SHARES:
@@ -87,6 +88,7 @@ class Best:
         share = min(share for share, dice in tried if dice >= most - EVEN * (1 - most))
         net.load_state_dict(between(kept, tuned, share))
         if share == 0:
+            # The tuned recipe may look at more voxels (`learning.widened`): with the base model's weights goes its own.
             net.recipe = base.recipe
         self._tell({"event": "log", "text": FAVOURED.format(share) if share else NOTHING_HELPS})
         return net
