@@ -177,7 +177,7 @@ def _watched(engine: Engine, run: TrainingRun, out: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    console = Console()
+    console = Console(markup=False, highlight=False)  # a name may hold [brackets], which rich takes for its own marks
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         task = bars.add_task("starting", total=1.0)

@@ -245,7 +245,6 @@ def _inside(region: NDArray[np.bool_], near: NDArray[np.float64]) -> NDArray[np.
     return pixels[[int(((pixels - near) ** 2).sum(axis=1).argmin())]].astype(np.float64)
 
 
-"""In the folder of a case."""
 MEASURES_FORMAT: Final = "napari-morse-measures"
 VERSION = 1
 _Items = tuple[Measure, ...]

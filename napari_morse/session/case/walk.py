@@ -24,7 +24,6 @@ from napari_morse.metrics import doubtful_patches
 from napari_morse.session.case_files import WALK
 from napari_morse.types import Array, Grid, Patches, Prediction, Roi
 
-"""In the folder of a case."""
 WALK_FORMAT: Final = "napari-morse-walk"
 SAME = 0.5
 """Share of a patch's voxels that a decision must have been made on to be one on the patch; and share that must be

@@ -22,7 +22,7 @@ from napari_morse.training.settings import TuneSettings
 from napari_morse.training.source import Source, digests
 
 HEAD_LEARNS_NONE = "Train head and decoder, or everything."
-"""Statuses of cases whose whole mask a person stands for."""
+"""The way out where a new structure was to be learned by the head alone."""
 
 
 @dataclass(frozen=True)

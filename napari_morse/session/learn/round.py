@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import psutil
+
 from napari_morse import zoo
 from napari_morse.errors import InputError, MorseError
 from napari_morse.io.atomic import write_text
@@ -331,17 +333,7 @@ def _append(folder: Path, event: dict[str, Any]) -> None:
 def _runs(pid: int, folder: Path) -> bool:
     """Whether a process runs and is the one of this folder: by its command line, which only the run has."""
     # A number alone is not enough: after a restart the same one may be anybody's, and `_kill` goes by this answer.
-    words = Path(f"/proc/{pid}/cmdline")
     try:
-        if Path("/proc/self").exists():
-            command = words.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        elif os.name == "posix":
-            listed = subprocess.run(  # noqa: S603
-                ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=2, check=False,
-            )  # fmt: skip
-            command = listed.stdout
-        else:
-            return False
-    except (OSError, subprocess.SubprocessError):
+        return str(folder.resolve()) in " ".join(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError, ValueError):
         return False
-    return str(folder.resolve()) in command

@@ -204,7 +204,7 @@ class Project:
         return cls(places, about, connection, name, lock)
 
     def add_cases(self, sources: Sequence[CaseFiles]) -> list[str]:
-        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is scan_paths.
+        """Add cases; a scan that is there already is left out. New patients are decided on, nobody is moved.
 
         Reads every new scan, and those that an older version added, unless `read_scans` did: slow. A scan that is there
         under another name is on that one's side; which ones they are is in `duplicate_notices`.
@@ -313,7 +313,7 @@ class Project:
         return {status: statuses.count(status) for status in STATUSES}
 
     def scan_of(self, case: str) -> Path:
-        """Where a case's scan is now; see `scan_paths.find`."""
+        """Where a case's scan is now; see `scan_paths.find_scan`."""
         return scan_paths.find_scan(self._row(case), self.places.folder)
 
     def mask_of(self, case: str) -> Path | None:

@@ -31,7 +31,7 @@ def fill_holes(mask: Array, label: int, axis: int | None = None, index: int | No
 
     Returns
     -------
-    Changed | None
+    ToolChange | None
         None when there is no hole.
     """
     box = label_box(mask, label, axis, index)
@@ -67,7 +67,7 @@ def remove_islands(
 
     Returns
     -------
-    Changed | None
+    ToolChange | None
         None when there is no such part.
     """
     box = label_box(mask, label, axis, index)

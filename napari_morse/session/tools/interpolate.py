@@ -62,7 +62,7 @@ def interpolate(
 
     Returns
     -------
-    Changed | None
+    ToolChange | None
         None when nothing changes.
 
     Raises
