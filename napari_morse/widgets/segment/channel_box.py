@@ -75,11 +75,10 @@ class ChannelBox(QWidget):
             self._by_hand.setdefault(scan, {})[name] = self.combos[name].currentData()
 
     def _list(self) -> None:
-        layers = self._picker.layers()
-        scan = self._picker.layer
-        chosen = self._by_hand.get(scan, {}) if scan is not None else {}
+        scan, layers = self._picker.layer, self._picker.layers()
+        wanted = {} if scan is None else self._wanted(scan, layers)
         for name, combo in self.combos.items():
-            layer = chosen[name] if name in chosen else self._named(name, layers)
+            layer = wanted.get(name)
             with QSignalBlocker(combo):
                 combo.clear()
                 combo.addItem(NONE, None)
@@ -88,13 +87,16 @@ class ChannelBox(QWidget):
                 combo.setCurrentIndex(1 + layers.index(layer) if layer in layers else 0)
         self.changed.emit()
 
-    def _named(self, name: str, layers: list[Image]) -> Image | None:
+    def _wanted(self, scan: Image, layers: list[Image]) -> dict[str, Image | None]:
+        """The layer of each channel: as the person chose, else the only one that is called so."""
+        return {name: self._named(name, scan, layers) for name in self.combos} | self._by_hand.get(scan, {})
+
+    def _named(self, name: str, scan: Image, layers: list[Image]) -> Image | None:
         """The only layer that is called as the scan but for the channel's name, else none.
 
         A wrong guess would go unseen: with two patients' scans open, the only FLAIR may be the other patient's.
         """
-        scan = self._picker.layer
-        found = [] if scan is None else [x for x in layers if x is not scan and self._belongs(x, scan, name)]
+        found = [x for x in layers if x is not scan and self._belongs(x, scan, name)]
         return found[0] if len(found) == 1 else None
 
     def _belongs(self, layer: Image, scan: Image, channel: str) -> bool:

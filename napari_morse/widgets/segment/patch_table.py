@@ -8,11 +8,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_morse.types import Label, Patches
 
-MOST = 200
+LISTED_PATCHES = 200
 """Patches listed; the file holds all of them."""
 ROWS = 6
 """Rows seen before the list scrolls."""
-TIP = "Where the rendered mask is most probably wrong, the most doubtful first. Click, or press Enter, to go there."
+PATCHES_TIP = (
+    "Where the rendered mask is most probably wrong, the most doubtful first. Click, or press Enter, to go there."
+)
 
 
 class PatchTable(QTableWidget):
@@ -27,10 +29,11 @@ class PatchTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setAccessibleName("Doubtful patches")
-        self.setToolTip(TIP)
+        self.setToolTip(PATCHES_TIP)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
         header, numbers = QHeaderView(Qt.Orientation.Horizontal, self), QHeaderView(Qt.Orientation.Vertical, self)
+        self._header = header
         self.setHorizontalHeader(header)
         self.setVerticalHeader(numbers)
         numbers.hide()
@@ -64,9 +67,9 @@ class PatchTable(QTableWidget):
         super().keyPressEvent(event)
 
     def fill(self, patches: Patches, labels: tuple[Label, ...]) -> None:
-        """List the first `MOST` of ``patches``."""
+        """List the first `LISTED_PATCHES` of ``patches``."""
         names = {0: "background"} | {label.id: label.name for label in labels}
-        count = min(len(patches), MOST)
+        count = min(len(patches), LISTED_PATCHES)
         self.clearSelection()
         self.setRowCount(count)
         for row in range(count):
@@ -80,8 +83,7 @@ class PatchTable(QTableWidget):
                 else:
                     item.setToolTip(text)
                 self.setItem(row, column, item)
-        head = self.horizontalHeader()
-        tall = head.sizeHint().height() if head is not None else self._row
+        tall = self._header.sizeHint().height()
         self.setFixedHeight(tall + self._row * min(count, ROWS) + 2 * self.frameWidth() + 2)
         self.scrollToTop()
         self.setVisible(count > 0)

@@ -52,7 +52,7 @@ class ScanPicker(QObject):
         self.combo.currentIndexChanged.connect(self._choose)
         for layer in viewer.layers:
             self._listen(layer)
-        self._list()
+        self._list(self.layer)
 
     @property
     def layer(self) -> Image | None:
@@ -88,9 +88,8 @@ class ScanPicker(QObject):
         while self._heard:
             self._let_go(self._heard[0])
 
-    def _list(self, wanted: Image | None = None) -> None:
+    def _list(self, chosen: Image | None) -> None:
         found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
-        chosen = self.layer if wanted is None else wanted
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in found:
@@ -138,7 +137,7 @@ class ScanPicker(QObject):
     def _on_inserted(self, event: Any) -> None:
         if _can_be_scan(event.value):
             self._listen(event.value)
-            self._list(event.value if is_another(event.value, self.scan) else None)
+            self._list(event.value if is_another(event.value, self.scan) else self.layer)
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
@@ -146,7 +145,7 @@ class ScanPicker(QObject):
         self._scans.pop(layer, None)
         if self.combo.findData(layer) >= 0:
             self.removed.emit(layer)
-            self._list()
+            self._list(self.layer)
 
     def _on_renamed(self, event: Any) -> None:
         place = self.combo.findData(event.source)
