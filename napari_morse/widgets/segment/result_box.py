@@ -12,7 +12,7 @@ from napari_morse.session import Row, ToSave, size_unit
 from napari_morse.types import Prediction, Scan
 from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.case import SaveBox
-from napari_morse.widgets.segment.patch_table import PatchTable
+from napari_morse.widgets.segment.patches import PatchTable
 
 SWATCH = 10
 """Pixels of a colour square."""

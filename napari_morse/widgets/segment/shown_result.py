@@ -17,7 +17,7 @@ from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.bridge import Presentation, carrier_of, mask_as_it_is
-from napari_morse.widgets.segment.patch_view import PatchView
+from napari_morse.widgets.segment.patches import PatchView
 from napari_morse.widgets.segment.presenter import AddedResult, Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
 from napari_morse.widgets.view import Comparison, ResultLayers, is_twin

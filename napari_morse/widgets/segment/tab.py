@@ -19,11 +19,10 @@ from napari_morse.session import SegmentJob, SegmentSession, ToSave
 from napari_morse.types import Roi, Scan
 from napari_morse.widgets.base import Banner, EndingWidget, JobRunner, Tell, combo_box, plain
 from napari_morse.widgets.bridge import Presentation, offer_nifti_first, prepare
-from napari_morse.widgets.segment.channel_box import ChannelBox
 from napari_morse.widgets.segment.model_card import CardDialog
 from napari_morse.widgets.segment.region_box import RegionBox
 from napari_morse.widgets.segment.run_bar import RunBar
-from napari_morse.widgets.segment.scan_picker import ScanPicker
+from napari_morse.widgets.segment.scan_picker import ChannelBox, ScanPicker
 from napari_morse.widgets.segment.shown_result import ShownResult
 from napari_morse.widgets.view import Comparison, Stage
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_morse.types import no_patches
 from napari_morse.widgets.bridge import carrier_of, display_axes
-from napari_morse.widgets.segment.patch_table import LISTED_PATCHES
+from napari_morse.widgets.segment.patches import LISTED_PATCHES
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import LABELS, make_scan
 from tests.widgets.conftest import add_scan
