@@ -144,11 +144,11 @@ class LearnChoice(QWidget):
 
     def _offer_times(self) -> None:
         """A new model may take as long as it needs, which comes first then."""
-        there = self.minutes.itemData(0) == 0
-        if self.model and there:
+        open_ended = self.minutes.itemData(0) == 0
+        if self.model and open_ended:
             self.minutes.removeItem(0)
             self.minutes.setCurrentIndex(MINUTES.index(USUAL[1]))
-        elif not self.model and not there:
+        elif not self.model and not open_ended:
             self.minutes.insertItem(0, WHOLE, 0)
             self.minutes.setCurrentIndex(0)
 

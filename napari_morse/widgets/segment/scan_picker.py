@@ -71,9 +71,9 @@ class ScanPicker(QObject):
 
     def choose(self, layer: Layer) -> None:
         """Choose a listed layer, also while the person may not."""
-        place = self.combo.findData(layer)
-        if place >= 0:
-            self.combo.setCurrentIndex(place)
+        row = self.combo.findData(layer)
+        if row >= 0:
+            self.combo.setCurrentIndex(row)
 
     def known(self, layer: Layer) -> Scan | None:
         """What an image layer holds, as far as it was read before."""
@@ -94,15 +94,15 @@ class ScanPicker(QObject):
             self._let_go(self._heard[0])
 
     def _list(self, chosen: Image | None) -> None:
-        found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
+        listable = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
         with QSignalBlocker(self.combo):
             self.combo.clear()
-            for layer in found:
+            for layer in listable:
                 self.combo.addItem(layer.name, layer)
-            if chosen in found:
-                self.combo.setCurrentIndex(found.index(chosen))
-            elif found:
-                self.combo.setCurrentIndex(_in_view(found))
+            if chosen in listable:
+                self.combo.setCurrentIndex(listable.index(chosen))
+            elif listable:
+                self.combo.setCurrentIndex(_in_view(listable))
         self._choose()
         self.listed.emit()
 
@@ -153,9 +153,9 @@ class ScanPicker(QObject):
             self._list(self.layer)
 
     def _on_renamed(self, event: Any) -> None:
-        place = self.combo.findData(event.source)
-        if place >= 0:
-            self.combo.setItemText(place, event.source.name)
+        row = self.combo.findData(event.source)
+        if row >= 0:
+            self.combo.setItemText(row, event.source.name)
             self.listed.emit()
 
     def _on_changed(self, event: Any) -> None:
@@ -245,21 +245,21 @@ class ChannelBox(QWidget):
 
         A wrong guess would go unseen: with two patients' scans open, the only FLAIR may be the other patient's.
         """
-        found = [x for x in layers if x is not scan and self._belongs(x, scan, name)]
-        return found[0] if len(found) == 1 else None
+        fitting = [x for x in layers if x is not scan and self._belongs(x, scan, name)]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _belongs(self, layer: Image, scan: Image, channel: str) -> bool:
         """Whether a layer is called and stored like a channel of the scan: “A_FLAIR” beside “A_T1”."""
-        before, found, after = layer.name.casefold().partition(channel.casefold())
+        before, named, after = layer.name.casefold().partition(channel.casefold())
         whole = scan.name.casefold()
         read = [self._picker.known(x) for x in (layer, scan)]
         folders = {x.source.parent for x in read if x is not None and x.source is not None}
-        return bool(found) and whole.startswith(before) and whole.endswith(after) and len(folders) < 2
+        return bool(named) and whole.startswith(before) and whole.endswith(after) and len(folders) < 2
 
 
 def _in_view(layers: list[Image]) -> int:
-    """The place of the topmost layer that is visible: what is looked at; of the last, where none is."""
-    seen = [place for place, layer in enumerate(layers) if layer.visible]
+    """The row of the topmost layer that is visible: what is looked at; of the last, where none is."""
+    seen = [row for row, layer in enumerate(layers) if layer.visible]
     return seen[-1] if seen else len(layers) - 1
 
 

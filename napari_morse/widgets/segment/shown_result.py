@@ -34,7 +34,7 @@ WAITS = "The masks of “{}” are ready: choose that scan in the Segment tab to
 class _Left:
     """What a dock that was closed had found, by the scan's layer: the results, and their layers."""
 
-    found: dict[Image, Presentation]
+    results: dict[Image, Presentation]
     added: dict[Image, AddedResult]
 
 
@@ -72,7 +72,7 @@ class ShownResult:
         self.patch_view = PatchView(viewer)
         self.box = ResultBox(self.to_save, parent)
         self.box.patches.chosen.connect(self._on_patch)
-        self._found: dict[Image, Presentation] = {}
+        self._results: dict[Image, Presentation] = {}
         """The last result on each scan."""
         self._take_up()
         self.coming: Callable[[], bool] = lambda: False
@@ -84,14 +84,14 @@ class ShownResult:
         """What the docks before found on the scans that are still open."""
         layers = self._viewer.layers
         for left in reversed(_left.pop(self._viewer, [])):
-            self._found |= {layer: ready for layer, ready in left.found.items() if layer in layers}
+            self._results |= {layer: ready for layer, ready in left.results.items() if layer in layers}
             self.presenter.take_up({layer: added for layer, added in left.added.items() if layer in layers})
 
     def leave_behind(self) -> None:
         """Let the next dock over this viewer take up what was found."""
         self.put_away()
         self._forget_closed()
-        _left.setdefault(self._viewer, []).append(_Left(self._found, self.presenter.added))
+        _left.setdefault(self._viewer, []).append(_Left(self._results, self.presenter.added))
 
     def show(
         self,
@@ -111,7 +111,7 @@ class ShownResult:
             self.patch_view.clear()
 
         def shown(result: ResultLayers) -> None:
-            self._found[layer] = ready
+            self._results[layer] = ready
             keep()
             if self._stage.layer is layer:
                 self._open(ready, result)
@@ -132,9 +132,9 @@ class ShownResult:
 
     def come(self, layer: Image | None) -> None:
         """A scan came into view: bring back what was found on it."""
-        if layer not in self._found or self._found[layer].scan is not self._session.scan:
+        if layer not in self._results or self._results[layer].scan is not self._session.scan:
             return
-        ready, shown = self._found[layer], self._comparison.shown
+        ready, shown = self._results[layer], self._comparison.shown
         if self._session.result is not ready.prediction:
             self._session.recall(ready.prediction, ready.scan)
         result = self.presenter.result_of(layer)
@@ -197,8 +197,8 @@ class ShownResult:
 
     def _forget_closed(self) -> None:
         self.presenter.forget_closed()
-        for layer in [x for x in self._found if x not in self._viewer.layers]:
-            del self._found[layer]
+        for layer in [x for x in self._results if x not in self._viewer.layers]:
+            del self._results[layer]
 
     def put_away(self) -> None:
         """Leave the viewer as it was found; layers that are all there stay, as ordinary ones."""

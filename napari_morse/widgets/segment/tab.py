@@ -176,11 +176,11 @@ class SegmentTab(EndingWidget):
 
     def _list_models(self, chosen: str = "") -> None:
         try:
-            found = list(self._session.engine.models())
+            models = list(self._session.engine.models())
         except MorseError as error:
-            found = []
+            models = []
             show_error(str(error))
-        self._models = {info.name: info for info in found}
+        self._models = {info.name: info for info in models}
         with QSignalBlocker(self.model):
             self.model.clear()
             self.model.addItems(list(self._models))
