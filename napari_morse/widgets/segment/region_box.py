@@ -10,16 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-from napari.layers import Shapes
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from napari_morse.errors import MorseError
-from napari_morse.types import Array, Roi, Scan
+from napari_morse.types import Roi, Scan
 from napari_morse.widgets.base import Elided
-from napari_morse.widgets.bridge import KEY, PALETTE, Carrier, display_axes, placement, roi_from_shapes, roi_shape_data
+from napari_morse.widgets.segment.region import NoOutline, Region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,7 +44,7 @@ class RegionBox(QObject):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._regions: WeakKeyDictionary[Scan, _Region] = WeakKeyDictionary()
+        self._regions: WeakKeyDictionary[Scan, Region] = WeakKeyDictionary()
         """Of each scan that is or was in view."""
         self.buttons, self.slices = QWidget(parent), QWidget(parent)
         self.draw = QPushButton("Draw a box", self.buttons)
@@ -67,7 +65,7 @@ class RegionBox(QObject):
 
     def _region_in_view(self, scan: Scan) -> _RegionInView:
         if scan not in self._regions:
-            self._regions[scan] = _Region(scan)
+            self._regions[scan] = Region(scan)
         return _RegionInView(self._viewer, scan, self._regions[scan], self)
 
     @property
@@ -107,163 +105,6 @@ class RegionBox(QObject):
     def close_down(self) -> None:
         """Let go of the viewer; what is drawn stays."""
         self._here.let_go()
-
-
-class _Region:
-    """What is read of a scan, in display order: from a first to a last slice, of each what the drawn box bounds.
-
-    It does not hold the scan: it is found by it in a weak dictionary, and would keep it in memory for ever.
-    """
-
-    def __init__(self, scan: Scan) -> None:
-        self._axes = display_axes(scan)
-        self._steps = tuple(scan.grid.spacing[a] for a in self._axes.order)
-        self._all = self._axes.roi_to_view(Roi((0, 0, 0), scan.grid.shape))
-        self.forget()
-
-    def forget(self) -> None:
-        """Back to the whole scan."""
-        self.drawn = False
-        """Whether a box was drawn."""
-        self.slices = 0, self.last_slice
-        """As they were chosen: the first may be after the last."""
-        self._start, self._stop = self._all.start[1:], self._all.stop[1:]
-
-    @property
-    def last_slice(self) -> int:
-        """Of the scan."""
-        return self._all.stop[0] - 1
-
-    @property
-    def sliced(self) -> bool:
-        """Whether some slices are left out."""
-        return self.slices != (0, self.last_slice)
-
-    @property
-    def _box(self) -> Roi:
-        first, last = sorted(self.slices)
-        return Roi((first, *self._start), (last + 1, *self._stop))
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all of the scan."""
-        return self._box == self._all
-
-    @property
-    def box(self) -> Roi:
-        """It, in storage order."""
-        return self._axes.roi_to_storage(self._box)
-
-    def take_in(self, rectangle: Array, meant: Roi) -> None:
-        """Take the two axes in view from a ``rectangle`` that bounds the voxels of ``meant``, in storage order."""
-        across = int(np.argmin(np.ptp(rectangle, axis=0)))
-        box, bounds = self._box, self._axes.roi_to_view(meant)
-        start, stop = list(bounds.start), list(bounds.stop)
-        if self.drawn or (across == 0 and self.sliced):
-            start[across], stop[across] = box.start[across], box.stop[across]
-        else:
-            start[across], stop[across] = self._around(float(rectangle[0, across]), bounds, across)
-        self.slices = start[0], stop[0] - 1
-        self._start, self._stop = (start[1], start[2]), (stop[1], stop[2])
-        self.drawn = True
-
-    def _around(self, at: float, bounds: Roi, across: int) -> tuple[int, int]:
-        """A rectangle alone says nothing of the axis across it: as many mm around it as its longer side has."""
-        side = max(bounds.shape[a] * self._steps[a] for a in range(3) if a != across)
-        half = side / self._steps[across] / 2
-        return max(bounds.start[across], round(at - half)), min(bounds.stop[across], round(at + half) + 1)
-
-    @property
-    def size(self) -> tuple[str, ...]:
-        """In mm and, for the tooltip, in voxels."""
-        if self.whole:
-            return ("whole scan",)
-        across = tuple(reversed(self._box.shape))
-        mm = " × ".join(f"{n * step:.0f}" for n, step in zip(across, reversed(self._steps), strict=True))
-        return f"{mm} mm", f"{' × '.join(map(str, across))} voxels"
-
-
-class _Outline:
-    """A layer of shapes on which the region of a scan is drawn and outlined.
-
-    Parameters
-    ----------
-    viewer
-        Gets the layer.
-    scan
-        On which it lies.
-    owner
-        Told of what the person does there.
-    """
-
-    def __init__(self, viewer: ViewerModel, scan: Scan, owner: _RegionInView) -> None:
-        self._viewer, self._scan, self._owner = viewer, scan, owner
-        self._unread: tuple[int, ...] = ()
-        """Which shapes were drawn or changed since the last look."""
-        self.layer = Shapes(
-            ndim=3,
-            name=f"region · {scan.stem}",
-            edge_color=PALETTE[-1],
-            edge_width=0.6,
-            face_color="transparent",
-            metadata={KEY: Carrier(scan, "roi")},
-            **placement(scan),
-        )
-        viewer.add_layer(self.layer)
-        self.layer.events.data.connect(self._on_data)
-        viewer.layers.events.removed.connect(self._on_removed)
-
-    def _on_data(self, event: Any) -> None:
-        # napari also tells before it changes anything ("adding", "changing"): there is nothing to be read then.
-        action = str(getattr(event, "action", ""))
-        if action == "removed":
-            self._unread = ()
-            self._owner.forget()
-        elif action in {"added", "changed"}:
-            self._unread = tuple(event.data_indices)
-            self._owner.read_soon()
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value is self.layer:
-            self.let_go()
-            self._owner.lose_outline()
-
-    def take_in(self, region: _Region) -> None:
-        """Let a region be what was drawn last.
-
-        Raises
-        ------
-        MorseError
-            It does not lie over the scan.
-        """
-        unread, self._unread = self._unread, ()
-        if not unread:
-            return
-        rectangle = np.asarray(self.layer.data[int(unread[-1])])
-        self._draw([rectangle])
-        region.take_in(rectangle, roi_from_shapes(self.layer, self._scan))
-        self.layer.mode = "select"
-
-    def show(self, region: _Region) -> None:
-        """Outline the box of a region on each of its slices."""
-        boxed = region.drawn and not region.whole
-        self._draw(roi_shape_data(region.box, self._scan)[0] if boxed else [])
-
-    def _draw(self, shapes: list[Any]) -> None:
-        with self.layer.events.data.blocker(self._on_data):
-            self.layer.selected_data = set()
-            self.layer.data = shapes
-
-    def let_go(self) -> None:
-        """Listen no more; the layer stays."""
-        self.layer.events.data.disconnect(self._on_data)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-
-    def remove(self) -> None:
-        """Listen no more, and take the layer away."""
-        self.let_go()
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
 
 
 class _NothingInView(QObject):
@@ -321,10 +162,10 @@ class _RegionInView(_NothingInView):
 
     blocked = ""
 
-    def __init__(self, viewer: ViewerModel, scan: Scan, region: _Region, box: RegionBox) -> None:
+    def __init__(self, viewer: ViewerModel, scan: Scan, region: Region, box: RegionBox) -> None:
         super().__init__(box)
         self._viewer, self._scan, self._region, self._box = viewer, scan, region, box
-        self._outline: _Outline | None = None
+        self._outline = NoOutline(viewer, scan, self)
         # Later, not at once: while napari tells of its layers or shapes, they must not be changed.
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -358,7 +199,7 @@ class _RegionInView(_NothingInView):
     @property
     def restricted(self) -> bool:
         """Whether less than the whole scan is read, or a box is about to be drawn."""
-        return self._outline is not None or self._region.sliced
+        return self._outline.restricts or self._region.sliced
 
     def _show_slices(self) -> None:
         self._box.show_slices(*self._region.slices, self._region.last_slice)
@@ -368,18 +209,14 @@ class _RegionInView(_NothingInView):
         self.read_soon()
 
     def _on_draw(self) -> None:
-        if self._outline is None:
-            self._outline = _Outline(self._viewer, self._scan, self)
-            self._box.set_enabled("")
-        layer = self._outline.layer
-        self._viewer.layers.selection.active = layer
-        layer.mode = "add_rectangle"
+        outline = self._outline = self._outline.drawable()
+        self._box.set_enabled("")
+        self._viewer.layers.selection.active = outline.layer
+        outline.layer.mode = "add_rectangle"
         self._box.text.say("Drag a rectangle over the structure.")
 
     def _on_clear(self) -> None:
-        if self._outline is not None:
-            self._outline.remove()
-            self._outline = None
+        self._remove_outline()
         self._region.forget()
         self._show_slices()
         self._box.tell()
@@ -396,39 +233,32 @@ class _RegionInView(_NothingInView):
 
     def lose_outline(self) -> None:
         """The person removed the layer."""
-        self._outline = None
+        self._outline = NoOutline(self._viewer, self._scan, self)
         self.forget()
+
+    def _remove_outline(self) -> None:
+        outline, self._outline = self._outline, NoOutline(self._viewer, self._scan, self)
+        outline.remove()
 
     def _read(self) -> None:
         """Take in what was drawn last, and show the box that it makes on each of its slices."""
-        if self._outline is not None:
-            self._take_in(self._outline)
-            self._outline.show(self._region)
-        elif self._region.drawn:
-            self._bring_back()
+        self._take_in()
+        if self._region.drawn:
+            self._outline = self._outline.brought_back()
+        self._outline.show(self._region)
         self._box.tell()
 
-    def _take_in(self, outline: _Outline) -> None:
+    def _take_in(self) -> None:
         try:
-            outline.take_in(self._region)
+            self._outline.take_in(self._region)
         except MorseError as error:
             show_warning(str(error))
         self._show_slices()
 
-    def _bring_back(self) -> None:
-        """The layer of a box that was drawn when the scan was in view before; what was selected stays so."""
-        active = self._viewer.layers.selection.active
-        self._outline = _Outline(self._viewer, self._scan, self)
-        self._outline.layer.mode = "select"
-        self._viewer.layers.selection.active = active
-        self._outline.show(self._region)
-
     def leave(self) -> None:
         """What was drawn a moment ago is read, and its layer goes, to come back with the scan."""
-        if self._outline is not None:
-            self._take_in(self._outline)
-            self._outline.remove()
-            self._outline = None
+        self._take_in()
+        self._remove_outline()
         super().leave()
 
     def let_go(self) -> None:
@@ -437,8 +267,7 @@ class _RegionInView(_NothingInView):
         for signal, slot in self._ties:
             signal.disconnect(slot)
         self._ties = ()
-        if self._outline is not None:
-            self._outline.let_go()
+        self._outline.let_go()
 
 
 def _row(host: QWidget, widgets: tuple[QWidget, ...]) -> None:
