@@ -151,18 +151,18 @@ class Rounds(Review):
         self.base = self.ask(tab.choice.base.currentText)
         self.take(lambda: tab.choice.minutes, "2 min")
         self.press(lambda: tab.bar.start)
-        self.hand.until(lambda: self.dock.learner.alive, "the round")
+        self.hand.until(lambda: self.dock.learner.view.alive, "the round")
         assert len(self.now.round.plan.train) == TRAINED and len(self.now.round.plan.held_out) == HELD
 
     def train(self) -> None:
         """Curves move, and slices can be changed meanwhile."""
         curves = self.dock.learn.curves
         self.hand.until(lambda: len(self.story.steps) > 2, "the first steps", ROUND)
-        seen = self.ask(lambda: len(curves.lines["raw"].xData))
+        seen = self.ask(lambda: len(curves.plots.lines["raw"].xData))
         self.picture("learn-first")
         self.slices()
         self.hand.until(lambda: len(self.story.checks) > 2 and self.story.step > seen, "two checks", ROUND)
-        assert self.ask(lambda: len(curves.lines["raw"].xData)) > seen
+        assert self.ask(lambda: len(curves.plots.lines["raw"].xData)) > seen
         assert self.ask(lambda: self.now.state) == "running"
         self.picture("learn-train")
 

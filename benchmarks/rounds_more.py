@@ -76,7 +76,7 @@ class More(Rounds):
         tab = self.dock.learn
         self.take(lambda: tab.choice.minutes, minutes)
         self.press(lambda: tab.bar.start)
-        self.hand.until(lambda: self.dock.learner.alive, "the round")
+        self.hand.until(lambda: self.dock.learner.view.alive, "the round")
 
     def read(self) -> None:
         """The new structure counts for nothing: no truth holds it."""

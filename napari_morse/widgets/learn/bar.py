@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QPushButton, QWidget
 
 from napari_morse.widgets.base import Note
-from napari_morse.widgets.learn.event_log import RoundLog, length
+from napari_morse.widgets.learn.event_log import RoundLog
 
 START_TIP = "Train on the ticked cases, beside the window; the held-out ones judge the result."
 CANCEL_TIP = "End the training; nothing is kept of it."
@@ -84,8 +84,8 @@ def _progress(log: RoundLog) -> str:
     if log.phase != "training":
         return "reading the cases" if log.anew else "reading the cases, and judging the base model"
     if not log.steps:
-        if log.seconds is not None:
-            return f"{log.total} steps, about {length(log.seconds)}"
+        if log.length:
+            return f"{log.total} steps, about {log.length}"
         return f"about {log.total} steps fit into the time on this machine"
-    left = f", {length(log.left)} left" if log.left is not None else ""
+    left = f", {log.left} left" if log.left else ""
     return f"step {log.step} of {log.total}, loss {log.smooth[-1]:.3f}{left}"

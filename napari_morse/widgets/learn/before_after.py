@@ -20,6 +20,7 @@ from napari_morse import zoo
 from napari_morse.config import LabelEntry
 from napari_morse.errors import CancelledError, GeometryError, InputError, MorseError
 from napari_morse.io import open_mask
+from napari_morse.session.case import OpenCase
 from napari_morse.session.project import after_look
 from napari_morse.training.finetuning.plan import Plan
 from napari_morse.training.finetuning.verdict import WHENS, Verdict, mask_file
@@ -83,21 +84,24 @@ class BeforeAfter(QObject):
 
     def _on_host(self) -> None:
         wanted, work = self._wanted, self._host.work
-        if wanted is None or work is None or self._host.layers is None or self.runner.busy:
+        if wanted is None or work is None or self.runner.busy:
             return
         folder, case = wanted
-        if work.id != case:
-            if self._host.wanted != case:
-                self._wanted = None  # another one was asked for meanwhile
-            return
-        self._wanted = None
+        if work.id == case:
+            self._wanted = None
+            self._read(folder, work)
+        elif self._host.wanted != case:
+            self._wanted = None  # another one was asked for meanwhile
+
+    def _read(self, folder: Path, work: OpenCase) -> None:
+        """Read what the round in a folder says of the open case, if that may be seen."""
         if self._host.blind:
             show_warning("You read this case blind: submit your reading before you look at what models say.")
             return
         opened = self._host.case
         if opened is not None:
             self._host.follow(opened, after_look(opened))
-        self.runner.start(_reading(folder, case, work.scan))
+        self.runner.start(_reading(folder, work.id, work.scan))
 
     def _on_masks(self, read: tuple[Scan, Mapping[str, Array], tuple[Label, ...]]) -> None:
         scan, masks, known = read
@@ -173,10 +177,10 @@ class BeforeAfter(QObject):
 def _reading(folder: Path, case: str, scan: Scan) -> Work:
     def work(_tell: Tell, _cancelled: Callable[[], bool]) -> Any:
         verdict = Verdict.read(folder)
-        judged = next((masks for masks in verdict.cases if masks.case == case), None)
-        if judged is None:
+        truths = [Path(judged.truth) for judged in verdict.cases if judged.case == case]
+        if not truths:
             raise InputError(f"The round did not judge {case}.", "Choose a case of its verdict.")
-        truth = {TRUTH: _truth(folder, Path(judged.truth))}
+        truth = {TRUTH: _truth(folder, truths[0])}
         files: dict[str, Path] = {when: mask_file(folder, case, when, "rendered") for when in WHENS} | truth
         if verdict.alone:
             files = truth | {NEW: mask_file(folder, case, "after", "rendered")}

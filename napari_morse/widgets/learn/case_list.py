@@ -150,8 +150,8 @@ def counted(candidates: Sequence[Candidate]) -> tuple[str, str]:
     known = sum(bool(case.sizes) for case in candidates)
     if not known:
         return "", ""
-    line = ", ".join(f"{name} in {len(there)}" for name, there in sizes.items())
-    more = [f"{name}: {sum(there):.2f} ml in {len(there)} of {known} cases" for name, there in sizes.items()]
+    line = ", ".join(f"{name} in {len(volumes)}" for name, volumes in sizes.items())
+    more = [f"{name}: {sum(volumes):.2f} ml in {len(volumes)} of {known} cases" for name, volumes in sizes.items()]
     if known < len(candidates):
         more.append(f"Of {len(candidates) - known} cases no model has said what is in them.")
     return f"{line} of {known}", "\n".join(("As the last run of a model found them.", *more))

@@ -39,45 +39,50 @@ def plotting() -> Any:
 
 
 class LearnCurves(QWidget):
-    """Two plots over the same steps; hidden while there is nothing to be seen."""
+    """Two plots over the same steps, made when there is something to be seen; hidden before."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        self._body = QVBoxLayout(self)
+        self._body.setContentsMargins(0, 0, 0, 0)
+        self._body.setSpacing(0)
         self.setToolTip(CURVES_TIP)
         self.setAccessibleName("Curves of the training")
-        self.loss: Any = None
-        self.held: Any = None
-        self.lines: dict[str, Any] = {}
+        self.plots: Plots | None = None
         self.hide()
 
     def tell(self, log: RoundLog) -> None:
         """Show a story's curves."""
         seen = bool(log.steps or log.checks)
-        if seen and self.loss is None:
-            self._build()
+        if seen:
+            if self.plots is None:
+                self.plots = Plots(self)
+                self._body.addWidget(self.plots.loss)
+                self._body.addWidget(self.plots.held)
+            self.plots.tell(log)
         self.setVisible(seen)
-        if not seen:
-            return
-        self.lines["raw"].setData(log.steps, log.losses)
-        self.lines["loss"].setData(log.steps, log.smooth)
-        for name in ("dice", "hd95"):
-            values = [getattr(check, name) for check in log.checks]
-            self.lines[name].setData([check.step for check in log.checks], values)
-            base = values[0] if log.checks and log.checks[0].step == 0 else None
-            self.lines[f"{name} base"].setVisible(base is not None)
-            if base is not None:
-                self.lines[f"{name} base"].setValue(base)
-            view = self.held.getViewBox() if name == "dice" else self._right
-            view.setYRange(*_span(values))
-        self.held.setVisible(bool(log.checks))
-        self.loss.setXRange(0, max(log.total, log.step, 1), padding=0.02)
 
-    def _build(self) -> None:
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Take the colours of another theme."""
+        super().changeEvent(event)
+        themed = event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
+        if themed and self.plots is not None:
+            self.plots.paint(self.palette())
+
+
+class Plots:
+    """The loss above, and what held-out cases say below: Dice at the left, HD95 at the right.
+
+    Parameters
+    ----------
+    parent
+        Owns the plots, and gives their colours.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
         pg = plotting()
-        self.loss, self.held = (pg.PlotWidget(self, background=None, enableMenu=False) for _ in range(2))
+        self.lines: dict[str, Any] = {}
+        self.loss, self.held = (pg.PlotWidget(parent, background=None, enableMenu=False) for _ in range(2))
         for plot, height in zip((self.loss, self.held), HEIGHTS, strict=True):
             plot.setFixedHeight(height)
             plot.setFrameShape(plot.Shape.NoFrame)
@@ -87,22 +92,37 @@ class LearnCurves(QWidget):
             plot.getAxis("left").setWidth(SIDE)
             for side in ("left", "right", "bottom"):
                 plot.getAxis(side).enableAutoSIPrefix(False)
-            self._body.addWidget(plot)
         self.held.showAxis("right")
         self.held.getAxis("right").setWidth(SIDE)
         self.loss.getAxis("bottom").setStyle(showValues=False)
         self.held.setXLink(self.loss)
         self._right = pg.ViewBox(enableMenu=False, enableMouse=False)
+        self._link_right()
+        self._draw(pg)
+        self.paint(parent.palette())
+
+    def _link_right(self) -> None:
+        """The right axis of pyqtgraph is an axis alone: what is drawn there needs a view of its own over the plot."""
         self.held.scene().addItem(self._right)
         self.held.getAxis("right").linkToView(self._right)
         self._right.setXLink(self.held.getViewBox())
         self.held.getViewBox().sigResized.connect(self._fit)
-        self._draw(pg)
-        self._paint()
 
-    @property
-    def _body(self) -> Any:
-        return self.layout()
+    def tell(self, log: RoundLog) -> None:
+        """Show a story that has steps or checks."""
+        self.lines["raw"].setData(log.steps, log.losses)
+        self.lines["loss"].setData(log.steps, log.smooth)
+        with_base = bool(log.checks) and log.checks[0].step == 0
+        for name in ("dice", "hd95"):
+            values = [getattr(check, name) for check in log.checks]
+            self.lines[name].setData([check.step for check in log.checks], values)
+            self.lines[f"{name} base"].setVisible(with_base)
+            if with_base:
+                self.lines[f"{name} base"].setValue(values[0])
+            view = self.held.getViewBox() if name == "dice" else self._right
+            view.setYRange(*_span(values))
+        self.held.setVisible(bool(log.checks))
+        self.loss.setXRange(0, max(log.total, log.step, 1), padding=0.02)
 
     def _draw(self, pg: Any) -> None:
         """The lines, empty and without colour."""
@@ -122,15 +142,9 @@ class LearnCurves(QWidget):
         self._right.setGeometry(view.sceneBoundingRect())
         self._right.linkedViewChanged(view, self._right.XAxis)
 
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 (Qt's name)
-        """Take the colours of another theme."""
-        super().changeEvent(event)
-        themed = event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
-        if themed and self.loss is not None:
-            self._paint()
-
-    def _paint(self) -> None:
-        pg, palette = plotting(), self.palette()
+    def paint(self, palette: QPalette) -> None:
+        """Take the colours of a theme."""
+        pg = plotting()
         text = palette.color(QPalette.ColorRole.WindowText)
         loss, dice, hd95 = CURVE_COLOURS[text.lightness() > 127]
         faint = pg.mkColor(loss)

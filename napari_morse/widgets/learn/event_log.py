@@ -35,10 +35,10 @@ class RoundLog:
         self.checks: list[Check] = []
         self.total = 0
         """Steps; 0 before it is known."""
-        self.left: float | None = None
-        """s."""
-        self.seconds: float | None = None
-        """s that all steps take, as a new model's run says before the first."""
+        self.left = ""
+        """How long it still takes, in words; empty before it is known."""
+        self.length = ""
+        """How long all steps take, in words, as a new model's run says before the first."""
         self.why = ""
         """Which recipe a new model has; empty where a model is tuned."""
         self.anew = False
@@ -59,17 +59,22 @@ class RoundLog:
 
     def feed(self, events: Iterable[dict[str, Any]]) -> None:
         """Take what was told; what is not understood is passed over."""
+        known = {
+            "again": self._on_again, "begun": self._on_begun, "log": self._on_log, "prepared": self._on_prepared,
+            "fitted": self._on_fitted, "check": self._on_check, "step": self._on_step, "done": self._on_done,
+            "cancelled": self._on_cancelled, "failed": self._on_failed,
+        }  # fmt: skip
         for event in events:
-            take = getattr(self, f"_on_{event.get('event')}", None)
-            if take is not None:
-                take(event)
+            kind = event.get("event")
+            if kind in known:
+                known[kind](event)
 
     def _on_again(self, event: dict[str, Any]) -> None:
         self._on_begun(event)
         self.lines.append("Going on.")
 
     def _on_begun(self, _event: dict[str, Any]) -> None:
-        self.phase, self.trouble, self.left = "reading", "", None
+        self.phase, self.trouble, self.left = "reading", "", ""
 
     def _on_log(self, event: dict[str, Any]) -> None:
         self.lines.append(str(event.get("text", "")))
@@ -77,10 +82,10 @@ class RoundLog:
     def _on_prepared(self, event: dict[str, Any]) -> None:
         self.total, self.phase = int(event.get("steps", 0)), "training"
         again = " It goes on from its last checkpoint." if event.get("resumed") else ""
-        self.seconds = event.get("seconds")
+        self.length = _words(event.get("seconds"))
         text = f"About {self.total} steps fit into the time on this machine."
-        if self.seconds is not None:
-            text = f"{self.total} steps, about {length(self.seconds)} left on this machine."
+        if self.length:
+            text = f"{self.total} steps, about {self.length} left on this machine."
         self.lines.append(f"{text}{again}")
 
     def _on_fitted(self, event: dict[str, Any]) -> None:
@@ -99,7 +104,7 @@ class RoundLog:
         self.steps.append(step)
         self.losses.append(loss)
         self.smooth.append(SMOOTH * self.smooth[-1] + (1 - SMOOTH) * loss if self.smooth else loss)
-        self.left = event.get("left")
+        self.left = _words(event.get("left"))
         self.phase = "judging" if self.total and step >= self.total else "training"
 
     def _forget(self, step: int) -> None:
@@ -122,8 +127,10 @@ class RoundLog:
         self.lines.append(self.trouble)
 
 
-def length(seconds: float) -> str:
-    """A length of time in words."""
+def _words(seconds: float | None) -> str:
+    """A length of time in words; empty where none was told."""
+    if seconds is None:
+        return ""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"

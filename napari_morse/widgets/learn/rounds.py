@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Literal
@@ -12,11 +11,11 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_morse.errors import CancelledError, MorseError
-from napari_morse.session.learn import GOING_ON, Choice, Round
+from napari_morse.session.learn import Choice, Round
 from napari_morse.widgets.base import JobRunner, Work
 from napari_morse.widgets.case import ProjectHost
 from napari_morse.widgets.learn.before_after import BeforeAfter
-from napari_morse.widgets.learn.jobs import RoundView, beginning, deciding, finding
+from napari_morse.widgets.learn.jobs import Act, NoRound, RoundView, beginning, deciding, finding
 from napari_morse.widgets.learn.structures_scan import StructuresLook
 from napari_morse.widgets.segment import SegmentTab
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 BEAT, SOON = 300, 100
 """Milliseconds between two looks at a round that runs, and at one that is being cancelled."""
-ALIVE = ("running", "paused")
 
 Doing = Literal["", "preparing", "keeping", "discarding", "rolling back"]
 
@@ -58,14 +56,15 @@ class Learner(QObject):
         self.before_after = BeforeAfter(viewer, host, segment, self)
         self.finder, self.runner = JobRunner("morse-rounds", self), JobRunner("morse-learn", self)
         self.structures = StructuresLook(host, self)
-        self.view: RoundView | None = None
+        self.view = NoRound()
+        """The project's last round."""
         self.doing: Doing = ""
-        self.asked = ""
-        """What the round was asked for and has not done yet."""
         self.stays = True
         """Whether a round goes on when the window closes."""
-        self._place: Path | None = None
-        self._waiting: Callable[[], None] | None = None
+        self._folder: Path | None = None
+        """Of the open project."""
+        self._waiting: Work | None = None
+        """Begins a round, once all corrections are saved."""
         self._timer = QTimer(self)
         self._timer.setInterval(BEAT)
         self._timer.timeout.connect(self._on_beat)
@@ -87,39 +86,40 @@ class Learner(QObject):
         return tuple(runner.stop_event for runner in self.runners)
 
     @property
-    def alive(self) -> bool:
-        """Whether the round runs, or waits."""
-        return self.view is not None and self.view.state in ALIVE
+    def busy(self) -> bool:
+        """Whether a round runs or waits, or something is done before or after one."""
+        return bool(self.doing) or self.view.alive
+
+    @property
+    def writable(self) -> bool:
+        """Whether a project is open, and not for looking only."""
+        project = self.host.project
+        return project is not None and not project.read_only
 
     @property
     def blocked(self) -> str:
         """Why no round can be begun now, whatever is chosen; empty when one can."""
-        project, view = self.host.project, self.view
-        if project is None:
+        if self.host.project is None:
             return "Open or make a project: Project ▸ New…"
-        if project.read_only:
+        if not self.writable:
             return "The project is open for looking only: open it again to train."
         if self.finder.busy:
             return "Looking for the last round: a moment."
-        if self.doing or self.alive:
-            return "A round is running: wait for it, or cancel it."
-        if view is not None and view.state == "done" and view.verdict is not None and not view.decision:
-            return "Keep or discard the model of the last round first."
-        return ""
+        return "A round is running: wait for it, or cancel it." if self.busy else self.view.blocks
 
     # Beginning
 
     def start(self, choice: Choice) -> None:
         """Begin a round, once all corrections are saved: one that is not would be missing."""
-        if self.blocked or self.runner.busy or self.host.project is None:
+        project = self.host.project
+        if self.blocked or self.runner.busy or project is None:
             show_warning(self.blocked or "Wait until the last round is done.")
             return
-        project = self.host.project
         if self.host.corrected is not None:
             self.host.corrected.compare()
         self.host.keeper.save()
         self.doing = "preparing"
-        self._waiting = partial(self._run, beginning(project.places.folder, project.reader, choice))
+        self._waiting = beginning(project.places.folder, project.reader, choice)
         self.changed.emit()
         self._when_saved()
 
@@ -133,32 +133,14 @@ class Learner(QObject):
             show_warning(f"The training is not begun, it would lack what you drew last. {why}")
             self.changed.emit()
             return
-        waiting()
-
-    def _run(self, work: Work) -> None:
-        self.runner.start(work)
+        self.runner.start(waiting)
 
     # While it runs
 
     def pause_or_go(self) -> None:
         """Pause it, or let it go on."""
-        view = self.view
-        if view is None or self.doing:
-            return
-        if view.state in GOING_ON:
-            self._resume(view)
-        elif view.state == "paused":
-            self._ask("going on", view.round.go)
-        elif view.state == "running":
-            self._ask("pausing", view.round.pause)
-
-    def _resume(self, view: RoundView) -> None:
-        try:
-            view.round.start(resume=view.state != "ready")
-        except MorseError as error:
-            show_error(str(error))
-            return
-        self._follow(view)
+        if not self.doing:
+            self._ask(self.view.pause_or_go)
 
     def cancel(self) -> None:
         """End the round before its next step, or what is made ready for one."""
@@ -167,52 +149,43 @@ class Learner(QObject):
             self.changed.emit()
         elif self.doing == "preparing":
             self.runner.cancel()
-        elif self.view is not None and self.alive:
-            self._ask("cancelling", self.view.round.cancel)
+        else:
+            self._ask(self.view.cancel)
 
-    def _ask(self, word: str, act: Callable[[], None]) -> None:
+    def _ask(self, act: Callable[[], None]) -> None:
         try:
             act()
         except MorseError as error:
             show_error(str(error))
             return
-        self.asked = word
-        self._timer.setInterval(SOON if word == "cancelling" else BEAT)
-        self.changed.emit()
+        self._show()
 
-    def _follow(self, view: RoundView) -> None:
-        self.view, self.asked = view, ""
-        view.state = view.round.state
-        view.read_end()
-        if view.state in ALIVE:
-            self._timer.start(BEAT)
+    def _show(self) -> None:
+        """Look at the round from now on while it runs; it is another one, or was asked for something."""
+        if self.view.alive:
+            self._timer.start(SOON if self.view.asked == "cancelling" else BEAT)
         self.told.emit()
         self.changed.emit()
 
+    def _follow(self, view: NoRound) -> None:
+        self.view = view
+        view.take_up()
+        self._show()
+
     def _on_beat(self) -> None:
         view = self.view
-        if view is None:
-            self._timer.stop()
-            return
-        events = view.round.poll()
-        if events:
-            view.log.feed(events)
+        if view.hear():
             self.told.emit()
-        state = view.round.state
-        if state == view.state:
+        if not view.move():
             return
-        view.state = state
-        if not (self.asked == "cancelling" and state in ALIVE):
-            self.asked = ""
-        if state not in ALIVE:
+        if not view.alive:
             self._timer.stop()
             self._end(view)
         self.changed.emit()
 
-    def _end(self, view: RoundView) -> None:
-        view.log.feed(view.round.poll())
+    def _end(self, view: NoRound) -> None:
         try:
-            view.read_end()
+            view.end()
         except MorseError as error:
             show_error(str(error))
         if view.log.trouble:
@@ -225,52 +198,63 @@ class Learner(QObject):
 
     def keep(self) -> None:
         """Take the new model into the library, and choose it."""
-        self._decide("keeping", lambda view, by: view.keep(by).name)
+        self._decide("keeping", lambda judged, by: judged.keep(by).name)
 
     def discard(self) -> None:
         """Delete the new model."""
-        self._decide("discarding", lambda view, by: view.discard(by))
+        self._decide("discarding", lambda judged, by: judged.discard(by))
 
     def roll_back(self) -> None:
         """Choose the model that was tuned from again."""
-        self._decide("rolling back", lambda view, by: view.roll_back(by))
+        self._decide("rolling back", lambda judged, by: judged.roll_back(by))
 
-    def _decide(self, doing: Doing, act: Callable[[Round, str], str | None]) -> None:
-        project, view = self.host.project, self.view
-        if project is None or view is None or self.doing or self.runner.busy:
+    def _decide(self, doing: Doing, act: Act) -> None:
+        project = self.host.project
+        if project is None or self.doing or self.runner.busy:
+            return
+        try:
+            work = deciding(self.view.round, project.reader, act)
+        except MorseError as error:
+            show_warning(str(error))
             return
         self.doing = doing
-        self.runner.start(deciding(view.round, project.reader, act))
+        self.runner.start(work)
         self.changed.emit()
 
     def show_case(self, case: str) -> None:
         """Open a held-out case with the masks of both models."""
-        if self.view is not None and case:
-            self.before_after.show(self.view.round.folder, case)
+        if case:
+            self.before_after.show(self.view.folder, case)
 
     # What arrives
 
     def _on_done(self, result: object) -> None:
         doing, self.doing = self.doing, ""
         if isinstance(result, Round):
-            if self.host.project is not None and result.folder.is_relative_to(self.host.project.places.folder):
-                self._note("begun", result)
-                self._follow(RoundView(result))
-                return
-        elif isinstance(result, str) and not self.segment.choose(result):
+            self._on_begun(result)
+            return
+        if isinstance(result, str) and not self.segment.choose(result):
             show_warning(f"The model {result} is no longer there: choose another one.")
-        if self.view is not None and doing != "preparing":
-            self.view.decision = self.view.round.decision
-            self._note(self.view.decision, self.view.round)
+        if doing != "preparing":
+            self.view.take_decision()
+            self._note(self.view.decision, self.view)
         self.changed.emit()
 
-    def _note(self, what: str, of: Round) -> None:
+    def _on_begun(self, begun: Round) -> None:
+        if self._folder is not None and begun.folder.is_relative_to(self._folder):
+            view = RoundView(begun)
+            self._note("begun", view)
+            self._follow(view)
+        else:
+            self.changed.emit()  # another project was opened meanwhile
+
+    def _note(self, what: str, view: NoRound) -> None:
         """Say in the project's audit what became of a round."""
         project = self.host.project
         if project is None or not what:
             return
         try:
-            project.record_learning(what, of.number, of.plan.name)
+            view.record(project, what)
         except MorseError as error:
             show_error(str(error))
 
@@ -287,31 +271,30 @@ class Learner(QObject):
     def _on_host(self) -> None:
         project = self.host.project
         folder = None if project is None else project.places.folder
-        if folder == self._place:
+        if folder == self._folder:
             return
-        self._place = folder
+        self._folder = folder
         self._timer.stop()
         self._leave()
-        self.asked, self._waiting = "", None
-        if folder is None:
-            self.finder.cancel()
-        else:
-            self._find()
+        self._waiting = None
+        self._find()
         self.changed.emit()
         self.told.emit()
 
     def _find(self) -> None:
-        if not self.finder.busy and self._place is not None:
-            self.finder.start(finding(self._place))
+        if self._folder is None:
+            self.finder.cancel()
+        elif not self.finder.busy:
+            self.finder.start(finding(self._folder))
 
-    def _on_found(self, result: tuple[Path, RoundView | None]) -> None:
+    def _on_found(self, result: tuple[Path, NoRound]) -> None:
         folder, view = result
-        if folder != self._place:
+        if folder != self._folder:
             self._find()
-        elif view is not None and self.view is None:
-            self._follow(view)
+        elif self.view.state:
+            self.changed.emit()  # one was begun meanwhile
         else:
-            self.changed.emit()
+            self._follow(view)
 
     def _on_not_found(self, error: Exception) -> None:
         if isinstance(error, CancelledError):
@@ -327,8 +310,8 @@ class Learner(QObject):
         self._waiting = None
         for event in self.stop_events:
             event.set()
-        if not self.stays and self.view is not None and self.alive:
-            self.view.round.cancel()
+        if not self.stays:
+            self.view.cancel()
         self._timer.stop()
 
     def close_down(self) -> None:
@@ -339,10 +322,9 @@ class Learner(QObject):
         self.before_after.close_down()
         self.structures.close_down()
         self._leave()
-        self._place = None
+        self._folder = None
 
     def _leave(self) -> None:
         """Forget the round; its process goes on."""
-        view, self.view = self.view, None
-        if view is not None:
-            view.round.leave()
+        self.view.leave()
+        self.view = NoRound()

@@ -58,12 +58,14 @@ class LearnChoice(QWidget):
         }  # fmt: skip
         for text, field in rows.items():
             form.addRow(text, field)
-        self._models: tuple[str, ...] | None = None
+        self._models: tuple[str, ...] = ()
         self._taken: set[str] = set()
         self._by_hand = self._named = False
         self._locked = ""
-        self._before: tuple[int, int] | None = None
-        """Rows of the choices that a new model does not leave, while one is chosen."""
+        self._shows_anew = False
+        """Whether what a new model leaves no choice of is shown as it will be."""
+        self._before = self.what.currentIndex(), self.judges.currentIndex()
+        """Rows of those choices before."""
         self.base.currentIndexChanged.connect(self._on_base)
         self.what.currentIndexChanged.connect(self.changed)
         self.base.activated.connect(self._on_chosen)
@@ -81,9 +83,9 @@ class LearnChoice(QWidget):
 
     def offer(self, models: Sequence[str], taken: Sequence[str], chosen: str) -> None:
         """The models that there are; ``chosen`` is tuned until another one was chosen here; ``taken`` are no names."""
-        current, fresh = self.model, self._models is None
+        current, fresh = self.model, self.base.count() == 0
         with QSignalBlocker(self.base):
-            if tuple(models) != self._models:
+            if fresh or tuple(models) != self._models:
                 self._models = tuple(models)
                 self.base.clear()
                 for model in models:
@@ -142,24 +144,25 @@ class LearnChoice(QWidget):
 
     def _offer_times(self) -> None:
         """A new model may take as long as it needs, which comes first then."""
-        there = self.minutes.itemData(0) == 0
-        if self.model and there:
+        open_ended = self.minutes.itemData(0) == 0
+        if self.model and open_ended:
             self.minutes.removeItem(0)
             self.minutes.setCurrentIndex(MINUTES.index(USUAL[1]))
-        elif not self.model and not there:
+        elif not self.model and not open_ended:
             self.minutes.insertItem(0, WHOLE, 0)
             self.minutes.setCurrentIndex(0)
 
     def _show_fixed(self) -> None:
         """What a new model leaves no choice of is shown as it will be, and comes back with a model to tune."""
-        if self.model and self._before is not None:
-            self.what.setCurrentIndex(self._before[0])
-            self.judges.setCurrentIndex(self._before[1])
-            self._before = None
-        elif not self.model and self._before is None:
+        anew = not self.model
+        if anew == self._shows_anew:
+            return
+        self._shows_anew = anew
+        if anew:
             self._before = self.what.currentIndex(), self.judges.currentIndex()
-            self.what.setCurrentIndex(list(WHAT).index("all"))
-            self.judges.setCurrentIndex(0)
+        what, judges = (list(WHAT).index("all"), 0) if anew else self._before
+        self.what.setCurrentIndex(what)
+        self.judges.setCurrentIndex(judges)
 
     def renew(self, round_kept: bool) -> None:
         """The name was used: the next one; a new model whose round was kept can be tuned from now on."""

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_morse.session.case import Structures
 from napari_morse.session.learn import MaskStructures, OpenMask, structures_in_masks
+from napari_morse.session.project import Project
 from napari_morse.types import Label
 from napari_morse.widgets.base import JobRunner, Tell, Work
 from napari_morse.widgets.case import ProjectHost
@@ -34,8 +35,11 @@ class StructuresLook(QObject):
         self.runner = JobRunner("morse-structures", self)
         self.found: dict[str, MaskStructures] = {}
         """By case."""
-        self._place: Path | None = None
-        self._wanted: tuple[str, ...] | None = None
+        self._folder = Path()
+        """Of the project of which that is; the empty path before there was one."""
+        self._wanted: tuple[str, ...] = ()
+        self._due = False
+        """Whether to look at the cases that are wanted, once the look that is under way has ended."""
         self.runner.progressed.connect(self._on_found)
         self.runner.succeeded.connect(self._on_end)
         self.runner.failed.connect(self._on_end)
@@ -47,17 +51,25 @@ class StructuresLook(QObject):
 
     def look(self, cases: Iterable[str]) -> None:
         """See what these cases' masks hold by now; while a look is under way, once it has ended."""
+        self._wanted, self._due = tuple(cases), True
         project = self._host.project
-        folder = None if project is None else project.places.folder
-        if folder != self._place:
-            self._place = folder
-            self.found.clear()
-        self._wanted = tuple(cases)
-        if project is not None and not self.runner.busy:
-            wanted, self._wanted = self._wanted, None
-            self.runner.start(
-                _looking(project.places.folder, project.reader, wanted, dict(self.found), self._under_work())
-            )
+        if project is None:
+            self._forget(Path())
+        else:
+            self._look_into(project)
+
+    def _look_into(self, project: Project) -> None:
+        folder = project.places.folder
+        if folder != self._folder:
+            self._forget(folder)
+        if not self.runner.busy:
+            self._due = False
+            self.runner.start(_looking(folder, project.reader, self._wanted, dict(self.found), self._under_work()))
+
+    def _forget(self, folder: Path) -> None:
+        """What the cases of another project hold."""
+        self._folder = folder
+        self.found.clear()
 
     def names(self) -> dict[int, str]:
         """What structures are called, by id: by a person, else in the open case, else by a model of any case."""
@@ -72,26 +84,26 @@ class StructuresLook(QObject):
         return () if project is None else Structures(project.places.folder).labels
 
     def _under_work(self) -> OpenMask | None:
-        work, corrected = self._host.work, self._host.corrected
-        if work is None or corrected is None:
+        corrected = self._host.corrected
+        if corrected is None:
             return None
-        return OpenMask(work.id, corrected.corrections.mask, corrected.corrections.state)
+        return OpenMask(corrected.case.id, corrected.corrections.mask, corrected.corrections.state)
 
     def _on_found(self, message: tuple[Path, str, MaskStructures]) -> None:
         folder, case, structures = message
-        if folder == self._place:
+        if folder == self._folder:
             self.found[case] = structures
             self.changed.emit()
 
     def _on_end(self, _result: object) -> None:
-        if self._wanted is not None:
+        if self._due:
             self.look(self._wanted)
         else:
             self.changed.emit()
 
     def close_down(self) -> None:
         """Let go."""
-        self._wanted = None
+        self._due = False
         self.runner.cancel()
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_morse import zoo
-from napari_morse.session.learn import GOING_ON, HEAD_LEARNS_NONE, Candidate, Choice, candidates
-from napari_morse.session.project import STATUS_WORDS
+from napari_morse.session.learn import HEAD_LEARNS_NONE, Candidate, Choice, candidates
+from napari_morse.session.project import STATUS_WORDS, Project
+from napari_morse.training.finetuning.verdict import Verdict
 from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.learn.bar import LearnBar
 from napari_morse.widgets.learn.case_list import EMPTY, LearnCases, counted
 from napari_morse.widgets.learn.curves import LearnCurves
 from napari_morse.widgets.learn.event_log import KEPT_LINES
-from napari_morse.widgets.learn.jobs import RoundView
+from napari_morse.widgets.learn.jobs import NoRound
 from napari_morse.widgets.learn.new_structures import LearnNew
 from napari_morse.widgets.learn.result_box import LearnResult
 from napari_morse.widgets.learn.rounds import Learner
@@ -50,10 +52,11 @@ class LearnTab(QWidget):
     def __init__(self, learner: Learner, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.learner = learner
-        self._found: list[Candidate] = []
+        self._candidates: list[Candidate] = []
         self._status: dict[str, str] = {}
         self._project: object = None
-        self._said: object = None
+        self._decided: tuple[Path, str] = (Path(), "")
+        """The round for which models and names were offered last, and what was decided on it."""
         self._known: dict[str, set[int]] = {}
         """Label ids of the models, by name."""
         self.about, self.missing, self.sizes = Note(parent=self), Elided(parent=self), Elided(parent=self)
@@ -64,7 +67,8 @@ class LearnTab(QWidget):
         self.log.setMaximumBlockCount(KEPT_LINES)
         self.log.setToolTip("What the training has said.")
         self.log.setAccessibleName("Log of the training")
-        self._scrolled: Path | None = None
+        self._scrolled = Path()
+        """Folder of the round whose verdict was scrolled to."""
         self._due, self._look = QTimer(self), QTimer(self)
         for timer, act in ((self._due, self.refresh), (self._look, self._scroll_to_result)):
             timer.setSingleShot(True)
@@ -129,19 +133,20 @@ class LearnTab(QWidget):
         if project is not self._project:
             self._project = project
             self.cases.forget()
-        self._found = candidates(project) if project is not None else []
-        self._status = {case.id: STATUS_WORDS[case.status] for case in project.cases()} if project is not None else {}
+        self._candidates, self._status = ([], {}) if project is None else _cases_of(project)
         self._fill()
         self._offer()
         self._say()
         self._show_story()
         if self.isVisible():
-            self.learner.structures.look(case.id for case in self._found if not (case.held_out or case.missing))
+            self.learner.structures.look(case.id for case in self._candidates if not (case.held_out or case.missing))
 
     def _fill(self) -> None:
         """List the cases, with what is known of their masks by now."""
         held = self.learner.structures.found
-        self.cases.fill(self._found, self._status, {case for case, structures in held.items() if not structures.ids})
+        self.cases.fill(
+            self._candidates, self._status, {case for case, structures in held.items() if not structures.ids}
+        )
 
     def _on_structures(self) -> None:
         self._fill()
@@ -158,7 +163,7 @@ class LearnTab(QWidget):
     def _say(self) -> None:
         ticked, judges = set(self.cases.ticked), self._judges
         self._say_cases(len(ticked), len(judges))
-        line, more = counted([case for case in self._found if case.id in ticked])
+        line, more = counted([case for case in self._candidates if case.id in ticked])
         self.sizes.say(line, more)
         self.sizes.setVisible(bool(line))
         self.new.tell(self._new_structures(), len(ticked), anew=not self.choice.model)
@@ -169,7 +174,7 @@ class LearnTab(QWidget):
         look, known = self.learner.structures, self._known.get(self.choice.model, set())
         ticked, names = set(self.cases.ticked), look.names()
         holding: dict[int, list[str]] = {}
-        for case in self._found:
+        for case in self._candidates:
             for number in look.found[case.id].ids if case.id in ticked and case.id in look.found else ():
                 if number not in known:
                     holding.setdefault(number, []).append(case.name)
@@ -177,16 +182,16 @@ class LearnTab(QWidget):
 
     @property
     def _judges(self) -> list[Candidate]:
-        return [case for case in self._found if case.held_out and not case.missing]
+        return [case for case in self._candidates if case.held_out and not case.missing]
 
     def _say_cases(self, ticked: int, judges: int) -> None:
         if self.learner.host.project is None:
             self.about.say("No project is open. Open or make a project: Project ▸ New…")
-        elif not any(not case.held_out for case in self._found):
+        elif not any(not case.held_out for case in self._candidates):
             self.about.say(NO_CASES)
         else:
             self.about.say(f"Trains on {_cases(ticked)}, judged on {judges} (held out).")
-        lacking = [case for case in self._found if case.missing]
+        lacking = [case for case in self._candidates if case.missing]
         flattering = [case for case in self._judges if case.flattering]
         notes = [f"{_cases(len(lacking))} held out without a truth"] if lacking else []
         empty = self.cases.empty
@@ -202,8 +207,8 @@ class LearnTab(QWidget):
 
     @property
     def _blocked(self) -> str:
-        if self.learner.host.project is not None and not self.learner.blocked and not self.cases.ticked:
-            trainable = any(not case.held_out for case in self._found)
+        if not self.learner.blocked and not self.cases.ticked:
+            trainable = any(not case.held_out for case in self._candidates)
             return "Tick a case to train on." if trainable else NO_CASES
         return self.learner.blocked or self.choice.blocked or self._blocked_by_new
 
@@ -220,41 +225,37 @@ class LearnTab(QWidget):
     def _follow(self) -> None:
         """The buttons, the line, the verdict."""
         learner, view = self.learner, self.learner.view
-        with_round = view is not None and view.state in GOING_ON
         if learner.doing == "preparing":
             self.bar.busy("copying the masks of the cases", cancel=True)
         elif learner.doing:
             self.bar.busy(learner.doing, cancel=False)
-        elif view is not None and learner.alive:
-            self.bar.follow(view.log, view.state == "paused", learner.asked)
+        elif view.alive:
+            self.bar.follow(view.log, view.state == "paused", view.asked)
         else:
-            writable = learner.host.project is not None and not learner.host.project.read_only
-            self.bar.rest(self._blocked, _end(view), with_round and writable)
+            self.bar.rest(self._blocked, _end(view), view.resumable and learner.writable)
         self.bar.stays.setChecked(learner.stays)
-        self.choice.lock("The choices are fixed while a round runs." if learner.doing or learner.alive else "")
-        self.cases.setEnabled(not (learner.doing or learner.alive))
-        self.new.lock(bool(learner.doing or learner.alive))
-        self._show_result(view)
+        self.choice.lock("The choices are fixed while a round runs." if learner.busy else "")
+        self.cases.setEnabled(not learner.busy)
+        self.new.lock(learner.busy)
+        if view.verdict is None:
+            self.result.hide()
+        else:
+            self._show_verdict(view, view.verdict)
 
-    def _show_result(self, view: RoundView | None) -> None:
-        names = {case.id: case.name for case in self._found}
-        self.result.tell(view.verdict if view is not None else None, names)
-        if view is not None and view.verdict is not None:
-            if self.isVisible() and not view.decision and self._scrolled != view.round.folder:
-                self._scrolled = view.round.folder
-                self._look.start()
-            project = self.learner.host.project
-            looking = project is None or project.read_only
-            blocked = "The project is open for looking only." if looking else "Wait." if self.learner.doing else ""
-            self.result.decide(view.decision, blocked)
+    def _show_verdict(self, view: NoRound, verdict: Verdict) -> None:
+        self.result.tell(verdict, {case.id: case.name for case in self._candidates})
+        if self.isVisible() and not view.decision and self._scrolled != view.folder:
+            self._scrolled = view.folder
+            self._look.start()
+        waits = "Wait." if self.learner.doing else ""
+        blocked = waits if self.learner.writable else "The project is open for looking only."
+        self.result.decide(verdict, view.decision, blocked)
 
     def _scroll_to_result(self) -> None:
         """What is to be decided must be seen; once a verdict."""
-        area = self.parent()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parent()
-        if area is not None and self.result.isVisible():
-            area.ensureWidgetVisible(self.result, 0, 0)
+        areas = [owner for owner in _owners(self) if isinstance(owner, QScrollArea)]
+        if areas and self.result.isVisible():
+            areas[0].ensureWidgetVisible(self.result, 0, 0)
 
     # What arrives
 
@@ -264,27 +265,24 @@ class LearnTab(QWidget):
 
     def _on_learner(self) -> None:
         view = self.learner.view
-        decided = None if view is None else (view.round.folder, view.decision)
-        if decided != self._said:
-            self._said = decided
-            self.choice.renew(round_kept=view is not None and view.decision == "kept")
+        decided = view.folder, view.decision
+        if decided != self._decided:
+            self._decided = decided
+            self.choice.renew(round_kept=view.decision == "kept")
             self._offer()
         self._follow()
 
     def _on_told(self) -> None:
-        if self.isVisible() or self.learner.view is None:
+        if self.isVisible() or not self.learner.view.state:
             self._show_story()
             self._follow()
 
     def _show_story(self) -> None:
-        view = self.learner.view
-        self.log.setVisible(view is not None and bool(view.log.lines))
-        self.recipe.say("" if view is None else view.log.why)
-        if view is None:
-            self.curves.hide()
-            return
-        self.curves.tell(view.log)
-        text = "\n".join(view.log.lines)
+        log = self.learner.view.log
+        self.log.setVisible(bool(log.lines))
+        self.recipe.say(log.why)
+        self.curves.tell(log)
+        text = "\n".join(log.lines)
         if text != self.log.toPlainText():
             self.log.ensurePolished()
             self.log.setFixedHeight(LOG * self.log.fontMetrics().lineSpacing() + 12)
@@ -306,16 +304,25 @@ class LearnTab(QWidget):
         self.learner.host.changed.disconnect(self._on_host)
 
 
+def _owners(widget: QWidget) -> Iterator[QObject]:
+    """What a widget lies in, from the inside out: whoever shows the tab may have put it into something that scrolls."""
+    owner = widget.parent()
+    while owner is not None:
+        yield owner
+        owner = owner.parent()
+
+
 def _cases(count: int) -> str:
     return f"{count} case" if count == 1 else f"{count} cases"
 
 
-def _end(view: RoundView | None) -> str:
+def _cases_of(project: Project) -> tuple[list[Candidate], dict[str, str]]:
+    """Those that can be trained on or judge, and what is said of where each stands."""
+    return candidates(project), {case.id: STATUS_WORDS[case.status] for case in project.cases()}
+
+
+def _end(view: NoRound) -> str:
     """What became of the last round, where its verdict does not say it."""
-    if view is None or view.state == "done":
-        return ""
-    return (
-        f"The training failed: {view.log.trouble}\n{TRY}"
-        if view.state == "failed"
-        else END_SENTENCES.get(view.state, "")
-    )
+    if view.state == "failed":
+        return f"The training failed: {view.log.trouble}\n{TRY}"
+    return END_SENTENCES.get(view.state, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,31 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_morse.types import Array
-from napari_morse.widgets.bridge import (
-    LayerData,
-    Presentation,
-)
+from napari_morse.widgets.bridge import LayerData, Presentation
 from napari_morse.widgets.view import ResultLayers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-Made = dict[Image, tuple[ResultLayers, list[Array]]]
+@dataclass(frozen=True, eq=False)
+class AddedResult:
+    """The layers of a result that are all in the viewer, and both masks as they were added."""
+
+    layers: ResultLayers
+    coarse: Array
+    rendered: Array
+
+    @classmethod
+    def of(cls, layers: ResultLayers) -> AddedResult:
+        """Of layers that have just been added."""
+        return cls(layers, layers.coarse.data.copy(), layers.rendered.data.copy())
+
+    @property
+    def edited(self) -> tuple[Labels, ...]:
+        """The masks that were painted on since."""
+        added = ((self.layers.coarse, self.coarse), (self.layers.rendered, self.rendered))
+        return tuple(mask for mask, before in added if not np.array_equal(mask.data, before))
 
 
 class Presenter(QObject):
@@ -33,33 +48,26 @@ class Presenter(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._queue: list[LayerData] = []
-        self._made: list[Layer] = []
-        self._scan_layer: Image | None = None
-        self._done: Callable[[ResultLayers], None] | None = None
-        self._stopped: Callable[[], None] | None = None
+        self._adding: _Adding | None = None
         self._waiting: list[Callable[[], None]] = []
-        self.made: Made = {}
-        """The layers of the last run on each scan, and both masks as they were made."""
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._step)
+        self.added: dict[Image, AddedResult] = {}
+        """Of the last run on each scan."""
 
-    def take_up(self, made: Made) -> None:
+    def take_up(self, added: dict[Image, AddedResult]) -> None:
         """Go on with what another one has added."""
-        self.made |= made
+        self.added |= added
 
     def result_of(self, scan_layer: Image | None) -> ResultLayers | None:
         """The layers of the last run on a scan, where all of them are still in the viewer."""
-        result = self.made[scan_layer][0] if scan_layer in self.made else None
-        if result is None or any(layer not in self._viewer.layers for layer in (result.scan, *result.made)):
+        if scan_layer not in self.added:
             return None
-        return result
+        layers = self.added[scan_layer].layers
+        return layers if all(layer in self._viewer.layers for layer in (layers.scan, *layers.made)) else None
 
     @property
     def busy(self) -> bool:
         """Whether layers are still to come."""
-        return self._done is not None
+        return self._adding is not None
 
     def start(
         self,
@@ -81,26 +89,23 @@ class Presenter(QObject):
             return
         self.forget_closed()
         self._take_away(scan_layer)
-        self._queue, self._scan_layer = list(presentation.layers), scan_layer
-        self._done, self._stopped = done, stopped
+
+        def keep(layers: ResultLayers) -> None:
+            self._adding = None
+            self.added[scan_layer] = AddedResult.of(layers)
+            done(layers)
+            self._start_next()
+
+        self._adding = _Adding(self._viewer, presentation.layers, scan_layer, keep, stopped, self)
         if in_view() and presentation.slice is not None and self._viewer.dims.ndisplay == 2:
             self._go_to(scan_layer, presentation.slice)
-        self._timer.start(0)
 
     def stop(self) -> None:
         """Leave off: layers that were added so far go again, and who waits for them is told."""
-        if self._done is None:
-            return
-        self._timer.stop()
-        stopped, self._stopped = self._stopped, None
-        self._done, self._queue = None, []
-        for layer in self._made:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self._made = []
-        if stopped is not None:
-            stopped()
-        self._start_next()
+        adding, self._adding = self._adding, None
+        if adding is not None:
+            adding.undo()
+            self._start_next()
 
     def stop_all(self) -> None:
         """Leave off, and add nothing that waits."""
@@ -111,46 +116,85 @@ class Presenter(QObject):
         if self._waiting and not self.busy:
             self._waiting.pop(0)()
 
-    def _step(self) -> None:
-        done, scan_layer = self._done, self._scan_layer
-        if done is None or scan_layer is None:
-            return
-        if scan_layer not in self._viewer.layers:
-            self.stop()
-            return
-        if self._queue:
-            layer = Layer.create(*self._queue.pop(0))
-            self._made.append(layer)
-            self._viewer.add_layer(layer)
-            self._timer.start(0)
-            return
-        uncertainty, coarse, rendered, points = self._made
-        result = ResultLayers(scan_layer, uncertainty, coarse, rendered, points)
-        self.made[scan_layer] = (result, [coarse.data.copy(), rendered.data.copy()])
-        self._done, self._stopped, self._made = None, None, []
-        done(result)
-        self._start_next()
-
     def _go_to(self, layer: Image, index: int) -> None:
         middle = [n // 2 for n in layer.data.shape]
-        place = layer.data_to_world([index, *middle[1:]])
+        point = layer.data_to_world([index, *middle[1:]])
         axis = self._viewer.dims.ndim - layer.ndim
-        self._viewer.dims.set_point(axis, float(place[0]))
+        self._viewer.dims.set_point(axis, float(point[0]))
 
     def forget_closed(self) -> None:
         """Let go of results whose scan is no longer in the viewer."""
-        for layer in [x for x in self.made if x not in self._viewer.layers]:
-            del self.made[layer]
+        for layer in [x for x in self.added if x not in self._viewer.layers]:
+            del self.added[layer]
 
     def _take_away(self, scan_layer: Image) -> None:
-        result, as_made = self.made.pop(scan_layer, (None, []))
-        if result is None:
+        if scan_layer not in self.added:
             return
-        masks: list[Labels] = [result.coarse, result.rendered]
-        edited = {m for m, made in zip(masks, as_made, strict=True) if not np.array_equal(m.data, made)}
-        for layer in result.made:
+        before = self.added.pop(scan_layer)
+        edited = before.edited
+        for layer in before.layers.made:
             if layer in edited:
                 layer.visible = False
                 layer.name = f"{layer.name} (edited)"
             elif layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+
+
+class _Adding(QObject):
+    """The layers of one presentation on their way into the viewer.
+
+    Parameters
+    ----------
+    viewer
+        Gets them.
+    layers
+        Uncertainty, coarse, rendered and points.
+    scan_layer
+        On which they lie; they stop where it is removed meanwhile.
+    done
+        Called with all of them in the viewer.
+    stopped
+        Called where they do not all come.
+    presenter
+        Stops them.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        layers: tuple[LayerData, ...],
+        scan_layer: Image,
+        done: Callable[[ResultLayers], None],
+        stopped: Callable[[], None],
+        presenter: Presenter,
+    ) -> None:
+        super().__init__(presenter)
+        self._viewer, self._queue, self._scan_layer = viewer, list(layers), scan_layer
+        self._done, self._stopped, self._presenter = done, stopped, presenter
+        self._added: list[Layer] = []
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._step)
+        self._timer.start(0)
+
+    def _step(self) -> None:
+        if self._scan_layer not in self._viewer.layers:
+            self._presenter.stop()
+        elif self._queue:
+            layer = Layer.create(*self._queue.pop(0))
+            self._added.append(layer)
+            self._viewer.add_layer(layer)
+            self._timer.start(0)
+        else:
+            self.deleteLater()
+            self._done(ResultLayers(self._scan_layer, *self._added))
+
+    def undo(self) -> None:
+        """Come no more; what was added goes again."""
+        # Not only stopped: what listens while a layer comes may end this, and `_step` starts the timer after that.
+        self._timer.timeout.disconnect(self._step)
+        for layer in self._added:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.deleteLater()
+        self._stopped()

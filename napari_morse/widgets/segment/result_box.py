@@ -12,11 +12,11 @@ from napari_morse.session import Row, ToSave, size_unit
 from napari_morse.types import Prediction, Scan
 from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note
 from napari_morse.widgets.case import SaveBox
-from napari_morse.widgets.segment.patch_table import PatchTable
+from napari_morse.widgets.segment.patches import PatchTable
 
 SWATCH = 10
 """Pixels of a colour square."""
-PADDING = 3
+NUMBER_PADDING = 3
 """Pixels at either side of a number."""
 MOST_ROWS = 8
 """Rows shown before the table scrolls."""
@@ -63,20 +63,25 @@ class ResultTable(QTableWidget):
             name = QTableWidgetItem(_swatch(row.color), row.name)
             name.setToolTip(f"{row.name}: label {row.id}")
             self.setItem(number, 0, name)
-            texts = (_size(row.coarse), _size(row.rendered), str(row.changed), str(row.points))
-            for column, text in enumerate(texts, start=1):
-                item = QTableWidgetItem(text)
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.setItem(number, column, item)
-        for column in range(1, 5):
-            self.setColumnWidth(column, self._needed(column))
+        columns = (
+            [_size(row.coarse) for row in rows],
+            [_size(row.rendered) for row in rows],
+            [str(row.changed) for row in rows],
+            [str(row.points) for row in rows],
+        )
+        for column, ((head_text, _tip), texts) in enumerate(zip(heads[1:], columns, strict=True), start=1):
+            self._fill_numbers(column, head_text, texts)
         self._set_height()
 
-    def _needed(self, column: int) -> int:
-        """Width of a column of numbers: Qt's own answer leaves no room for the names."""
-        items = [self.horizontalHeaderItem(column), *(self.item(row, column) for row in range(self.rowCount()))]
-        lines = [line for item in items if item is not None for line in item.text().splitlines()]
-        return max(self.fontMetrics().horizontalAdvance(line) for line in lines) + 2 * PADDING
+    def _fill_numbers(self, column: int, head: str, texts: Sequence[str]) -> None:
+        """A column as wide as what it says: Qt's own answer leaves no room for the names."""
+        for row, text in enumerate(texts):
+            item = QTableWidgetItem(text)
+            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.setItem(row, column, item)
+        lines = [line for text in (head, *texts) for line in text.splitlines()]
+        widest = max(self.fontMetrics().horizontalAdvance(line) for line in lines)
+        self.setColumnWidth(column, widest + 2 * NUMBER_PADDING)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Give names that wrap the height that they need."""

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QWidget
 
 from napari_morse.widgets.base import Note
 
-STAGES = {"coarse": "coarse mask, tile", "render": "boundary, block", "patches": "doubtful patches"}
+RUN_STAGES = {"coarse": "coarse mask, tile", "render": "boundary, block", "patches": "doubtful patches"}
 """What the engine's stages are called on the screen."""
 RUN_TIP = "Segment the scan: coarse mask, then the boundary again, point by point."
 
@@ -68,13 +68,13 @@ class RunBar(QWidget):
 
     def advance(self, stage: str, done: int, total: int, fraction: float) -> None:
         """``done`` of ``total`` steps of a stage; ``fraction`` of the whole run."""
-        now = time.monotonic()
+        moment = time.monotonic()
         if not self._begun:
-            self._begun = now - 1e-3
+            self._begun = moment - 1e-3
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * fraction))
-        left = (now - self._begun) * (1 - fraction) / fraction if fraction > 0 else 0.0
-        self.line.say(f"{fraction:.0%}   {STAGES.get(stage, stage)} {done}/{total}   {_seconds(left)} left")
+        left = (moment - self._begun) * (1 - fraction) / fraction if fraction > 0 else 0.0
+        self.line.say(f"{fraction:.0%}   {RUN_STAGES.get(stage, stage)} {done}/{total}   {_seconds(left)} left")
 
 
 def _seconds(seconds: float) -> str:

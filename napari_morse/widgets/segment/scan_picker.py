@@ -1,14 +1,16 @@
-"""Which of the open image layers is the scan."""
+"""Which of the open image layers is the scan, and which are the further channels that a model reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QSignalBlocker, QTimer, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from napari_morse.errors import MorseError
 from napari_morse.geometry.orientation import codes
@@ -19,6 +21,9 @@ from napari_morse.widgets.view import is_another, is_twin
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+
+NO_CHANNEL = "choose…"
 
 
 class ScanPicker(QObject):
@@ -52,7 +57,7 @@ class ScanPicker(QObject):
         self.combo.currentIndexChanged.connect(self._choose)
         for layer in viewer.layers:
             self._listen(layer)
-        self._list()
+        self._list(self.layer)
 
     @property
     def layer(self) -> Image | None:
@@ -66,9 +71,9 @@ class ScanPicker(QObject):
 
     def choose(self, layer: Layer) -> None:
         """Choose a listed layer, also while the person may not."""
-        place = self.combo.findData(layer)
-        if place >= 0:
-            self.combo.setCurrentIndex(place)
+        row = self.combo.findData(layer)
+        if row >= 0:
+            self.combo.setCurrentIndex(row)
 
     def known(self, layer: Layer) -> Scan | None:
         """What an image layer holds, as far as it was read before."""
@@ -88,17 +93,16 @@ class ScanPicker(QObject):
         while self._heard:
             self._let_go(self._heard[0])
 
-    def _list(self, wanted: Image | None = None) -> None:
-        found = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
-        chosen = self.layer if wanted is None else wanted
+    def _list(self, chosen: Image | None) -> None:
+        listable = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
         with QSignalBlocker(self.combo):
             self.combo.clear()
-            for layer in found:
+            for layer in listable:
                 self.combo.addItem(layer.name, layer)
-            if chosen in found:
-                self.combo.setCurrentIndex(found.index(chosen))
-            elif found:
-                self.combo.setCurrentIndex(_in_view(found))
+            if chosen in listable:
+                self.combo.setCurrentIndex(listable.index(chosen))
+            elif listable:
+                self.combo.setCurrentIndex(_in_view(listable))
         self._choose()
         self.listed.emit()
 
@@ -138,7 +142,7 @@ class ScanPicker(QObject):
     def _on_inserted(self, event: Any) -> None:
         if _can_be_scan(event.value):
             self._listen(event.value)
-            self._list(event.value if is_another(event.value, self.scan) else None)
+            self._list(event.value if is_another(event.value, self.scan) else self.layer)
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
@@ -146,12 +150,12 @@ class ScanPicker(QObject):
         self._scans.pop(layer, None)
         if self.combo.findData(layer) >= 0:
             self.removed.emit(layer)
-            self._list()
+            self._list(self.layer)
 
     def _on_renamed(self, event: Any) -> None:
-        place = self.combo.findData(event.source)
-        if place >= 0:
-            self.combo.setItemText(place, event.source.name)
+        row = self.combo.findData(event.source)
+        if row >= 0:
+            self.combo.setItemText(row, event.source.name)
             self.listed.emit()
 
     def _on_changed(self, event: Any) -> None:
@@ -161,9 +165,101 @@ class ScanPicker(QObject):
         QTimer.singleShot(0, self.listed.emit)
 
 
+class ChannelBox(QWidget):
+    """Rows under the scan's, hidden for models of one channel.
+
+    Parameters
+    ----------
+    picker
+        Chooses the scan, channel 0, and knows the layers.
+    parent
+        Owner.
+    """
+
+    changed = Signal()
+    """Another layer was chosen, or there are other channels to choose."""
+
+    def __init__(self, picker: ScanPicker, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._picker = picker
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.combos: dict[str, QComboBox] = {}
+        self._by_hand: WeakKeyDictionary[Image, dict[str, Image | None]] = WeakKeyDictionary()
+        """What the person chose for each scan: chosen for one patient's, a layer is not another patient's channel."""
+        picker.listed.connect(self._list)
+        picker.changed.connect(self._list)
+        self.hide()
+
+    def set_channels(self, names: tuple[str, ...]) -> None:
+        """Ask for these channels, all of a model's after the first."""
+        if names == tuple(self.combos):
+            return
+        while self._form.rowCount():
+            self._form.removeRow(0)
+        self.combos = {name: combo_box(self, f"The image layer that is the channel “{name}”.") for name in names}
+        for name, combo in self.combos.items():
+            combo.setAccessibleName(f"Channel {name}")
+            combo.currentIndexChanged.connect(partial(self._on_chosen, name))
+            combo.currentIndexChanged.connect(self.changed)
+            self._form.addRow(name, combo)
+        self.setVisible(bool(names))
+        self._list()
+
+    def scans(self) -> dict[str, Scan]:
+        """What is chosen, by channel; channels without a layer are left out."""
+        chosen = {name: self._picker.scan_of(combo.currentData()) for name, combo in self.combos.items()}
+        return {name: scan for name, scan in chosen.items() if scan is not None}
+
+    def set_enabled(self, why: str) -> None:
+        """Fix the choices, saying why, or with an empty ``why`` free them."""
+        for combo in self.combos.values():
+            combo.setEnabled(not why)
+            combo.setToolTip(why or str(combo.property("tip")))
+
+    def _on_chosen(self, name: str, _row: int) -> None:
+        scan = self._picker.layer
+        if scan is not None:
+            self._by_hand.setdefault(scan, {})[name] = self.combos[name].currentData()
+
+    def _list(self) -> None:
+        scan, layers = self._picker.layer, self._picker.layers()
+        wanted = {} if scan is None else self._wanted(scan, layers)
+        for name, combo in self.combos.items():
+            layer = wanted.get(name)
+            with QSignalBlocker(combo):
+                combo.clear()
+                combo.addItem(NO_CHANNEL, None)
+                for each in layers:
+                    combo.addItem(each.name, each)
+                combo.setCurrentIndex(1 + layers.index(layer) if layer in layers else 0)
+        self.changed.emit()
+
+    def _wanted(self, scan: Image, layers: list[Image]) -> dict[str, Image | None]:
+        """The layer of each channel: as the person chose, else the only one that is called so."""
+        return {name: self._named(name, scan, layers) for name in self.combos} | self._by_hand.get(scan, {})
+
+    def _named(self, name: str, scan: Image, layers: list[Image]) -> Image | None:
+        """The only layer that is called as the scan but for the channel's name, else none.
+
+        A wrong guess would go unseen: with two patients' scans open, the only FLAIR may be the other patient's.
+        """
+        fitting = [x for x in layers if x is not scan and self._belongs(x, scan, name)]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _belongs(self, layer: Image, scan: Image, channel: str) -> bool:
+        """Whether a layer is called and stored like a channel of the scan: “A_FLAIR” beside “A_T1”."""
+        before, named, after = layer.name.casefold().partition(channel.casefold())
+        whole = scan.name.casefold()
+        read = [self._picker.known(x) for x in (layer, scan)]
+        folders = {x.source.parent for x in read if x is not None and x.source is not None}
+        return bool(named) and whole.startswith(before) and whole.endswith(after) and len(folders) < 2
+
+
 def _in_view(layers: list[Image]) -> int:
-    """The place of the topmost layer that is visible: what is looked at; of the last, where none is."""
-    seen = [place for place, layer in enumerate(layers) if layer.visible]
+    """The row of the topmost layer that is visible: what is looked at; of the last, where none is."""
+    seen = [row for row, layer in enumerate(layers) if layer.visible]
     return seen[-1] if seen else len(layers) - 1
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from weakref import ref
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -17,8 +17,8 @@ from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
 from napari_morse.widgets.bridge import Presentation, carrier_of, mask_as_it_is
-from napari_morse.widgets.segment.patch_view import PatchView
-from napari_morse.widgets.segment.presenter import Made, Presenter
+from napari_morse.widgets.segment.patches import PatchView
+from napari_morse.widgets.segment.presenter import AddedResult, Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
 from napari_morse.widgets.view import Comparison, ResultLayers, is_twin
 
@@ -27,9 +27,19 @@ if TYPE_CHECKING:
 
     from napari_morse.widgets.view import Stage
 
-_left: list[tuple[ref[ViewerModel], dict[Image, Presentation], Made]] = []
-"""What was found in viewers whose dock was closed."""
 WAITS = "The masks of “{}” are ready: choose that scan in the Segment tab to see them."
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What a dock that was closed had found, by the scan's layer: the results, and their layers."""
+
+    results: dict[Image, Presentation]
+    added: dict[Image, AddedResult]
+
+
+_left: WeakKeyDictionary[ViewerModel, list[_Left]] = WeakKeyDictionary()
+"""By viewers that are still there."""
 
 
 class ShownResult:
@@ -62,7 +72,8 @@ class ShownResult:
         self.patch_view = PatchView(viewer)
         self.box = ResultBox(self.to_save, parent)
         self.box.patches.chosen.connect(self._on_patch)
-        self._kept: dict[Image, Presentation] = {}
+        self._results: dict[Image, Presentation] = {}
+        """The last result on each scan."""
         self._take_up()
         self.coming: Callable[[], bool] = lambda: False
         """Whether the corrected mask of the scan in view is being read."""
@@ -70,19 +81,17 @@ class ShownResult:
         """The mask of the scan in view that a person has decided on, and that is only looked at."""
 
     def _take_up(self) -> None:
-        """What the dock before found on the scans that are still open."""
-        for place in [n for n, (viewer, *_) in enumerate(_left) if viewer() in (None, self._viewer)][::-1]:
-            viewer, kept, results = _left.pop(place)
-            if viewer() is not None:
-                there = self._viewer.layers
-                self._kept |= {layer: ready for layer, ready in kept.items() if layer in there}
-                self.presenter.take_up({layer: made for layer, made in results.items() if layer in there})
+        """What the docks before found on the scans that are still open."""
+        layers = self._viewer.layers
+        for left in reversed(_left.pop(self._viewer, [])):
+            self._results |= {layer: ready for layer, ready in left.results.items() if layer in layers}
+            self.presenter.take_up({layer: added for layer, added in left.added.items() if layer in layers})
 
     def leave_behind(self) -> None:
         """Let the next dock over this viewer take up what was found."""
         self.put_away()
         self._forget_closed()
-        _left.append((ref(self._viewer), self._kept, self.presenter.made))
+        _left.setdefault(self._viewer, []).append(_Left(self._results, self.presenter.added))
 
     def show(
         self,
@@ -102,7 +111,7 @@ class ShownResult:
             self.patch_view.clear()
 
         def shown(result: ResultLayers) -> None:
-            self._kept[layer] = ready
+            self._results[layer] = ready
             keep()
             if self._stage.layer is layer:
                 self._open(ready, result)
@@ -123,9 +132,9 @@ class ShownResult:
 
     def come(self, layer: Image | None) -> None:
         """A scan came into view: bring back what was found on it."""
-        shown, ready = self._comparison.shown, None if layer is None else self._kept.get(layer)
-        if ready is None or ready.scan is not self._session.scan:
+        if layer not in self._results or self._results[layer].scan is not self._session.scan:
             return
+        ready, shown = self._results[layer], self._comparison.shown
         if self._session.result is not ready.prediction:
             self._session.recall(ready.prediction, ready.scan)
         result = self.presenter.result_of(layer)
@@ -140,9 +149,9 @@ class ShownResult:
 
     def match(self) -> None:
         """Numbers of another scan than the chosen one would be read as its own."""
-        scan = self._session.result_scan
-        self.box.setVisible(scan is not None and scan is self._session.scan)
-        if scan is not self._session.scan:
+        scan, here = self._session.result_scan, self._session.scan
+        self.box.setVisible(here is not None and scan is here)
+        if scan is not here:
             self.patch_view.clear()
 
     def to_save(self) -> ToSave | None:
@@ -160,20 +169,17 @@ class ShownResult:
             return None
         if self.coming():
             raise InputError("The corrected mask of this scan is being read.", "Save again in a moment.")
-        corrected, predicted = self._corrected(scan), self._predicted(scan)
-        if corrected is None and predicted is None:
+        corrected = [mask_as_it_is(layer, scan) for layer in self._corrected(scan)[:1]]
+        predicted = self._predicted(scan)
+        if not corrected and predicted is None:
             return None
-        return ToSave(scan, corrected, predicted)
+        return ToSave(scan, corrected[0] if corrected else None, predicted)
 
-    def _corrected(self, scan: Scan) -> Callable[[], Mask] | None:
-        for layer in self._viewer.layers:
-            carrier = carrier_of(layer)
-            ours = carrier is not None and carrier.role == "corrected" and carrier.scan is scan
-            copied = layer.source.parent is not None
-            if ours and isinstance(layer, Labels) and not is_twin(layer) and not copied:
-                return mask_as_it_is(layer, scan)
+    def _corrected(self, scan: Scan) -> list[Labels]:
+        """The masks that a person corrected; where nobody did, the one that is only looked at."""
+        masks = [x for x in self._viewer.layers if isinstance(x, Labels) and _is_corrected(x, scan)]
         decided = self.decided()
-        return None if decided is None else mask_as_it_is(decided, scan)
+        return masks if masks or decided is None else [decided]
 
     def _predicted(self, scan: Scan) -> Callable[[], Prediction] | None:
         """The last result on ``scan``, strokes on its own layers included."""
@@ -191,8 +197,8 @@ class ShownResult:
 
     def _forget_closed(self) -> None:
         self.presenter.forget_closed()
-        for layer in [x for x in self._kept if x not in self._viewer.layers]:
-            del self._kept[layer]
+        for layer in [x for x in self._results if x not in self._viewer.layers]:
+            del self._results[layer]
 
     def put_away(self) -> None:
         """Leave the viewer as it was found; layers that are all there stay, as ordinary ones."""
@@ -204,6 +210,13 @@ class ShownResult:
         prediction, scan = self._session.result, self._session.result_scan
         if prediction is not None and scan is not None:
             self.patch_view.show(prediction.patches, rank, scan)
+
+
+def _is_corrected(layer: Labels, scan: Scan) -> bool:
+    """Whether it is the corrected mask of a scan itself, and neither a twin nor a copy of it."""
+    carrier = carrier_of(layer)
+    ours = carrier is not None and carrier.role == "corrected" and carrier.scan is scan
+    return ours and not is_twin(layer) and layer.source.parent is None
 
 
 def _as_shown(prediction: Prediction, coarse: Mask, rendered: Mask) -> Prediction:

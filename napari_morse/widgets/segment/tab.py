@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,13 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QPushButton, QVBoxL
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.io.labels import MAY_BE_MASK
 from napari_morse.session import SegmentJob, SegmentSession, ToSave
-from napari_morse.types import Roi
+from napari_morse.types import Roi, Scan
 from napari_morse.widgets.base import Banner, EndingWidget, JobRunner, Tell, combo_box, plain
 from napari_morse.widgets.bridge import Presentation, offer_nifti_first, prepare_presentation
-from napari_morse.widgets.segment.channel_box import ChannelBox
 from napari_morse.widgets.segment.model_card import CardDialog
 from napari_morse.widgets.segment.region_box import RegionBox
 from napari_morse.widgets.segment.run_bar import RunBar
-from napari_morse.widgets.segment.scan_picker import ScanPicker
+from napari_morse.widgets.segment.scan_picker import ChannelBox, ScanPicker
 from napari_morse.widgets.segment.shown_result import ShownResult
 from napari_morse.widgets.view import Comparison, Stage
 
@@ -36,17 +36,26 @@ DEVICES = ("auto", "cpu")
 """Offered until the machine has been asked."""
 
 
+@dataclass(eq=False)
+class _Run:
+    """A run that is under way until its masks are in view, and what it has said of its scan."""
+
+    job: SegmentJob
+    layer: Image
+    warnings: tuple[str, ...] = ()
+
+
 class SegmentTab(EndingWidget):
-    """Chooses scan, region, model and device, runs, and shows the table; also alone, as a dock of its own.
+    """Chooses scan, region, model and device, runs, and shows the table.
 
     Parameters
     ----------
     napari_viewer
         Whose layers are segmented.
     session
-        The state behind the tab; a new one when None.
+        The state behind the tab.
     comparison
-        Shows the result; a new one when None.
+        Shows the result.
     parent
         Owner.
     """
@@ -54,23 +63,20 @@ class SegmentTab(EndingWidget):
     def __init__(
         self,
         napari_viewer: Viewer,
-        session: SegmentSession | None = None,
-        comparison: Comparison | None = None,
+        session: SegmentSession,
+        comparison: Comparison,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer = plain(napari_viewer)
-        self._session = session if session is not None else SegmentSession()
-        self._comparison = comparison if comparison is not None else Comparison(viewer, self)
+        self._session, self._comparison = session, comparison
         self._runner = JobRunner("morse-segment", self)
         self._asker = JobRunner("morse-devices", self)
         self.scans = ScanPicker(viewer, self)
         self.stage = Stage(viewer, self.scans.known, self)
         self._shown = ShownResult(viewer, self._session, self._comparison, self.stage, self)
         self._asked = False
-        self._job: SegmentJob | None = None
-        self._job_layer: Image | None = None
-        self._job_warnings: tuple[str, ...] = ()
+        self._run: _Run | None = None
         self._models: dict[str, ModelInfo] = {}
         self._chosen_by_hand = False
         self._build()
@@ -170,11 +176,11 @@ class SegmentTab(EndingWidget):
 
     def _list_models(self, chosen: str = "") -> None:
         try:
-            found = list(self._session.engine.models())
+            models = list(self._session.engine.models())
         except MorseError as error:
-            found = []
+            models = []
             show_error(str(error))
-        self._models = {info.name: info for info in found}
+        self._models = {info.name: info for info in models}
         with QSignalBlocker(self.model):
             self.model.clear()
             self.model.addItems(list(self._models))
@@ -206,15 +212,16 @@ class SegmentTab(EndingWidget):
             show_warning(f"Only the CPU can be used: {error}")
 
     def _on_scan(self) -> None:
-        layer = self.scans.layer
+        layer, scan = self.scans.layer, self.scans.scan
         self._shown.leave(layer)
         self.stage.show(layer)
-        self._session.scan = self.scans.scan
+        self._session.scan = scan
         self._name_scan()
-        self._suggest_model()
-        self.region.set_scan(self._session.scan)
+        if scan is not None:
+            self._suggest_model(scan)
+        self.region.set_scan(scan)
         self._session.roi = self.region.roi
-        self.region.describe(self._session.roi)
+        self.region.describe()
         self._shown.come(layer)
         self._shown.match()
         self._warn()
@@ -222,28 +229,26 @@ class SegmentTab(EndingWidget):
 
     def _name_scan(self) -> None:
         """Say in the view which scan it shows."""
-        layer = self.scans.layer
-        self._comparison.name_scan("" if layer is None else layer.name)
+        self._comparison.name_scan(self.scans.combo.currentText())
 
     def _on_scan_removed(self, layer: Image) -> None:
-        if layer is self._job_layer:
+        if self._run is not None and self._run.layer is layer:
             self.cancel()
         self._shown.forget_closed()
 
     def _warn(self) -> None:
         """What is unusual about the scan in view, and about what a run said of it."""
-        scan, result = self._session.scan, self._session.result
-        said = tuple(map(_with_way_out, scan.notices)) if scan is not None else ()
-        if self._job is not None and self._job_layer is self.scans.layer:
-            said += self._job_warnings
+        scan, run, result = self._session.scan, self._run, self._session.result
+        warnings = () if scan is None else tuple(map(_with_way_out, scan.notices))
+        if run is not None and run.layer is self.scans.layer:
+            warnings += run.warnings
         elif result is not None and self._session.result_scan is scan:
-            said += result.warnings
-        self.banner.warn(tuple(dict.fromkeys(said)))
+            warnings += result.warnings
+        self.banner.warn(tuple(dict.fromkeys(warnings)))
 
-    def _suggest_model(self) -> None:
+    def _suggest_model(self, scan: Scan) -> None:
         """Until a model was chosen by hand: the first one that reads volumes, or planes, as the scan is."""
-        scan = self._session.scan
-        if self._chosen_by_hand or scan is None or self._session.running:
+        if self._chosen_by_hand or self._session.running:
             return
         dims = 2 if 1 in scan.grid.shape else 3
         fitting = [n for n, info in self._models.items() if info.card.recipe.backbone.spatial_dims == dims]
@@ -272,14 +277,13 @@ class SegmentTab(EndingWidget):
         self._session.device = name
 
     def _on_region(self, roi: Roi | None) -> None:
-        if self._session.scan is not None:
-            self._session.roi = roi
-            self.region.describe(roi)
+        self._session.roi = roi
+        self.region.describe()
 
     def _show_card(self) -> None:
-        info = self._models.get(self.model.currentText())
-        if info is not None:
-            CardDialog(info, self).show()
+        name = self.model.currentText()
+        if name in self._models:
+            CardDialog(self._models[name], self).show()
 
     # The run
 
@@ -290,15 +294,19 @@ class SegmentTab(EndingWidget):
             if self._runner.busy or self._shown.presenter.busy:
                 show_warning("A segmentation is running: wait for it or cancel it.")
                 return
-            self._job = self._session.begin()
+            job = self._session.begin()
         except MorseError as error:
             show_warning(str(error))
             return
-        self._job_layer, self._job_warnings = layer, ()
+        if layer is not None:  # there is a scan, or nothing would have begun
+            self._start(_Run(job, layer))
+
+    def _start(self, run: _Run) -> None:
+        self._run = run
         self._warn()
         self.run_bar.start()
         self._lock("The choices are fixed while a segmentation runs.")
-        self._runner.start(_work(self._job))
+        self._runner.start(_work(run))
 
     def cancel(self) -> None:
         """Stop the run at its next step."""
@@ -308,18 +316,20 @@ class SegmentTab(EndingWidget):
         elif self._shown.presenter.busy:
             self._shown.presenter.stop()
 
-    def _on_progress(self, told: Any) -> None:
-        if isinstance(told, tuple):
-            self._job_warnings = told
+    def _on_progress(self, message: tuple[_Run, Any]) -> None:
+        run, progress = message
+        if isinstance(progress, tuple):
+            run.warnings = progress
             self._warn()
-        elif isinstance(told, str):
-            self.run_bar.busy(told)
+        elif isinstance(progress, str):
+            self.run_bar.busy(progress)
         elif self.run_bar.cancel.isEnabled():
-            self.run_bar.advance(told.stage, told.done, told.total, told.fraction)
+            self.run_bar.advance(progress.stage, progress.done, progress.total, progress.fraction)
 
-    def _on_success(self, ready: Presentation) -> None:
-        layer, job = self._job_layer, self._job
-        if job is None or layer is None or layer not in self._viewer.layers:
+    def _on_success(self, result: tuple[_Run, Presentation]) -> None:
+        run, ready = result
+        layer = run.layer
+        if layer not in self._viewer.layers:
             self._on_failure(CancelledError())
             return
         self.run_bar.busy("showing the masks")
@@ -329,7 +339,7 @@ class SegmentTab(EndingWidget):
             self._end(f"done in {ready.prediction.seconds.get('total', 0.0):.1f} s{on}")
             self._warn()
 
-        keep = partial(self._session.finish, job, ready.prediction)
+        keep = partial(self._session.finish, run.job, ready.prediction)
         self._shown.show(ready, layer, keep, done, lambda: self._on_failure(CancelledError()))
 
     def show_kept(self, ready: Presentation, layer: Image) -> None:
@@ -355,7 +365,7 @@ class SegmentTab(EndingWidget):
             show_error(f"The segmentation failed: {type(error).__name__}: {error}")
 
     def _end(self, line: str) -> None:
-        self._job, self._job_layer = None, None
+        self._run = None
         self._lock("")
         self.run_bar.rest(self._session.blocked, line)
 
@@ -398,14 +408,17 @@ def _with_way_out(notice: str) -> str:
     return f"{notice} {CONVERT}" if notice.endswith(MAY_BE_MASK) else notice
 
 
-def _work(job: SegmentJob) -> Callable[[Tell, Callable[[], bool]], Presentation]:
-    """A run without the tab: the thread holds no widget."""
+def _work(run: _Run) -> Callable[[Tell, Callable[[], bool]], tuple[_Run, Presentation]]:
+    """A run without the tab, the thread holds no widget; all that it tells and gives comes with the run."""
 
-    def work(tell: Tell, cancelled: Callable[[], bool]) -> Presentation:
-        prediction = job.run(tell, cancelled, warned=tell)
+    def work(tell: Tell, cancelled: Callable[[], bool]) -> tuple[_Run, Presentation]:
+        def tell_of_run(progress: Any) -> None:
+            tell((run, progress))
+
+        prediction = run.job.run(tell_of_run, cancelled, warned=tell_of_run)
         if cancelled():
             raise CancelledError
-        tell("getting the masks ready")
-        return prepare_presentation(prediction, job.scan)
+        tell_of_run("getting the masks ready")
+        return run, prepare_presentation(prediction, run.job.scan)
 
     return work

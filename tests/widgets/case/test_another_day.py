@@ -157,7 +157,7 @@ def test_what_was_found_in_a_viewer_that_is_gone_is_given_to_nobody(viewer, dock
     assert len(shown_result._left) == 1
     viewer.layers.clear()
     dock = add_dock(viewer, FakeEngine())
-    assert not shown_result._left and not dock.segment._shown._kept and dock.desk.prediction is None
+    assert not shown_result._left and not dock.segment._shown._results and dock.desk.prediction is None
 
 
 def test_the_corrected_mask_of_each_scan_stays_in_the_layer_list(viewer, dock, qtbot):

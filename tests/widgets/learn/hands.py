@@ -182,7 +182,7 @@ def check(table, text, on):
 def begin(qtbot, dock):
     """Press Start; the round."""
     press(qtbot, dock.learn.bar.start)
-    qtbot.waitUntil(lambda: dock.learner.alive, timeout=20000)
+    qtbot.waitUntil(lambda: dock.learner.view.alive, timeout=20000)
     return dock.learner.view.round
 
 
@@ -195,7 +195,7 @@ def usable(dock):
 
 
 def state(qtbot, dock, wanted):
-    qtbot.waitUntil(lambda: dock.learner.view is not None and dock.learner.view.state == wanted, timeout=10000)
+    qtbot.waitUntil(lambda: dock.learner.view.state == wanted, timeout=10000)
 
 
 def reopened(viewer, qtbot, dock, tmp_path):

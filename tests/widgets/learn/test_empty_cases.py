@@ -57,5 +57,5 @@ def test_a_round_that_is_begun_before_the_masks_were_read_is_refused_and_names_t
     assert case in tab.cases.ticked
     press(qtbot, tab.bar.start)
     qtbot.waitUntil(lambda: not tab.learner.doing, timeout=20000)
-    assert not tab.learner.alive and any(f"The mask of {case} is empty" in text for text in messages())
+    assert not tab.learner.view.alive and any(f"The mask of {case} is empty" in text for text in messages())
     assert np.asarray(dock.host.corrected.layer.data).max() == 0

@@ -27,7 +27,7 @@ def test_without_a_project_it_says_where_to_begin(viewer, qtbot):
     assert "Project ▸ New…" in tab.about.text() and "Project ▸ New…" in tab.bar.start.toolTip()
     assert not tab.bar.start.isEnabled() and not tab.bar.pause.isEnabled() and not tab.bar.cancel.isEnabled()
     assert tab.cases.isHidden() and tab.curves.isHidden() and tab.log.isHidden() and tab.result.isHidden()
-    assert tab.curves.loss is None
+    assert tab.curves.plots is None
 
 
 def test_without_an_accepted_case_it_says_the_next_step(viewer, qtbot, tmp_path, runs):
@@ -149,11 +149,11 @@ def test_curves_bar_and_log_follow_what_is_told(dock, qtbot, runs):
     hands.halfway(made)
     qtbot.waitUntil(lambda: tab.bar.bar.value() == 400, timeout=5000)
     assert tab.bar.line.text().startswith("step 40 of 100, loss 0.") and "1 min 0 s left" in tab.bar.line.text()
-    assert tab.curves.isVisible() and tab.curves.loss.isVisible() and tab.curves.held.isVisible()
-    assert len(tab.curves.lines["raw"].xData) == 40
-    np.testing.assert_allclose(tab.curves.lines["dice"].yData, [0.80, 0.825, 0.85])
-    np.testing.assert_allclose(tab.curves.lines["hd95"].yData, [4.0, 3.5, 3.0])
-    assert tab.curves.lines["dice base"].value() == 0.80 and tab.curves.lines["hd95 base"].value() == 4.0
+    assert tab.curves.isVisible() and tab.curves.plots.loss.isVisible() and tab.curves.plots.held.isVisible()
+    assert len(tab.curves.plots.lines["raw"].xData) == 40
+    np.testing.assert_allclose(tab.curves.plots.lines["dice"].yData, [0.80, 0.825, 0.85])
+    np.testing.assert_allclose(tab.curves.plots.lines["hd95"].yData, [4.0, 3.5, 3.0])
+    assert tab.curves.plots.lines["dice base"].value() == 0.80 and tab.curves.plots.lines["hd95 base"].value() == 4.0
     assert "P00_t1: read" in tab.log.toPlainText()
     hands.tell(made, "step", step=100, loss=0.2, left=0.0)
     qtbot.waitUntil(lambda: "judging" in tab.bar.line.text(), timeout=5000)
@@ -217,7 +217,7 @@ def test_a_round_outlives_the_dock_and_is_found_again(viewer, dock, qtbot, runs,
     assert hands.wanted(made) == "go"
     state(qtbot, again, "running")
     qtbot.waitUntil(lambda: again.learn.bar.bar.value() == 400, timeout=5000)
-    assert len(again.learn.curves.lines["raw"].xData) == 40 and "P00_t1: read" in again.learn.log.toPlainText()
+    assert len(again.learn.curves.plots.lines["raw"].xData) == 40 and "P00_t1: read" in again.learn.log.toPlainText()
     hands.tell(made, "step", step=41, loss=0.3, left=59.0)
     qtbot.waitUntil(lambda: again.learn.bar.bar.value() == 410, timeout=5000)
     assert len(runs.begun) == 1
@@ -254,7 +254,7 @@ def test_another_project_shows_its_own_rounds(viewer, dock, qtbot, runs, tmp_pat
     (tmp_path / "b").mkdir()
     dock.host.take(hands.learning(tmp_path / "b"))
     qtbot.waitUntil(lambda: dock.host.work is not None and not dock.learner.finder.busy, timeout=20000)
-    assert dock.learner.view is None
+    assert not dock.learner.view.state and not dock.learner.view.log.lines
     qtbot.waitUntil(dock.learn.bar.start.isEnabled, timeout=5000)
 
 
@@ -323,7 +323,7 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, tmp_path, project, runs, th
     kinds = (QLabel, QPushButton, QCheckBox, QComboBox)
     seen = [w for w in dock.learn.findChildren(kinds) if w.isVisible()]
     assert [why for why in map(cut, seen) if why] == []
-    for widget in [*seen, dock.learn.curves.held, dock.learn.log]:
+    for widget in [*seen, dock.learn.curves.plots.held, dock.learn.log]:
         assert widget.mapTo(dock, widget.rect().topRight()).x() <= 340, widget
     table = dock.learn.result.table
     for column in range(1, 5):

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_morse.types import no_patches
 from napari_morse.widgets.bridge import carrier_of, display_axes
-from napari_morse.widgets.segment.patch_table import MOST
+from napari_morse.widgets.segment.patches import LISTED_PATCHES
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import LABELS, make_scan
 from tests.widgets.conftest import add_scan
@@ -44,7 +44,7 @@ def check(viewer, prediction, scan, rank):
 def test_a_click_goes_to_the_patch_in_both_cells(viewer, dock, run, qtbot):
     prediction, scan = run
     table = dock.segment.results.patches
-    assert table.isVisible() and table.rowCount() == min(len(prediction.patches), MOST)
+    assert table.isVisible() and table.rowCount() == min(len(prediction.patches), LISTED_PATCHES)
     first = prediction.patches
     assert table.item(0, 2).text() == f"{first.length[0]:.1f}"
     assert table.item(0, 3).text() == f"{100 * first.probability[0]:.0f} %"

@@ -1,18 +1,27 @@
-"""The doubtful patches of a result, ranked: a click leads there."""
+"""The doubtful patches of a result: the ranked list, and going to one: slice, middle of the view, its voxels marked."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from napari.layers import Points
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_morse.types import Label, Patches
+from napari_morse.types import Array, Label, Patches, Scan
+from napari_morse.widgets.bridge import display_axes, go_to, patch_attributes
 
-MOST = 200
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+LISTED_PATCHES = 200
 """Patches listed; the file holds all of them."""
 ROWS = 6
 """Rows seen before the list scrolls."""
-TIP = "Where the rendered mask is most probably wrong, the most doubtful first. Click, or press Enter, to go there."
+PATCHES_TIP = (
+    "Where the rendered mask is most probably wrong, the most doubtful first. Click, or press Enter, to go there."
+)
 
 
 class PatchTable(QTableWidget):
@@ -27,10 +36,11 @@ class PatchTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setAccessibleName("Doubtful patches")
-        self.setToolTip(TIP)
+        self.setToolTip(PATCHES_TIP)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
         header, numbers = QHeaderView(Qt.Orientation.Horizontal, self), QHeaderView(Qt.Orientation.Vertical, self)
+        self._header = header
         self.setHorizontalHeader(header)
         self.setVerticalHeader(numbers)
         numbers.hide()
@@ -64,9 +74,9 @@ class PatchTable(QTableWidget):
         super().keyPressEvent(event)
 
     def fill(self, patches: Patches, labels: tuple[Label, ...]) -> None:
-        """List the first `MOST` of ``patches``."""
+        """List the first `LISTED_PATCHES` of ``patches``."""
         names = {0: "background"} | {label.id: label.name for label in labels}
-        count = min(len(patches), MOST)
+        count = min(len(patches), LISTED_PATCHES)
         self.clearSelection()
         self.setRowCount(count)
         for row in range(count):
@@ -80,8 +90,51 @@ class PatchTable(QTableWidget):
                 else:
                     item.setToolTip(text)
                 self.setItem(row, column, item)
-        head = self.horizontalHeader()
-        tall = head.sizeHint().height() if head is not None else self._row
+        tall = self._header.sizeHint().height()
         self.setFixedHeight(tall + self._row * min(count, ROWS) + 2 * self.frameWidth() + 2)
         self.scrollToTop()
         self.setVisible(count > 0)
+
+
+class PatchView:
+    """Shows one patch at a time, in a points layer of its own; both cells of a comparison show it.
+
+    Parameters
+    ----------
+    viewer
+        Where the patch is shown.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layer: Points | None = None
+
+    @property
+    def layer(self) -> Points | None:
+        """The marks, or None when no patch is shown."""
+        return self._layer if self._layer in self._viewer.layers else None
+
+    def show(self, patches: Patches, rank: int, scan: Scan) -> None:
+        """Mark the patch at place ``rank`` (from 0) and bring it into the middle of the view."""
+        axes = display_axes(scan)
+        voxel = axes.index_to_view(patches.of(rank)).astype(float)
+        layer = self.layer
+        if layer is None:
+            layer = self._layer = self._add(voxel, scan)
+        else:
+            layer.data = voxel
+        go_to(self._viewer, layer, axes.index_to_view(patches.centre[rank : rank + 1])[0])
+
+    def _add(self, voxel: Array, scan: Scan) -> Points:
+        selected = set(self._viewer.layers.selection)
+        layer = Points(voxel, **patch_attributes(scan))
+        self._viewer.add_layer(layer)
+        layer.editable = False
+        self._viewer.layers.selection = selected
+        return layer
+
+    def clear(self) -> None:
+        """Take the marks away."""
+        layer, self._layer = self.layer, None
+        if layer is not None:
+            self._viewer.layers.remove(layer)
