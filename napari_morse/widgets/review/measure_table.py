@@ -35,19 +35,23 @@ class MeasureTable(QTableWidget):
         self.setStyleSheet("QHeaderView::section { padding: 2px; } QTableWidget::item { padding: 1px 2px; }")
         self.setHorizontalHeaderLabels(["measure", "slice", "value"])
         self._row = self.fontMetrics().height() + 4
-        numbers, header = self.verticalHeader(), self.horizontalHeader()
-        if numbers is not None and header is not None:
-            numbers.hide()
-            numbers.setDefaultSectionSize(self._row)
-            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        numbers, self._head = QHeaderView(Qt.Orientation.Vertical, self), QHeaderView(Qt.Orientation.Horizontal, self)
+        self.setVerticalHeader(numbers)
+        self.setHorizontalHeader(self._head)
+        numbers.hide()
+        numbers.setDefaultSectionSize(self._row)
+        self._head.setSectionsClickable(True)  # Qt does so with the header that it makes itself
+        self._head.setHighlightSections(True)
+        self._head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self._head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.cellClicked.connect(lambda row, _column: self.chosen.emit(row))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Delete and Enter, on every platform."""
-        if event is not None and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+        key = Qt.Key.Key_unknown if event is None else event.key()
+        if key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
             self.unwanted.emit()
-        elif event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             if self.currentRow() >= 0:
                 self.chosen.emit(self.currentRow())
         else:
@@ -69,7 +73,7 @@ class MeasureTable(QTableWidget):
                 item = QTableWidgetItem(text)
                 item.setToolTip(f"{text}\n{more}" if more else text)
                 self.setItem(row, column, item)
-        head = self.horizontalHeader()
-        tall = head.sizeHint().height() if head is not None else self._row
-        self.setFixedHeight(tall + self._row * min(len(measures), MEASURE_ROWS) + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(
+            self._head.sizeHint().height() + self._row * min(len(measures), MEASURE_ROWS) + 2 * self.frameWidth() + 2
+        )
         self.setVisible(bool(measures))
