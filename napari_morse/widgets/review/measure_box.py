@@ -54,6 +54,7 @@ class MeasureBox(QWidget):
         self.ruler.toggled.connect(self.line.setChecked)
         self.ruler.said.connect(self.note.say)
         self._desk.changed.connect(self.refresh)
+        self._show_nothing()
         self.refresh()
 
     def _make_widgets(self) -> None:
