@@ -5,13 +5,15 @@ from napari_morse.session.case.measures import Measure, Measures, again, length,
 from napari_morse.session.case.open_case import OpenCase, OpenCaseRequest, ProjectHome, first_mask
 from napari_morse.session.case.open_cases import OpenCases
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
+from napari_morse.session.case.protection import Protection
 from napari_morse.session.case.sharpening import Sharpening
 from napari_morse.session.case.standalone import HeldHereError, any_kept, open_standalone, was_corrected
 from napari_morse.session.case.structures import Structures
 from napari_morse.session.case.timeline import Timeline
-from napari_morse.session.case.walk import Decision, Walk, patches_of
+from napari_morse.session.case.walk import Counter, Decision, Walk, patches_of
 
 __all__ = [
+    "Counter",
     "Decision",
     "Expected",
     "HeldHereError",
@@ -22,6 +24,7 @@ __all__ = [
     "OpenCaseRequest",
     "OpenCases",
     "ProjectHome",
+    "Protection",
     "Sharpening",
     "Structures",
     "Timeline",
