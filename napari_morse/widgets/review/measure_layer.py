@@ -25,6 +25,8 @@ RIM, END, DOT, TEXT = 1.5, 1.1, 0.6, 0.01
 """Diameters in voxels; what holds a text cannot be seen itself."""
 HIGH, WIDE = 24.0, 110.0
 """Pixels of the screen that a text takes."""
+OLD = " *"
+"""Behind a value whose mask was changed since."""
 DRAWING_GONE = "The drawing was taken away; the measures are still listed, and are drawn again with the next."
 DRAWING_FOLLOWS = "The drawing follows the list: take a measure away there, and drag an end of a line with the ruler."
 

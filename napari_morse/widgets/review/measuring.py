@@ -12,10 +12,9 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_morse.errors import InputError
 from napari_morse.session.case import Measure, Measures, again, length, now, of_structure, ruler
-from napari_morse.types import Label, Scan
+from napari_morse.types import Scan
 from napari_morse.widgets.bridge import PlaneInView, display_axes, go_to, turn_to
-from napari_morse.widgets.review.measure_layer import Line, lines_of, unheard
-from napari_morse.widgets.review.measure_table import OLD
+from napari_morse.widgets.review.measure_layer import OLD, Line, lines_of, unheard
 from napari_morse.widgets.review.ruler import MeasureLine
 
 if TYPE_CHECKING:
@@ -101,19 +100,17 @@ class Measuring(QObject):
 
     def _structure(self, kind: Literal["diameters", "area"]) -> None:
         """Measure the structure under work in the slice in view."""
-        plane, mask, label = self._desk.plane, self._desk.mask, self._label()
-        if plane is None or mask is None or label is None:
+        plane, mask = self._desk.plane, self._desk.mask
+        labels, number = {label.id: label for label in self._desk.labels}, self._label()
+        if plane is None or mask is None or number not in labels:
             self._box.note.say(self._box.why() or "Show a slice of the scan, and choose a structure.")
             return
-        self._keep(lambda: of_structure(kind, self._scan, mask, label, *plane.storage, reader=self._reader))
+        self._keep(partial(of_structure, kind, self._scan, mask, labels[number], *plane.storage, reader=self._reader))
 
-    def _label(self) -> Label | None:
-        """The structure under work; without a corrected mask, the one of the selected layer."""
-        number = self._desk.label
-        if not number:
-            active = self._desk.viewer.layers.selection.active
-            number = int(getattr(active, "selected_label", 1))
-        return next((x for x in self._desk.labels if x.id == number), None)
+    def _label(self) -> int:
+        """Id of the structure under work; without a corrected mask, of the one of the selected layer."""
+        active = self._desk.viewer.layers.selection.active
+        return self._desk.label or int(getattr(active, "selected_label", 1))
 
     @property
     def _reader(self) -> str:
@@ -265,7 +262,7 @@ class Measuring(QObject):
 
     def _ask(self, measures: Iterable[Measure], wait: int = 0) -> None:
         """Look soon whether measured structures are as they were."""
-        self._due += [each for each in measures if each.label is not None and each not in self._due]
+        self._due += [each for each in measures if each.kind != "ruler" and each not in self._due]
         if self._due:
             self._soon.start(wait)
 
