@@ -16,7 +16,7 @@ from npe2 import PluginManifest
 from napari_morse.contributions import samples
 from napari_morse.widgets import bridge as L
 from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.own_settings import KEYS_SECTION
+from napari_morse.widgets.base.settings import KEYS_SECTION
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QLineEdit, QPushButton
 
-from napari_morse.widgets.base import own_settings as own_settings_module
+from napari_morse.widgets.base import settings as own_settings_module
 from napari_morse.widgets.base import shortcuts
-from napari_morse.widgets.base.own_settings import KEYS_BEFORE, PLUGIN
+from napari_morse.widgets.base.settings import KEYS_BEFORE, PLUGIN
 from tests.fakes import FakeEngine, make_scan
 from tests.widgets.conftest import add_dock, add_scan
 from tests.widgets.plugin_hands import menu_act

@@ -1,17 +1,19 @@
 """A case without a window: its masks, walk, measures, structures, corrections."""
 
-from napari_morse.session.case.lacking import Expected, Lacking, expected_of, lacking, lacking_in
+from napari_morse.session.case.completeness import Expected, Lacking, expected_of, lacking, lacking_in
 from napari_morse.session.case.measures import Measure, Measures, again, length, now, of_structure, ruler
 from napari_morse.session.case.open_case import OpenCase, OpenCaseRequest, ProjectHome, first_mask
 from napari_morse.session.case.open_cases import OpenCases
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
+from napari_morse.session.case.protection import Protection
 from napari_morse.session.case.sharpening import Sharpening
 from napari_morse.session.case.standalone import HeldHereError, any_kept, open_standalone, was_corrected
 from napari_morse.session.case.structures import Structures
 from napari_morse.session.case.timeline import Timeline
-from napari_morse.session.case.walk import PatchDecision, Walk, patches_of
+from napari_morse.session.case.walk import Counter, PatchDecision, Walk, patches_of
 
 __all__ = [
+    "Counter",
     "Expected",
     "HeldHereError",
     "Lacking",
@@ -22,6 +24,7 @@ __all__ = [
     "OpenCases",
     "PatchDecision",
     "ProjectHome",
+    "Protection",
     "Sharpening",
     "Structures",
     "Timeline",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_morse.widgets.base.own_settings import KEYS_SECTION, own_settings
+from napari_morse.widgets.base.settings import KEYS_SECTION, own_settings
 
 SWAP = "H"
 """Hold: the two masks change places."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Points
@@ -25,6 +25,8 @@ RIM, END, DOT, TEXT = 1.5, 1.1, 0.6, 0.01
 """Diameters in voxels; what holds a text cannot be seen itself."""
 HIGH, WIDE = 24.0, 110.0
 """Pixels of the screen that a text takes."""
+OLD = " *"
+"""Behind a value whose mask was changed since."""
 DRAWING_GONE = "The drawing was taken away; the measures are still listed, and are drawn again with the next."
 DRAWING_FOLLOWS = "The drawing follows the list: take a measure away there, and drag an end of a line with the ruler."
 
@@ -53,6 +55,17 @@ def lines_of(scan: Scan, measure: Measure, sign: str = "") -> list[Line]:
     return [Line(_to_the_right(ends) if len(ends) == 2 else ends[[0, 0]], text)]
 
 
+class Undone(Protocol):
+    """Hears of a drawing that somebody else changed."""
+
+    def __call__(self, sentence: str, *, again: bool) -> None:
+        """What happened, in a sentence, and whether it is to be shown again now."""
+
+
+def unheard(sentence: str, *, again: bool) -> None:
+    """An `Undone` while nobody draws."""
+
+
 class MeasureLayer:
     """A points layer that is there while something was measured; nothing can be changed in it.
 
@@ -60,12 +73,12 @@ class MeasureLayer:
     ----------
     viewer
         Gets the layer.
-    undone
-        Told, in a sentence, when somebody took the layer away or changed what is in it; then it is to be shown again.
     """
 
-    def __init__(self, viewer: ViewerModel, undone: Callable[[str], None]) -> None:
-        self._viewer, self._undone = viewer, undone
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.undone: Undone = unheard
+        """Told when somebody took the layer away, or changed what is in it: then it is to be shown again."""
         self._own = False
         self.layer: Points | None = None
         viewer.layers.events.removed.connect(self._on_removed)
@@ -110,7 +123,7 @@ class MeasureLayer:
 
     def clear(self) -> None:
         """Take the layer away."""
-        layer, self.layer = self.layer, None
+        layer, self.layer = self.layer, None  # first: the removal is told of, and is nobody else's
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
@@ -143,14 +156,14 @@ class MeasureLayer:
         finally:
             self._own = False
 
-    def _on_data(self, _event: Any) -> None:
-        if not self._own:
-            self._undone(DRAWING_FOLLOWS)
+    def _on_data(self, event: Any) -> None:
+        if not self._own:  # one that was taken away before tells of its changes, too
+            self.undone(DRAWING_FOLLOWS, again=event.source is self.layer)
 
     def _on_removed(self, event: Any) -> None:
-        if self.layer is not None and event.value is self.layer:
+        if event.value is self.layer:
             self.layer = None
-            self._undone(DRAWING_GONE)
+            self.undone(DRAWING_GONE, again=False)
 
 
 def _to_the_right(ends: Array) -> Array:

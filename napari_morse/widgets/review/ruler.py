@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.types import Array
@@ -30,7 +30,7 @@ class MeasureLine:
     Parameters
     ----------
     measure
-        Id of the measure.
+        Id of the measure; empty for a new line.
     ends
         (2, 3) in display voxels.
     """
@@ -46,8 +46,6 @@ class Ruler(QObject):
     ----------
     desk
         What is measured.
-    lines
-        Gives the lines in the slice in view.
     parent
         Owner.
     """
@@ -57,20 +55,23 @@ class Ruler(QObject):
     said = Signal(str)
     """A hint."""
     moved = Signal(object)
-    """(2, 3) ends in display voxels, while the line is drawn."""
+    """The `MeasureLine` that is being drawn, as it is now."""
+    dropped = Signal()
+    """No line is being drawn any more, and nothing came of it."""
     drawn = Signal(object, object)
-    """The same, done, and the `PlaneInView`."""
+    """The `MeasureLine`, done, and the `PlaneInView`."""
 
-    def __init__(self, desk: Desk, lines: Callable[[], Sequence[MeasureLine]], parent: QObject | None = None) -> None:
+    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lines = lines
-        self.held = ""
-        """Id of the measure whose end is dragged; `drawn` is of this one then."""
-        self._desk, self._viewer = desk, desk.viewer
-        self.active = False
-        self._start: tuple[float, float] | None = None
-        self._plane: PlaneInView | None = None
-        self._painted: tuple[Labels, str] | None = None
+        self.lines: Callable[[], Sequence[MeasureLine]] = tuple
+        """Gives the lines in the slice in view, whose ends can be taken."""
+        self._desk = desk
+        self._use: _Use | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it has the mouse."""
+        return self._use is not None
 
     def toggle(self) -> None:
         """Switch on or off."""
@@ -81,129 +82,159 @@ class Ruler(QObject):
 
     def begin(self) -> None:
         """Take the mouse."""
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        if self.active or scan is None or layer is None:
+        if self._use is not None or self._desk.scan is None or self._desk.scan_layer is None:
             self.toggled.emit(self.active)
             return
-        self.active = True
-        selected = self._viewer.layers.selection.active
-        self._painted = None
-        if isinstance(selected, Labels) and str(selected.mode) != "pan_zoom":
-            self._painted = selected, str(selected.mode)
-            selected.mode = "pan_zoom"
-        self._viewer.scene.camera.mouse_pan = False
-        self._viewer.mouse_drag_callbacks.append(self._on_press)
-        self._viewer.mouse_move_callbacks.append(self._on_move)
-        self._viewer.bind_key("Escape", lambda _: self.leave(), overwrite=True)
-        self._viewer.dims.events.connect(self._on_dims)
+        self._use = _Use(self, self._desk)
         self.toggled.emit(True)
         self.said.emit(RULER_HINT)
 
     def leave(self) -> None:
         """Give the mouse back."""
-        if not self.active:
+        if self._use is None:
             return
-        self.active, self._start, self.held = False, None, ""
+        use, self._use = self._use, None
+        use.end()
+        self.toggled.emit(False)
+        self.said.emit("")
+        self.dropped.emit()
+
+
+class _Use:
+    """The ruler while it has the mouse."""
+
+    def __init__(self, ruler: Ruler, desk: Desk) -> None:
+        self._ruler, self._desk, self._viewer = ruler, desk, desk.viewer
+        self._line: _Laid | None = None
+        self._modes: dict[Labels, str] = {}
+        """Of the layer that was being painted on, to be put back."""
+        selected = self._viewer.layers.selection.active
+        if _painted_on(selected):
+            self._modes[selected] = str(selected.mode)
+            selected.mode = "pan_zoom"
+        self._viewer.scene.camera.mouse_pan = False
+        self._viewer.mouse_drag_callbacks.append(self._on_press)
+        self._viewer.mouse_move_callbacks.append(self._on_move)
+        self._viewer.bind_key("Escape", lambda _: ruler.leave(), overwrite=True)
+        self._viewer.dims.events.connect(self._on_dims)
+
+    def end(self) -> None:
+        """Let go of the viewer; a line that is being laid is given up."""
+        # A drag that goes on is a generator that napari holds: it finds that its line is not the one any more.
+        self._line = None
         self._viewer.dims.events.disconnect(self._on_dims)
         self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._viewer.mouse_move_callbacks.remove(self._on_move)
         self._viewer.bind_key("Escape", None)
         self._viewer.scene.camera.mouse_pan = True
-        if self._painted is not None and self._painted[0] in self._viewer.layers:
-            layer, mode = self._painted
-            if str(layer.mode) == "pan_zoom":
+        for layer, mode in self._modes.items():
+            if layer in self._viewer.layers and str(layer.mode) == "pan_zoom":
                 layer.mode = mode
-        self.toggled.emit(False)
-        self.said.emit("")
-        self.moved.emit(np.zeros((0, 3)))
-
-    def _at(self, event: Any) -> tuple[float, float] | None:
-        """The place of the mouse in the slice in view, brought into it; None outside of the scan."""
-        plane, layer = self._desk.plane, self._desk.scan_layer
-        if plane is None or layer is None or (self._start is not None and plane != self._plane):
-            return None
-        self._plane = plane
-        pixel = plane.pixel(layer.world_to_data(event.position[-3:]))
-        row, column = (min(max(x, -0.5), n - 0.5) for x, n in zip(pixel, plane.size, strict=True))
-        return row, column
-
-    def _ends(self, end: tuple[float, float]) -> Array:
-        if self._plane is None or self._start is None:
-            return np.zeros((0, 3))
-        return self._plane.places(np.array([self._start, end], np.float64))
 
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
-        selected = self._viewer.layers.selection.active
-        if isinstance(selected, Labels) and str(selected.mode) != "pan_zoom":
-            self.leave()  # another tool was taken
-            return
-        at = self._at(event)
-        if at is None or event.button != 1:
-            return
-        grip = self._grip(event) if self._start is None else None
-        if grip is None:
-            yield from self._draw(at, event)
-        else:
-            yield from self._drag(*grip, event)
+        if _painted_on(self._viewer.layers.selection.active):
+            self._ruler.leave()  # another tool was taken
+        elif event.button == 1 and self._line is not None:
+            yield from self._second(self._line, event)
+        elif event.button == 1:
+            yield from self._first(event)
 
-    def _draw(self, at: tuple[float, float], event: Any) -> Iterator[None]:
-        """From a press to where it is let go; a press that stays where it is sets one end."""
-        second = self._start is not None
-        if not second:
-            self._start = at
+    def _first(self, event: Any) -> Iterator[None]:
+        """A press while no line is begun: on the end of one that was drawn before, or anywhere else on the scan."""
+        plane, layer = self._desk.plane, self._desk.scan_layer
+        if plane is None or layer is None:
+            return
+        line = self._line = self._pressed(_Ground(plane, layer), event)
+        far = yield from self._follow(line, event)
+        if self._line is not line:
+            return  # given up meanwhile
+        if line.moved if line.measure else far > RULER_CLICK_REACH:
+            self._finish(line)
+        elif line.measure:
+            self._line = None  # an end that was pressed, and let go where it was
+
+    def _second(self, line: _Laid, event: Any) -> Iterator[None]:
+        """A press while one end is set."""
+        if self._desk.plane == line.ground.plane:
+            line.end = line.ground.pixel(event)
+            yield from self._follow(line, event)
+            if self._line is line:
+                self._finish(line)
+
+    def _pressed(self, ground: _Ground, event: Any) -> _Laid:
+        """A new line from where the mouse is; near an end that was drawn, that line with its other end fixed."""
+        here, pixel = np.asarray(event.position[-3:], float), ground.pixel(event)
+        nearest, taken = GRIP, _Laid(ground, pixel, pixel)
+        for line in self._ruler.lines():
+            for end, other in ((0, 1), (1, 0)):
+                away = np.asarray(ground.layer.data_to_world(line.ends[end]), float)[-3:] - here
+                pixels = float(np.linalg.norm(away)) * float(event.camera_zoom)
+                if pixels < nearest:
+                    fixed = ground.plane.pixel(line.ends[other].tolist())
+                    nearest, taken = pixels, _Laid(ground, fixed, pixel, line.measure)
+        return taken
+
+    def _follow(self, line: _Laid, event: Any) -> Generator[None, None, float]:
+        """Until the mouse is let go; how far it was then from where it was pressed, in pixels of the screen."""
         begun, zoom = np.asarray(event.position[-3:], float), event.camera_zoom
         far = 0.0
         yield
         while event.type == "mouse_move":
-            at = self._at(event) or at
             far = zoom * float(np.linalg.norm(np.asarray(event.position[-3:], float) - begun))
-            self.moved.emit(self._ends(at))
+            self._move(line, event)
             yield
-        if self.active and (second or far > RULER_CLICK_REACH):
-            ends, self._start = self._ends(at), None
-            self.drawn.emit(ends, self._plane)
+        return far
 
-    def _grip(self, event: Any) -> tuple[str, Array] | None:
-        """The line whose end was pressed, and its other end; None away from all ends."""
-        layer = self._desk.scan_layer
-        if layer is None:
-            return None
-        here = np.asarray(event.position[-3:], float)
-        near: tuple[float, str, Array] = GRIP, "", here
-        for line in self._lines():
-            for end, other in ((0, 1), (1, 0)):
-                away = np.asarray(layer.data_to_world(line.ends[end]), float)[-3:] - here
-                pixels = float(np.linalg.norm(away)) * float(event.camera_zoom)
-                if pixels < near[0]:
-                    near = pixels, line.measure, line.ends[other]
-        return (near[1], near[2]) if near[1] else None
+    def _move(self, line: _Laid, event: Any) -> None:
+        if self._line is line and self._desk.plane == line.ground.plane:
+            line.end, line.moved = line.ground.pixel(event), True
+            self._ruler.moved.emit(line.shown())
 
-    def _drag(self, measure: str, fixed: Array, event: Any) -> Iterator[None]:
-        plane = self._plane
-        if plane is None:
-            return
-        self.held, self._start = measure, plane.pixel(fixed.tolist())
-        ends = np.zeros((0, 3))
-        yield
-        while event.type == "mouse_move" and self.held:
-            at = self._at(event)
-            if at is not None:
-                ends = self._ends(at)
-                self.moved.emit(ends)
-            yield
-        if not self.held:  # left meanwhile
-            ends = np.zeros((0, 3))
-        self._start = None
-        self.drawn.emit(ends, plane)
-        self.held = ""
+    def _finish(self, line: _Laid) -> None:
+        self._line = None
+        self._ruler.drawn.emit(line.shown(), line.ground.plane)
 
     def _on_move(self, _viewer: Any, event: Any) -> None:
-        if self._start is not None:
-            at = self._at(event)
-            if at is not None:
-                self.moved.emit(self._ends(at))
+        if self._line is not None:
+            self._move(self._line, event)
 
     def _on_dims(self, _event: Any = None) -> None:
-        if self._start is not None and self._desk.plane != self._plane:
-            self._start = None
-            self.moved.emit(np.zeros((0, 3)))
+        """In another slice it would be another line."""
+        if self._line is not None and self._desk.plane != self._line.ground.plane:
+            self._line = None
+            self._ruler.dropped.emit()
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """The slice that a line lies in, and the layer of its scan."""
+
+    plane: PlaneInView
+    layer: Image
+
+    def pixel(self, event: Any) -> tuple[float, float]:
+        """Where the mouse is in the slice, brought into it."""
+        pixel = self.plane.pixel(self.layer.world_to_data(event.position[-3:]))
+        row, column = (min(max(x, -0.5), n - 0.5) for x, n in zip(pixel, self.plane.size, strict=True))
+        return row, column
+
+
+@dataclass(eq=False)
+class _Laid:
+    """A line that is being laid: one end stays, the other follows the mouse."""
+
+    ground: _Ground
+    start: tuple[float, float]
+    end: tuple[float, float]
+    measure: str = ""
+    """Of the line that was drawn before, whose end is dragged."""
+    moved: bool = False
+
+    def shown(self) -> MeasureLine:
+        """As it is now."""
+        return MeasureLine(self.measure, self.ground.plane.places(np.array([self.start, self.end], np.float64)))
+
+
+def _painted_on(layer: Any) -> TypeGuard[Labels]:
+    """Whether a tool of a labels layer has the mouse."""
+    return isinstance(layer, Labels) and str(layer.mode) != "pan_zoom"

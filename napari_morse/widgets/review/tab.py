@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
+from napari_morse.session.case import Counter, Walk
 from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note, act_button, shortcuts
 from napari_morse.widgets.case import Desk, Passing
 from napari_morse.widgets.review.walker import Walker
@@ -44,9 +45,7 @@ class WalkTable(PatchTable):
         with QSignalBlocker(self):
             if 0 <= rank < self.rowCount():
                 self.setCurrentCell(rank, 1)
-                item = self.item(rank, 0)
-                if item is not None:
-                    self.scrollToItem(item)
+                self.scrollTo(self.currentIndex().siblingAtColumn(0))  # else Qt brings the sign out of view
             else:
                 self.clearSelection()
 
@@ -67,7 +66,9 @@ class ReviewTab(QWidget):
     def __init__(self, desk: Desk, walker: Walker, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._desk, self.walker = desk, walker
-        self._listed: object = None
+        self._listed: Walk | None = None
+        self._settled = False
+        """Whether the patch in view was decided on."""
         self.title, self.about, self.left = Elided(parent=self), Elided(parent=self), Elided(parent=self)
         self.bar = QProgressBar(self)
         self.bar.setRange(0, 1000)
@@ -75,6 +76,7 @@ class ReviewTab(QWidget):
         self.bar.setFixedHeight(8)
         key = self._key = shortcuts.chosen()
         self.begin = act_button(self, "Start correcting", self._desk.begin)
+        self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
         self.next = act_button(self, f"Next [{key['next']}]", walker.next)
         self.back = act_button(self, f"Back [{key['back']}]", walker.back)
         self.accept = act_button(self, f"Accept [{key['accept']}]", walker.accept)
@@ -127,33 +129,47 @@ class ReviewTab(QWidget):
 
     def refresh(self) -> None:
         """Show the walk as it is."""
-        walker, walk = self.walker, self.walker.walk
+        walk, corrects = self.walker.walk, self._desk.corrected is not None
         if walk is not self._listed:
-            self._listed = walk
             self.note.say("")
-            if walk is None:
-                self.table.hide()
-            else:
-                self.table.fill(walk.patches, self._desk.labels)
-        if walk is not None:
-            self.table.mark(walk.state)
-            self.table.show_rank(walker.rank)
-            counter = walk.counter()
-            done = counter.total - counter.left
-            self.left.say(
-                f"{counter.left:.0f} of {counter.total:.0f} mm left, {counter.doubt:.0f} mm of it likely wrong",
-                f"{counter.open} of {counter.patches} patches are open.",
-            )
-            self.bar.setValue(round(1000 * done / counter.total) if counter.total else 1000)
-            self.bar.setToolTip(f"{done:.0f} of {counter.total:.0f} mm of boundary are decided on or changed.")
-        self.left.setVisible(walk is not None)
-        self.bar.setVisible(walk is not None)
-        self._head()
-        self._enable()
+        if walk is None:
+            self._show_nothing()
+        else:
+            self._show(walk, corrects)
+        self._listed = walk
+        self._enable(corrects)
 
-    def _head(self) -> None:
-        walk, rank = self.walker.walk, self.walker.rank
-        if walk is None or not len(walk):
+    def _show_nothing(self) -> None:
+        for widget in (self.table, self.left, self.bar, self.begin):
+            widget.hide()
+        self.title.say(self.walker.blocked)
+        self.about.say("")
+        self._settled = False
+
+    def _show(self, walk: Walk, corrects: bool) -> None:
+        rank = self.walker.rank
+        if walk is not self._listed:
+            self.table.fill(walk.patches, self._desk.labels)
+        self.table.mark(walk.state)
+        self.table.show_rank(rank)
+        self._count(walk.counter())
+        self._head(walk, rank)
+        self.begin.setVisible(not corrects and not self._desk.blocked)
+        self._settled = rank in walk.decisions
+
+    def _count(self, counter: Counter) -> None:
+        done = counter.total - counter.left
+        self.left.say(
+            f"{counter.left:.0f} of {counter.total:.0f} mm left, {counter.doubt:.0f} mm of it likely wrong",
+            f"{counter.open} of {counter.patches} patches are open.",
+        )
+        self.bar.setValue(round(1000 * done / counter.total) if counter.total else 1000)
+        self.bar.setToolTip(f"{done:.0f} of {counter.total:.0f} mm of boundary are decided on or changed.")
+        self.left.show()
+        self.bar.show()
+
+    def _head(self, walk: Walk, rank: int) -> None:
+        if not len(walk):
             self.title.say(self.walker.blocked)
             self.about.say("")
         elif rank < 0:
@@ -166,16 +182,14 @@ class ReviewTab(QWidget):
             wrong = 100 * patches.probability[rank]
             self.about.say(f"{patches.length[rank]:.1f} mm, {wrong:.0f} % likely wrong, {walk.state(rank)}")
 
-    def _enable(self) -> None:
-        desk, walker = self._desk, self.walker
-        self.begin.setVisible(desk.corrected is None and not desk.blocked and walker.walk is not None)
-        self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
-        walk, rank = walker.walk, walker.rank
-        why, key = walker.blocked, self._key
-        cannot = why or ("" if desk.corrected is not None else desk.blocked)
-        here = cannot or ("" if rank >= 0 else f"Press {key['next']} first.")
+    def _enable(self, corrects: bool) -> None:
+        walker, key = self.walker, self._key
+        why = walker.blocked
+        cannot = why or ("" if corrects else self._desk.blocked)
+        here = cannot or ("" if walker.rank >= 0 else f"Press {key['next']} first.")
         sharp = here or walker.cannot_render
-        decided = "" if walk is not None and rank in walk.decisions else "This patch is open."
+        decided = "" if self._settled else "This patch is open."
+        unbegun = "" if corrects else "Correct something first."
         for button, reason, tip in (
             (self.next, why, f"Go to the next open patch, in both views. [{key['next']}]"),
             (self.back, why, f"Go to the open patch before. [{key['back']}]"),
@@ -196,13 +210,10 @@ class ReviewTab(QWidget):
             ),
             (self.edit, here, f"Draw on this patch with the brush. [{key['edit']}]"),
             (self.reopen, here or decided, "Take the decision on this patch back."),
-            (self.anew, cannot or self._no_mask(), "List the boundary of the corrected mask as it is now."),
+            (self.anew, cannot or unbegun, "List the boundary of the corrected mask as it is now."),
         ):
             button.setEnabled(not reason)
             button.setToolTip(reason or tip)
-
-    def _no_mask(self) -> str:
-        return "" if self._desk.corrected is not None else "Correct something first."
 
     def close_down(self) -> None:
         """Let go."""

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_morse.errors import CancelledError, MorseError
 from napari_morse.metrics import score
-from napari_morse.types import Array
+from napari_morse.types import Array, Scan
 from napari_morse.widgets.base import JobRunner, Note, Work, combo_box
 from napari_morse.widgets.bridge import carrier_of, lies_on, mask_of
 from napari_morse.widgets.view import is_twin
@@ -47,7 +47,8 @@ class TruthBox(QWidget):
         super().__init__(parent)
         self._desk = desk
         self._asked, self._scan = 0, desk.scan
-        self._stored: tuple[Any, Array] | None = None
+        self._read: dict[Labels, Array] = {}
+        """Voxels of the truth that is chosen, storage order, once they were read."""
         self.runner = JobRunner("morse-truth", self)
         self.combo = combo_box(
             self, "A mask on the same voxels that is known to be right. Its figures follow each stroke."
@@ -110,7 +111,7 @@ class TruthBox(QWidget):
         return layers
 
     def _on_chosen(self, _index: int) -> None:
-        self._stored = None
+        self._read.clear()
         self._later()
 
     def _later(self, *_: Any) -> None:
@@ -119,22 +120,28 @@ class TruthBox(QWidget):
     def _measure(self) -> None:
         """Ask for figures, beside the window; what was asked before is out of date."""
         self._asked += 1
-        layer, scan, label = self.combo.currentData(), self._desk.scan, self._label()
-        masks = self._masks()
-        if layer is None or scan is None or not masks or not label:
-            self.figures.say("" if layer is None or masks else "There is no mask to compare with it yet.")
+        truth, scan = self.combo.currentData(), self._desk.scan
+        if truth is None or scan is None:
+            self.figures.say("")
+        else:
+            self._compare(truth, scan)
+
+    def _compare(self, truth: Labels, scan: Scan) -> None:
+        masks, label = self._masks(), self._label()
+        if not masks or not label:
+            self.figures.say("" if masks else "There is no mask to compare with it yet.")
             return
         if self.runner.busy:
             self._soon.start(SOON)
             return
         try:
-            if self._stored is None or self._stored[0] is not layer:
-                self._stored = layer, np.asarray(mask_of(layer, scan=scan).data)
+            if truth not in self._read:
+                self._read = {truth: np.asarray(mask_of(truth, scan=scan).data)}
         except MorseError as error:
             self.figures.say(str(error))
             return
         unit = "mm" if scan.size_known else "px"
-        self.runner.start(_scoring(self._asked, masks, self._stored[1], label, scan.grid.spacing, unit))
+        self.runner.start(_scoring(self._asked, masks, self._read[truth], label, scan.grid.spacing, unit))
 
     def _label(self) -> int:
         number = self._desk.label
@@ -179,6 +186,6 @@ def _line(name: str, mask: Array, truth: Array, label: int, spacing: tuple[float
     row = score(mask, truth, spacing, [label], merged=False)[0]
     if row.dice is None:
         return f"{name}: not there, nor in the truth"
-    far = "" if row.hd95 is None else f", HD95 {row.hd95:.1f} {unit}, ASD {row.asd:.2f} {unit}"
-    missing = " (one of the two is empty)" if row.hd95 is None else ""
-    return f"{name}: Dice {row.dice:.3f}{far}{missing}"
+    if row.hd95 is None:
+        return f"{name}: Dice {row.dice:.3f} (one of the two is empty)"
+    return f"{name}: Dice {row.dice:.3f}, HD95 {row.hd95:.1f} {unit}, ASD {row.asd:.2f} {unit}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_morse.errors import CancelledError
-from napari_morse.session.case import PatchDecision, Timeline, Walk, patches_of
+from napari_morse.session.case import PatchDecision, Protection, Timeline, Walk, patches_of
 from napari_morse.session.edits import Renumbering
 from napari_morse.types import Array, Patches, Prediction, Scan
 from napari_morse.widgets.base import JobRunner, Work
@@ -20,7 +21,7 @@ from napari_morse.widgets.correct import Sharpener
 from napari_morse.widgets.segment import PatchView
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import CorrectedLayer, Desk
 
 NO_RESULT = "Run a model first: its doubtful boundary is what is walked along."
 ALL_DONE = "No patch is open any more."
@@ -28,6 +29,98 @@ SPARE = 2
 """Voxels around a patch within which its boundary is rendered again."""
 ANEW = 0.5
 """Share of the listed boundary that must still be there, or the list is made anew from the mask as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """What is walked along, and what it was listed of."""
+
+    prediction: Prediction
+    scan: Scan
+    walk: Walk
+
+
+class _Deciding:
+    """Decisions on a walk while its mask is corrected: undo steps through them, and what they settle is protected.
+
+    Parameters
+    ----------
+    desk
+        Tells of the mask under work until `end`.
+    way
+        What is decided on.
+    corrected
+        The mask.
+    decided
+        Called with the walk and a rank when a decision was made, taken back or made again.
+    looked
+        Called when more, or less, of the boundary is as it was listed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        way: _Way,
+        corrected: CorrectedLayer,
+        decided: Callable[[Walk, int], None],
+        looked: Callable[[], None],
+    ) -> None:
+        self.way, self.walk, self.corrected = way, way.walk, corrected
+        self._desk, self._decided, self._looked = desk, decided, looked
+        self._timeline = self._begin()
+        desk.rested.connect(self._on_rest)
+        desk.moved.connect(self._on_moved)
+        desk.replaced.connect(self._on_replaced)
+
+    def _begin(self) -> Timeline:
+        corrections, case = self.corrected.corrections, self.corrected.case
+        case.protection.let_go_all()
+        self.walk.look(corrections.mask)
+        # No method of this object: the case holds its steps, also out of view, and would hold the layer with them.
+        told = partial(_on_decided, self.walk, case.protection, self._decided)
+        timeline = case.steps = Timeline(corrections, self.walk, told)
+        for rank in self.walk.decisions:
+            _protect(self.walk, case.protection, rank)
+        return timeline
+
+    def end(self) -> None:
+        """Hear of the mask no more; while it is out of view, it stays protected, and its undo as it is."""
+        self._desk.rested.disconnect(self._on_rest)
+        self._desk.moved.disconnect(self._on_moved)
+        self._desk.replaced.disconnect(self._on_replaced)
+
+    @property
+    def stale(self) -> bool:
+        """Whether most of the listed boundary is gone: such a list leads nowhere."""
+        return len(self.walk) > 0 and self.walk.whole_share < ANEW
+
+    def decide(self, rank: int, decision: PatchDecision | None, before: int | None = None) -> None:
+        """As `Timeline.decide`."""
+        self._timeline.decide(rank, decision, before)
+
+    def _on_rest(self, rest: Rest) -> None:
+        self.walk.look(self.corrected.corrections.mask, rest.box)
+        self._looked()
+
+    def _on_moved(self, moved: Renumbering) -> None:
+        self._timeline.renumber(moved)
+
+    def _on_replaced(self) -> None:
+        """Undo goes over the corrections that are now: the case has put its steps back to them."""
+        self._timeline = self._begin()
+        self._looked()
+
+
+def _on_decided(walk: Walk, protection: Protection, decided: Callable[[Walk, int], None], rank: int) -> None:
+    _protect(walk, protection, rank)
+    decided(walk, rank)
+
+
+def _protect(walk: Walk, protection: Protection, rank: int) -> None:
+    if walk.decisions.get(rank) in ("accepted", "coarse"):
+        protection.keep(rank, walk.patches.of(rank))
+    else:
+        protection.let_go(rank)
 
 
 class Walker(QObject):
@@ -57,26 +150,26 @@ class Walker(QObject):
     def __init__(self, desk: Desk, sharpener: Sharpener, patch_view: PatchView, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._desk, self._sharpener, self._view = desk, sharpener, patch_view
-        self.walk: Walk | None = None
+        self.blocked = NO_RESULT
+        """Why there is nothing to walk along; empty when there is."""
         self.rank = -1
         """The patch that is looked at, from 0; −1: none yet."""
+        self._way: _Way | None = None
+        self._deciding: _Deciding | None = None
         self._shown_for: tuple[Any, ...] = (None, None, None)
         self._warned = ""
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
         self.runner.failed.connect(self._on_no_list)
         desk.changed.connect(self._on_desk)
-        desk.rested.connect(self._on_rest)
-        desk.moved.connect(self._on_moved)
-        desk.replaced.connect(self._on_replaced)
         self._on_desk()
 
     # Where the walk is
 
     @property
-    def blocked(self) -> str:
-        """Why there is nothing to walk along; empty when there is."""
-        return NO_RESULT if self.walk is None else "" if len(self.walk) else "The mask has no boundary."
+    def walk(self) -> Walk | None:
+        """What is walked along; None where no model ran."""
+        return None if self._way is None else self._way.walk
 
     @property
     def cannot_render(self) -> str:
@@ -92,33 +185,30 @@ class Walker(QObject):
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        walk = self._there()
-        if walk is None:
-            return
-        rank = walk.after(self.rank, by)
+        why = self.blocked or self._advance(by)
+        if why:
+            self.said.emit(why)
+
+    def _advance(self, by: int = 1) -> str:
+        """Go to the next open patch; why not, where there is none."""
+        rank = None if self._way is None else self._way.walk.after(self.rank, by)
         if rank is None:
-            self.said.emit(ALL_DONE)
-        else:
-            self.go(rank)
+            return ALL_DONE
+        self.go(rank)
+        return ""
 
     def go(self, rank: int) -> None:
         """Bring a patch into the middle of the view."""
-        walk, scan = self.walk, self._desk.scan
-        if walk is None or scan is None or not 0 <= rank < len(walk):
+        way = self._way
+        if way is None or not 0 <= rank < len(way.walk):
             return
+        patches, box = way.walk.patches, way.walk.box(rank)
         self.rank = rank
-        self._view.show(walk.patches, rank, scan)
-        self._desk.label = int(walk.patches.label[rank])
-        box = walk.box(rank)
+        self._view.show(patches, rank, way.scan)
+        self._desk.label = int(patches.label[rank])
         self._sharpener.warm(box)
         self.framed.emit(box)
         self.changed.emit()
-
-    def _there(self) -> Walk | None:
-        if self.blocked:
-            self.said.emit(self.blocked)
-            return None
-        return self.walk
 
     # Decisions
 
@@ -136,118 +226,85 @@ class Walker(QObject):
 
     def edit(self) -> None:
         """Draw on this patch."""
-        self._with_mask(lambda _walk, _rank: self.editing.emit())
+        self._with_mask(lambda _deciding, _rank: self.editing.emit())
 
     def reopen(self) -> None:
         """Take this patch's decision back."""
         self._with_mask(self._reopen)
 
-    def _with_mask(self, act: Callable[[Walk, int], None]) -> None:
+    def _with_mask(self, act: Callable[[_Deciding, int], None]) -> None:
         """Do something with the patch in view, where need be after correcting has begun."""
-        corrected, walk = self._desk.corrected, self._there()
-        if walk is None:
-            return
-        if corrected is not None:
-            corrected.compare()  # what was just painted decides on patches, too
+        if self.blocked:
+            self.said.emit(self.blocked)
+        elif self._deciding is None:
+            self._begin_with(act)
+        else:
+            self._deciding.corrected.compare()  # what was just painted decides on patches, too
+            if self.rank < 0:
+                self.next()
+            else:
+                act(self._deciding, self.rank)
+
+    def _begin_with(self, act: Callable[[_Deciding, int], None]) -> None:
         if self.rank < 0:
             self.next()
-        elif corrected is None:
-            if self._desk.blocked:
-                self.said.emit(self._desk.blocked)
-            else:
-                self.said.emit("Correcting begins.")
-                self._desk.begin(partial(self._again, act, self.rank))
+        elif self._desk.blocked:
+            self.said.emit(self._desk.blocked)
         else:
-            act(walk, self.rank)
+            self.said.emit("Correcting begins.")
+            self._desk.begin(partial(self._again, act, self.rank))
 
-    def _again(self, act: Callable[[Walk, int], None], rank: int) -> None:
-        if self.walk is not None and rank < len(self.walk):
+    def _again(self, act: Callable[[_Deciding, int], None], rank: int) -> None:
+        deciding = self._deciding
+        if deciding is not None and rank < len(deciding.walk):
             self.rank = rank
-            act(self.walk, rank)
+            act(deciding, rank)
 
-    def _accept(self, walk: Walk, rank: int) -> None:
-        if walk.decisions.get(rank) != "accepted":
-            self._decide(rank, "accepted")
-        self._go_on(walk, f"Patch {rank + 1} accepted: it stays as it is.")
+    def _accept(self, deciding: _Deciding, rank: int) -> None:
+        if deciding.walk.decisions.get(rank) != "accepted":
+            deciding.decide(rank, "accepted")
+        self._go_on(f"Patch {rank + 1} accepted: it stays as it is.")
 
-    def _reopen(self, walk: Walk, rank: int) -> None:
-        if rank in walk.decisions:
-            self._decide(rank, None)
+    def _reopen(self, deciding: _Deciding, rank: int) -> None:
+        if rank in deciding.walk.decisions:
+            deciding.decide(rank, None)
             self.said.emit(f"Patch {rank + 1} is open again.")
 
-    def _take_coarse(self, walk: Walk, rank: int) -> None:
-        corrected = self._desk.corrected
-        if corrected is None:
-            return
+    def _take_coarse(self, deciding: _Deciding, rank: int) -> None:
+        walk, corrected = deciding.walk, deciding.corrected
         corrected.compare()
         if walk.decisions.get(rank) == "accepted":
             self.said.emit(f"Patch {rank + 1} is accepted. Take that back first: Ctrl+Z, or “Open again”.")
             return
         change = walk.coarse_side(rank, corrected.corrections.mask)
         if change is None:
-            self._decide(rank, "coarse")
-            self._go_on(walk, f"Patch {rank + 1}: the coarse mask is the same here; it stays as it is.")
+            deciding.decide(rank, "coarse")
+            self._go_on(f"Patch {rank + 1}: the coarse mask is the same here; it stays as it is.")
             return
         before = corrected.corrections.state
         text = self._desk.apply(*change, "coarse side")
         if corrected.corrections.state != before:
-            self._decide(rank, "coarse", before)
+            deciding.decide(rank, "coarse", before)
             text = f"Patch {rank + 1}: the coarse side was taken. {text}"
-        self._go_on(walk, text.strip())
+        self._go_on(text.strip())
 
-    def _rerender(self, walk: Walk, rank: int) -> None:
-        box = walk.box(rank).grown(SPARE, walk.shape)
+    def _rerender(self, deciding: _Deciding, rank: int) -> None:
+        box = deciding.walk.box(rank).grown(SPARE, deciding.walk.shape)
         self._sharpener.rerender(box, lambda text: self.said.emit(f"Patch {rank + 1} rendered again: {text}"))
 
-    def _go_on(self, walk: Walk, text: str) -> None:
-        rank = walk.after(self.rank)
-        if rank is not None:
-            self.go(rank)
-        else:
-            text = f"{text} {ALL_DONE}"
-        self.said.emit(text)
+    def _go_on(self, text: str) -> None:
+        self.said.emit(f"{text} {self._advance()}".rstrip())
 
-    def _decide(self, rank: int, decision: PatchDecision | None, before: int | None = None) -> None:
-        corrected = self._desk.corrected
-        if corrected is not None and isinstance(corrected.case.steps, Timeline):
-            corrected.case.steps.decide(rank, decision, before)
-
-    def _on_decided(self, rank: int) -> None:
+    def _on_decided(self, walk: Walk, rank: int) -> None:
         """A decision was made, taken back or made again."""
-        walk = self.walk
-        if walk is None:
-            return
-        self._protect(rank)
+        if walk is not self.walk:
+            return  # undone on a mask that is not the one in view
         self._warn(walk.trouble)
-        if rank != self.rank and not walk.decisions.get(rank):
+        if rank != self.rank and rank not in walk.decisions:
             self.go(rank)  # undone: that is where the person looks now
         self.changed.emit()
 
-    def _protect(self, rank: int) -> None:
-        walk, corrected = self.walk, self._desk.corrected
-        if walk is None or corrected is None:
-            return
-        if walk.decisions.get(rank) in ("accepted", "coarse"):
-            corrected.case.protection.keep(rank, walk.patches.of(rank))
-        else:
-            corrected.case.protection.let_go(rank)
-
     # What happens
-
-    def _on_rest(self, rest: Rest) -> None:
-        corrected = self._desk.corrected
-        if self.walk is not None and corrected is not None:
-            self.walk.look(corrected.corrections.mask, rest.box)
-            self.changed.emit()
-
-    def _on_moved(self, moved: Renumbering) -> None:
-        corrected = self._desk.corrected
-        if corrected is not None and isinstance(corrected.case.steps, Timeline):
-            corrected.case.steps.renumber(moved)
-
-    def _on_replaced(self) -> None:
-        """Undo goes over the corrections that are now."""
-        self._set(self.walk, self.rank)
 
     def _on_desk(self) -> None:
         desk = self._desk
@@ -259,33 +316,45 @@ class Walker(QObject):
         prediction, scan = desk.prediction, desk.scan
         self.runner.cancel()
         if prediction is None or scan is None:
-            self._set(None)
+            self._stop()
             return
         rank = self.rank if same else -1
-        self._set(self._walk(prediction, scan, prediction.patches, prediction.rendered.data), rank)
-        if 0 <= self.rank < len(prediction.patches):
-            desk.label = int(prediction.patches.label[self.rank])
-        self._check()
+        self._set_out(prediction, scan, prediction.patches, prediction.rendered.data, rank)
+        if 0 <= rank < len(prediction.patches):
+            desk.label = int(prediction.patches.label[rank])
+        if self._deciding is not None and self._deciding.stale:
+            self.list_again()
 
-    def _walk(self, prediction: Prediction, scan: Scan, patches: Patches, listed: Array) -> Walk:
-        folder = self._desk.folder if self._desk.corrected is not None else None
-        return Walk(patches, listed, prediction.coarse.data, scan.grid.spacing, folder)
+    def _set_out(self, prediction: Prediction, scan: Scan, patches: Patches, listed: Array, rank: int = -1) -> None:
+        """Walk along a list of patches from now on; decisions are kept, and protect, once correcting has begun."""
+        self._leave()
+        corrected, desk = self._desk.corrected, self._desk
+        make = partial(Walk, patches, listed, prediction.coarse.data, scan.grid.spacing)
+        self.rank = rank
+        self.blocked = "" if len(patches) else "The mask has no boundary."
+        if corrected is None:
+            self._way = _Way(prediction, scan, make(None))
+        else:
+            way = self._way = _Way(prediction, scan, make(desk.folder))
+            self._deciding = _Deciding(desk, way, corrected, self._on_decided, self.changed.emit)
+            self._warn(way.walk.trouble)
+        self.changed.emit()
 
-    def _set(self, walk: Walk | None, rank: int = -1) -> None:
+    def _stop(self) -> None:
+        """Nothing is there to walk along."""
+        self._leave()
+        self._way, self.rank, self.blocked = None, -1, NO_RESULT
         corrected = self._desk.corrected
-        self.walk, self.rank = walk, rank
-        if corrected is not None:
+        if corrected is not None:  # decisions of an earlier run say nothing any more
             corrected.case.protection.let_go_all()
             corrected.case.steps = corrected.corrections
-        if walk is None:
-            self.framed.emit(None)
-        elif corrected is not None:
-            walk.look(corrected.corrections.mask)
-            corrected.case.steps = Timeline(corrected.corrections, walk, self._on_decided)
-            for each in walk.decisions:
-                self._protect(each)
-            self._warn(walk.trouble)
+        self.framed.emit(None)
         self.changed.emit()
+
+    def _leave(self) -> None:
+        if self._deciding is not None:
+            self._deciding.end()
+            self._deciding = None
 
     def _warn(self, trouble: str) -> None:
         """Once while it lasts."""
@@ -293,27 +362,22 @@ class Walker(QObject):
             show_warning(trouble)
         self._warned = trouble
 
-    def _check(self) -> None:
-        """A list whose boundary is gone leads nowhere."""
-        walk = self.walk
-        if walk is not None and self._desk.corrected is not None and len(walk) and walk.whole_share < ANEW:
-            self.list_again()
-
     def list_again(self) -> None:
         """List the boundary of the mask as it is now."""
-        corrected, prediction, scan = self._desk.corrected, self._desk.prediction, self._desk.scan
-        if corrected is None or prediction is None or scan is None or self.runner.busy:
+        deciding = self._deciding
+        if deciding is None or self.runner.busy:
             return
-        corrected.compare()
+        deciding.corrected.compare()
         self.said.emit("The boundary is being listed.")
-        self.runner.start(_listing(prediction, np.array(corrected.corrections.mask), scan))
+        mask = np.array(deciding.corrected.corrections.mask)
+        self.runner.start(_listing(deciding.way.prediction, mask, deciding.way.scan))
 
     def _on_list(self, listed: tuple[Prediction, Scan, Patches, Array]) -> None:
         prediction, scan, patches, mask = listed
         if prediction is not self._desk.prediction or scan is not self._desk.scan:
             return
         self._view.clear()
-        self._set(self._walk(prediction, scan, patches, mask))
+        self._set_out(prediction, scan, patches, mask)
         self.said.emit(f"{len(patches)} patches of the corrected mask.")
 
     def _on_no_list(self, error: Exception) -> None:
@@ -328,9 +392,7 @@ class Walker(QObject):
         """Let go of everything."""
         self.stop_work()
         self._desk.changed.disconnect(self._on_desk)
-        self._desk.rested.disconnect(self._on_rest)
-        self._desk.moved.disconnect(self._on_moved)
-        self._desk.replaced.disconnect(self._on_replaced)
+        self._leave()
         self._view.clear()
 
 

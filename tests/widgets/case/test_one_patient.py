@@ -45,7 +45,7 @@ def test_measures_of_a_scan_beside_the_case_are_not_kept_with_the_case(both, qtb
     both.desk.label = 1
     rendered = both.comparison.shown.rendered
     both.desk.viewer.dims.set_point(0, float(rendered.data_to_world(np.argwhere(np.asarray(rendered.data) == 1)[0])[0]))
-    box.structure("area")
+    box.area.click()
     assert len(box.measures.items) == 1, box.note.text()
     choose(qtbot, both, both.host.layers.scan)
     assert not box.measures.items, "a measure of another patient stands in the case"

@@ -68,8 +68,8 @@ def test_a_line_is_as_long_as_it_is_in_the_patient(viewer, dock, scene, order, q
 def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, dock, scene, qtbot):
     scan, truth, corrected = scene
     box = dock.measures
-    box.structure("diameters")
-    box.structure("area")
+    box.diameters.click()
+    box.area.click()
     diameters, area = box.measures.items
     axis, index = dock.desk.plane.storage
     plane = np.take(truth, index, axis)
@@ -86,12 +86,12 @@ def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, do
     corrected.undo()
     qtbot.waitUntil(lambda: not box.table.item(1, 2).text().endswith("*"))
     viewer.dims.order = (2, 0, 1)
-    box.go(0)
+    box.table.cellClicked.emit(0, 0)
     assert viewer.dims.order[0] == display_axes(scan).order.index(axis) and dock.desk.plane.storage == (axis, index)
     box.table.setCurrentCell(0, 0)
-    box.remove()
+    box.delete.click()
     assert box.measures.items == (area,)
-    box.undo()
+    box.restore.click()
     assert box.measures.items == (diameters, area)
 
 
@@ -134,7 +134,7 @@ def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end)
     assert {tuple(np.round(dot, 6)) for dot in ends_of(box)} == {tuple(ends[1 - end]), tuple(to)}
     mouse.click(ends[1 - end])  # taken, and let go where it was
     assert box.measures.items == (moved,)
-    box.undo()
+    box.restore.click()
     assert read_measures(dock.desk.folder) == box.measures.items == (before,)
 
 
@@ -142,7 +142,7 @@ def test_measures_are_drawn_in_their_plane_only_and_in_no_other_slice(viewer, do
     _, _, corrected = scene
     box = dock.measures
     line(viewer, dock, corrected.layer)
-    box.structure("diameters")
+    box.diameters.click()
     layer, count = box.shown.layer, len(box.shown.layer.data)
     assert count and len(layer._view_indices) == count
     assert sorted(set(layer.features["value"])) == sorted({"", *(each.text for each in box.measures.items)})
@@ -150,7 +150,7 @@ def test_measures_are_drawn_in_their_plane_only_and_in_no_other_slice(viewer, do
     assert len(layer._view_indices) == 0
     viewer.dims.order = (1, 0, 2)
     assert box.shown.layer is layer and len(layer.data) == 0
-    box.go(1)
+    box.table.cellClicked.emit(1, 0)
     assert len(layer._view_indices) == count
     assert not layer.editable  # after many changes of its data
 
@@ -158,7 +158,7 @@ def test_measures_are_drawn_in_their_plane_only_and_in_no_other_slice(viewer, do
 def test_texts_of_one_slice_do_not_cover_each_other(viewer, dock, scene):
     box = dock.measures
     for _ in range(3):
-        box.structure("area")
+        box.area.click()
     layer = box.shown.layer
     said = np.array([bool(text) for text in layer.features["value"]])
     rows = np.sort([layer.data_to_world(place)[1] for place in np.asarray(layer.data)[said]])
@@ -189,7 +189,7 @@ def test_both_cells_show_the_same_also_what_was_measured_before_the_run(viewer, 
     shown = box.shown.layer
     assert shown.visible and shown in dock.comparison._mirrors
     viewer.dims.set_point(0, layer.data_to_world((scan.grid.shape[2] // 2, 0, 0))[0])
-    box.structure("diameters")
+    box.diameters.click()
     assert len(box.measures.items) == 2
     twin = dock.comparison._mirrors.twin(shown)
     qtbot.waitUntil(lambda: np.array_equal(twin.data, shown.data))
@@ -247,7 +247,7 @@ def test_who_only_looks_at_a_project_sees_its_measures_and_adds_none(viewer, qtb
 def test_old_values_are_marked_after_opening_again_and_measured_again_on_demand(viewer, dock, scene, engine, qtbot):
     scan, truth, _ = scene
     box = dock.measures
-    box.structure("area")
+    box.area.click()
     (before,) = box.measures.items
     half = truth.copy()
     half[: truth.shape[0] // 2] = 0

@@ -10,7 +10,7 @@ import pytest
 from napari_morse.errors import CancelledError
 from napari_morse.io import open_scan
 from napari_morse.io.mask_store import StoredMask, pixel_digest, save_store
-from napari_morse.session.case.lacking import Expected, Lacking, expected_of, lacking, lacking_in
+from napari_morse.session.case.completeness import Expected, Lacking, expected_of, lacking, lacking_in
 from napari_morse.session.case.prediction_store import keep_prediction, record_of
 from napari_morse.session.edits import Corrections
 from napari_morse.session.project import CaseFiles, Project
@@ -34,7 +34,7 @@ def test_one_voxel_anywhere_is_seen_and_none_is_not(dtype, order):
 
 
 def test_the_answer_is_that_of_plain_numpy_on_random_masks_over_several_slabs(monkeypatch):
-    monkeypatch.setattr("napari_morse.session.case.lacking._SLAB", 50)
+    monkeypatch.setattr("napari_morse.session.case.completeness._SLAB", 50)
     rng = np.random.default_rng(0)
     expected = [Expected(number, str(number), 1.0) for number in range(1, 6)]
     for _ in range(200):
