@@ -70,10 +70,10 @@ class DifferenceLayer:
 
     def __init__(self, viewer: ViewerModel, scan: Scan, before: Array, after: Array, masks: Iterable[Labels]) -> None:
         self._viewer, self._scan, self._before, self._after = viewer, scan, before, after
-        self.found = difference(before, after)
+        self._codes = difference(before, after)
         colours = {0: "transparent", None: "transparent"} | DIFFERENCE_COLOURS
         self.layer = Labels(
-            self.found, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
+            self._codes, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
             metadata={KEY: Carrier(scan, "tool")}, **placement(scan),
         )  # fmt: skip
         selected = set(viewer.layers.selection)
@@ -91,14 +91,14 @@ class DifferenceLayer:
 
     def update(self, box: Roi) -> None:
         """``after`` changed inside a box (storage order)."""
-        there = display_axes(self._scan).roi_to_view(box).slices
-        self.found[there] = difference(self._before[there], self._after[there])
+        changed = display_axes(self._scan).roi_to_view(box).slices
+        self._codes[changed] = difference(self._before[changed], self._after[changed])
         self.layer.refresh()
 
     @property
     def text(self) -> str:
         """How much was added and removed, in ml or voxels."""
-        counts = np.bincount(self.found.ravel(), minlength=4)
+        counts = np.bincount(self._codes.ravel(), minlength=4)
         ml = self._scan.grid.voxel_volume / 1000
         unit = [f"{counts[n] * ml:.2f} ml" if self._scan.size_known else f"{counts[n]} px" for n in (1, 2, 3)]
         text = f"added {unit[0]}, removed {unit[1]}"

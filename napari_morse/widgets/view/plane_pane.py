@@ -158,7 +158,7 @@ class ShownSlice:
         """See to it that the crosshair is seen."""
         self._fit_a_new_shape()
         pane = self._pane
-        if pane.follow and not pane.pointing and not self.place.holds(*self.content.voxel):
+        if pane.follow and not pane.pointing and not self.frame.holds(*self.content.voxel):
             pane.centre = self.content.voxel
 
     def _fit_a_new_shape(self) -> None:
@@ -170,41 +170,41 @@ class ShownSlice:
     # What of the slice is in view
 
     @property
-    def place(self) -> PictureFrame:
+    def frame(self) -> PictureFrame:
         """Where the slice lies in the pane, in pixels as Qt counts them."""
         pane, content = self._pane, self.content
         return fitted_frame(content.shape, content.spacing, (pane.height(), pane.width()), pane.zoom, pane.centre)
 
     def zoom_by(self, steps: int) -> None:
         """So many steps nearer; the crosshair stays where it is."""
-        self._zoom(steps, self.place.pixel(*self.content.voxel))
+        self._zoom(steps, self.frame.pixel(*self.content.voxel))
 
     def zoom_at(self, steps: int, fixed: QPointF) -> None:
         """So many steps nearer; what lies at ``fixed`` stays there."""
         self._zoom(steps, (fixed.y(), fixed.x()))
 
     def _zoom(self, steps: int, fixed: tuple[float, float]) -> None:
-        pane, before = self._pane, self.place
+        pane, before = self._pane, self.frame
         pane.zoom = min(NEAREST, max(FARTHEST, pane.zoom * NEARER**steps))
         self._move_to(nearer(before, self.content.shape, self.content.spacing, pane.zoom, fixed))
 
     def drag(self, way: QPointF) -> None:
         """Take the slice along with the mouse."""
-        frame = self.place
+        frame = self.frame
         row, column = frame.middle
         self._move_to((row - way.y() / frame.scale[0], column - way.x() / frame.scale[1]))
 
     def _move_to(self, centre: tuple[float, float]) -> None:
         """Bring ``centre`` into the middle, as far as that can be: a way back has no dead stretch."""
         self._pane.centre = centre
-        self._pane.centre = self.place.middle  # where it came to lie: the edge may have stopped it
+        self._pane.centre = self.frame.middle  # where it came to lie: the edge may have stopped it
         self._pane.update()
 
     # What the person does
 
     def point(self, at: QPointF) -> None:
         """Tell the voxel that lies there, or the nearest one."""
-        self._point_at(*self.place.index(at.y(), at.x()))
+        self._point_at(*self.frame.index(at.y(), at.x()))
 
     def _point_at(self, row: int, column: int) -> None:
         rows, columns = self.content.shape
@@ -212,7 +212,7 @@ class ShownSlice:
 
     def hover(self, at: QPointF) -> None:
         """Tell what is under the cursor."""
-        voxel = self.place.index(at.y(), at.x())
+        voxel = self.frame.index(at.y(), at.x())
         if all(0 <= x < n for x, n in zip(voxel, self.content.shape, strict=True)):
             self._pane.hovered.emit(*voxel)
         else:
@@ -240,7 +240,7 @@ class ShownSlice:
 
     def paint(self, painter: QPainter) -> None:
         """Draw it all; the scan and the masks only where they changed."""
-        frame, area = self.place, self._pane.rect()
+        frame, area = self.frame, self._pane.rect()
         painter.drawImage(QPointF(0, 0), self._picture(frame))
         for box in self.content.frames:
             _draw_frame(painter, box, frame)

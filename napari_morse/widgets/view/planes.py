@@ -216,7 +216,7 @@ class Planes(EndingWidget):
         voxel, who = over.inside(placed(over.voxel, self._cursor)), "cursor" if self._cursor else "crosshair"
         number = int(masks[-1].shown[voxel]) if masks else 0
         more = f"; {self._desk.name_of(number)}" if number else ""
-        self.place.say(f"{who}: {over.told(voxel)}{more}", PLANES_HINT)
+        self.place.say(f"{who}: {over.describe(voxel)}{more}", PLANES_HINT)
         lines = [LineEntry(mask.name, mask.style) for mask in masks]
         colours = [ColourEntry(x.name, mask.colour(x.id)) for mask in masks[-1:] for x in self._desk.labels]
         self.legend.say([*lines, *colours])

@@ -176,7 +176,7 @@ class ScanPlanes:
         shown = self.axes.roi_to_view(box)
         return range(shown.start[across], shown.stop[across])
 
-    def told(self, voxel: Voxel) -> str:
+    def describe(self, voxel: Voxel) -> str:
         """Where a display voxel lies, and the scan's value there."""
         scan = self.scan
         i, j, k = (int(v) for v in self.axes.index_to_storage(np.array([voxel]))[0])
