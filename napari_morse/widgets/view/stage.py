@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -139,8 +139,8 @@ class _OnStage:
     def may_hold(self, layer: Layer, open_still: bool) -> bool:
         """Whether it is a mask from a file, which may be of any scan that it lies on, or of this scan opened before."""
         carrier = carrier_of(layer)
-        if carrier is None:
-            return False  # also a layer of shapes, which has no place to compare
+        if carrier is None or not isinstance(layer, (Image, Labels)):
+            return False  # shapes and points have no voxels whose place could be compared
         fitting = self._fitting(layer)
         if self.layer not in fitting:
             return False
