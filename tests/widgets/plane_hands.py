@@ -56,7 +56,7 @@ def settled(planes, qtbot, voxel=None):
 
 
 def go(planes, qtbot, voxel):
-    planes.go(voxel)
+    planes.over.go(voxel)
     settled(planes, qtbot, voxel)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +40,21 @@ def difference(before: Array, after: Array) -> Array:
     return codes
 
 
+class NoDifference:
+    """No difference is shown."""
+
+    there = False
+    text = ""
+
+    def update(self, box: Roi) -> None:
+        """There is nothing to draw."""
+
+    def close(self) -> None:
+        """There is nothing to take away."""
+
+
 class DifferenceLayer:
-    """Shows one difference; the layer goes with `close`.
+    """Shows one difference in the place of both masks; the layer goes with `close`, and they come back.
 
     Parameters
     ----------
@@ -50,20 +64,25 @@ class DifferenceLayer:
         Grid of both masks.
     before, after
         Label ids in display order; ``after`` may be changed in place, see `update`.
+    masks
+        Hidden meanwhile.
     """
 
-    def __init__(self, viewer: ViewerModel, scan: Scan, before: Array, after: Array) -> None:
+    def __init__(self, viewer: ViewerModel, scan: Scan, before: Array, after: Array, masks: Iterable[Labels]) -> None:
         self._viewer, self._scan, self._before, self._after = viewer, scan, before, after
-        self.found = difference(before, after)
+        self._codes = difference(before, after)
         colours = {0: "transparent", None: "transparent"} | DIFFERENCE_COLOURS
         self.layer = Labels(
-            self.found, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
+            self._codes, name=f"difference · {scan.stem}", colormap=colours, opacity=0.8,
             metadata={KEY: Carrier(scan, "tool")}, **placement(scan),
         )  # fmt: skip
         selected = set(viewer.layers.selection)
         viewer.add_layer(self.layer)
         self.layer.editable = False
         viewer.layers.selection = selected
+        self._unseen = [mask for mask in masks if mask.visible]
+        for mask in self._unseen:
+            mask.visible = False
 
     @property
     def there(self) -> bool:
@@ -72,27 +91,29 @@ class DifferenceLayer:
 
     def update(self, box: Roi) -> None:
         """``after`` changed inside a box (storage order)."""
-        there = display_axes(self._scan).roi_to_view(box).slices
-        self.found[there] = difference(self._before[there], self._after[there])
+        changed = display_axes(self._scan).roi_to_view(box).slices
+        self._codes[changed] = difference(self._before[changed], self._after[changed])
         self.layer.refresh()
 
     @property
     def text(self) -> str:
         """How much was added and removed, in ml or voxels."""
-        counts = np.bincount(self.found.ravel(), minlength=4)
+        counts = np.bincount(self._codes.ravel(), minlength=4)
         ml = self._scan.grid.voxel_volume / 1000
         unit = [f"{counts[n] * ml:.2f} ml" if self._scan.size_known else f"{counts[n]} px" for n in (1, 2, 3)]
         text = f"added {unit[0]}, removed {unit[1]}"
         return text + (f", relabelled {unit[2]}" if counts[OTHER] else "")
 
     def close(self) -> None:
-        """Take the layer away."""
+        """Take the layer away, and show the masks again."""
         if self.there:
             self._viewer.layers.remove(self.layer)
+        for mask in self._unseen:
+            mask.visible = True
 
 
 class Differences:
-    """The difference in the place of both masks, and those back again.
+    """The difference between two masks in their place, and those back again.
 
     Parameters
     ----------
@@ -106,41 +127,39 @@ class Differences:
         """The mask that the difference leads to, from the rendered one; None: to the rendered from the coarse one."""
         self.names = MODEL_STAGES
         """Of the two masks; the difference of others than a model's leads to no third one."""
-        self.shown: DifferenceLayer | None = None
-        self._unseen: list[Labels] = []
+        self.shown: DifferenceLayer | NoDifference = NoDifference()
+
+    @property
+    def finals(self) -> list[Labels]:
+        """`final`, while it is in the viewer: one mask, or none."""
+        return [layer for layer in self._viewer.layers if layer is self.final]
+
+    @property
+    def _beyond(self) -> list[Labels]:
+        """The stage beyond a model's own two, where there is one."""
+        return self.finals if self.names == MODEL_STAGES else []
 
     def title(self, swapped: bool) -> str:
         """What is compared."""
-        names = self.names if self._last is None else ("rendered", "corrected")
+        names = (*self.names, *("corrected" for _ in self._beyond))[-2:]
         return " to ".join(names[::-1] if swapped else names)
-
-    @property
-    def _last(self) -> Labels | None:
-        there = self.final is not None and self.final in self._viewer.layers
-        return self.final if there and self.names == MODEL_STAGES else None
 
     def show(self, coarse: Labels, rendered: Labels, swapped: bool) -> None:
         """Show it, unless it is shown already."""
         carrier = carrier_of(rendered)
-        if carrier is None or (self.shown is not None and self.shown.there):
+        if carrier is None or self.shown.there:
             return
-        pair = (coarse, rendered) if self._last is None else (rendered, self._last)
-        first, last = pair[::-1] if swapped else pair
-        self.shown = DifferenceLayer(self._viewer, carrier.scan, np.asarray(first.data), np.asarray(last.data))
-        self._unseen = [mask for mask in (coarse, rendered) if mask.visible]
-        for mask in self._unseen:
-            mask.visible = False
+        self.shown.close()  # a layer that a person deleted has left both masks hidden
+        pair = (coarse, rendered, *self._beyond)[-2:]
+        first, last = (np.asarray(mask.data) for mask in (pair[::-1] if swapped else pair))
+        self.shown = DifferenceLayer(self._viewer, carrier.scan, first, last, (coarse, rendered))
 
     def hide(self) -> None:
         """Show both masks again."""
-        shown, self.shown = self.shown, None
-        unseen, self._unseen = self._unseen, []
-        if shown is not None:
-            shown.close()
-        for mask in unseen:
-            mask.visible = True
+        shown, self.shown = self.shown, NoDifference()
+        shown.close()
 
     def update(self, box: Roi) -> None:
         """The final mask changed inside a box (storage order)."""
-        if self.shown is not None and self._last is not None:
+        if self._beyond:
             self.shown.update(box)

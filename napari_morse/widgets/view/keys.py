@@ -38,12 +38,11 @@ def bind(viewer: ViewerModel, comparison: Comparison) -> Callable[[], None]:
         let_go.start(LET_GO)
 
     def mode(_: Any) -> None:
-        if comparison.shown is not None:
+        if comparison.names:
             comparison.mode = COMPARE_MODES[(COMPARE_MODES.index(comparison.mode) + 1) % len(COMPARE_MODES)]
 
     def points(_: Any) -> None:
-        if comparison.shown is not None and comparison.shown.points is not None:
-            comparison.show_points(not comparison.shown.points.visible)
+        comparison.toggle_points()
 
     keys = {SWAP: swap, MODE: mode, POINTS: points}
     for key, action in keys.items():

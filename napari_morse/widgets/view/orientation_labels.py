@@ -37,8 +37,10 @@ class Letters:
 
     def show(self, scan: Scan | None) -> None:
         """Show the letters of a scan; none where its orientation is not known."""
-        self._known = scan is not None and scan.orientation_known
-        if scan is not None:
+        if scan is None:
+            self._known = False
+        else:
+            self._known = scan.orientation_known
             bar = self._viewer.canvas.overlays.scale_bar
             bar.position, bar.gridded, bar.visible = "bottom_center", True, True
         self._refresh()

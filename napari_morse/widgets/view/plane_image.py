@@ -6,6 +6,7 @@ NumPy does the work; Qt is only given the finished arrays. Rows run down the scr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -84,7 +85,7 @@ class PictureFrame:
         return PictureFrame(scale, self.origin, (ceil(self.size[0] * ratio), ceil(self.size[1] * ratio)))
 
 
-def fitted(
+def fitted_frame(
     shape: tuple[int, int],
     spacing: tuple[float, float],
     size: tuple[int, int],
@@ -116,19 +117,19 @@ def fitted(
 def nearer(
     frame: PictureFrame, shape: tuple[int, int], spacing: tuple[float, float], zoom: float, fixed: tuple[float, float]
 ) -> tuple[float, float]:
-    """What has to be in the middle (as of `fitted`) at another ``zoom``, so that what lies at a pixel stays there.
+    """What has to be in the middle (as of `fitted_frame`) at another ``zoom``, so that what is at a pixel stays there.
 
     Parameters
     ----------
     frame
         Before.
     shape, spacing, zoom
-        As of `fitted`; of the view that comes.
+        As of `fitted_frame`; of the view that comes.
     fixed
         Pixel (down, across).
     """
     row, column = frame.exact(*fixed)
-    scale = fitted(shape, spacing, frame.size, zoom, (row, column)).scale
+    scale = fitted_frame(shape, spacing, frame.size, zoom, (row, column)).scale
     down, across = ((p - n / 2) / s for p, n, s in zip(fixed, frame.size, scale, strict=True))
     return row - down, column - across
 
@@ -150,7 +151,7 @@ def levels(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
     return np.rint((values - low) * (255.0 / max(high - low, 1e-30))).astype(np.uint8)
 
 
-def picture(grey: NDArray[np.uint8], table: Sequence[int]) -> QImage:
+def grey_image(grey: NDArray[np.uint8], table: Sequence[int]) -> QImage:
     """An image of its own memory.
 
     Parameters
@@ -293,7 +294,7 @@ def painted(
     Parameters
     ----------
     pixels, limits, table
-        As of `levels` and `picture`.
+        As of `levels` and `grey_image`.
     outlines
         As of `outlined`.
     frame
@@ -309,7 +310,7 @@ def painted(
     image.fill(Qt.GlobalColor.black)
     painter = QPainter(image)
     inside = (_clear(filled(outline, rows, columns)) for outline in outlines if outline.fill)
-    for part in (picture(levels(pixels[rows, columns], limits), table), *inside):
+    for part in (grey_image(levels(pixels[rows, columns], limits), table), *inside):
         small = _shrunk(part, where)
         painter.drawImage(where, small, QRectF(small.rect()))
     painter.drawImage(QPointF(0, 0), _clear(outlined(outlines, fine, ratio)))
@@ -344,6 +345,11 @@ class _Taken:
     pixels: Array
 
 
+_NOTHING_TAKEN = _Taken(object(), -1, np.empty((0, 0)))
+"""Of no array, at no index, and like no pixels."""
+ALL_SLICES = range(sys.maxsize)
+
+
 class Slices:
     """The last slice taken of each of some arrays, in copies: a slice may lie scattered over all of an array's memory.
 
@@ -374,20 +380,19 @@ class Slices:
         index
             Of the slice.
         """
-        taken = self._kept.get(name)
-        if taken is not None and name not in self._stale and taken.source is source and taken.index == index:
+        taken = self._kept.get(name, _NOTHING_TAKEN)
+        if name not in self._stale and taken.source is source and taken.index == index:
             return taken.pixels
         pixels = np.array(array[tuple(index if axis == self.across else slice(None) for axis in range(3))], order="C")
-        if taken is not None and taken.pixels.dtype == pixels.dtype and np.array_equal(taken.pixels, pixels):
+        if taken.pixels.dtype == pixels.dtype and np.array_equal(taken.pixels, pixels):
             pixels = taken.pixels
         self._kept[name] = _Taken(source, index, pixels)
         self._stale.discard(name)
         return pixels
 
-    def changed(self, name: str, start: int = 0, stop: int | None = None) -> None:
-        """Pixels of an array were changed in place, in the slices from ``start`` to before ``stop``; None: the last."""
-        taken = self._kept.get(name)
-        if taken is not None and start <= taken.index and (stop is None or taken.index < stop):
+    def changed(self, name: str, indices: range = ALL_SLICES) -> None:
+        """Pixels of an array were changed in place, in the slices at ``indices``."""
+        if self._kept.get(name, _NOTHING_TAKEN).index in indices:
             self._stale.add(name)
 
     def clear(self) -> None:

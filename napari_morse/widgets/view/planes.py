@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +11,17 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_morse.geometry.orientation import PLANES, letters_at
-from napari_morse.types import Array, Label, Roi, Scan
+from napari_morse.geometry.orientation import PLANES
+from napari_morse.types import Roi
 from napari_morse.widgets.base import Elided, EndingWidget, Note
-from napari_morse.widgets.bridge import UNNAMED, Role, carrier_of, display_axes, turn_to
-from napari_morse.widgets.view.plane_image import Outline, Slices, Style
-from napari_morse.widgets.view.plane_pane import Content, Entry, Legend, PlanePane
-from napari_morse.widgets.view.twins import is_twin
+from napari_morse.widgets.view.plane_image import Outline, Slices
+from napari_morse.widgets.view.plane_legend import ColourEntry, Legend, LineEntry
+from napari_morse.widgets.view.plane_pane import PlanePane
+from napari_morse.widgets.view.scan_planes import DrawnMask, NoPlanes, ScanPlanes, Voxel, in_plane, placed
 
 if TYPE_CHECKING:
     from napari_morse.widgets.case import Desk
 
-Voxel = tuple[int, int, int]
-"""Across display axes 0, 1 and 2."""
 LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
 OPAQUE = 0.4
 """How opaque the filled masks are."""
@@ -35,17 +32,6 @@ PLANES_HINT = (
     "Double click: show this plane in the main view.\n"
     "Keys: arrows, Page Up and Down, + and −, Home (fit), Enter (show in the main view)."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class ShownMask:
-    """A mask in display order, and how it is drawn; ``source`` as of `Slices`."""
-
-    name: str
-    source: object
-    shown: Array
-    layer: Labels | None
-    style: Style = "solid"
 
 
 class Planes(EndingWidget):
@@ -66,9 +52,10 @@ class Planes(EndingWidget):
         super().__init__(parent)
         self._desk = desk
         self._slices = tuple(Slices(across) for across in range(3))
-        self._frame: Roi | None = None
+        self._frames: tuple[Roi, ...] = ()
         self._frames_of: list[Any] = []
-        self._hover: tuple[int, tuple[int, int]] | None = None
+        self._cursor: dict[int, int] = {}
+        """Indices under the cursor, along the axes of its pane; none while it is on no pane."""
         self._watched: tuple[Any, ...] = ()
         self._looks, self._closed = 0, False
         self._soon = QTimer(self)
@@ -104,10 +91,11 @@ class Planes(EndingWidget):
             self._rows.addWidget(pane, 1)
             pane.setAccessibleName(f"{PLANES[across]} plane")
             pane.setAccessibleDescription(PLANES_HINT)
-            pane.pointed.connect(lambda *at, across=across: self._move(dict(zip(_in_plane(across), at, strict=True))))
-            pane.hovered.connect(lambda at, across=across: self._on_hovered(across, at))
-            pane.stepped.connect(lambda steps, across=across: self._step(across, steps))
-            pane.chosen.connect(lambda across=across: self.show_in_main(across))
+            pane.pointed.connect(lambda *at, across=across: self.over.move(_at(across, at)))
+            pane.hovered.connect(lambda *at, across=across: self._on_hovered(_at(across, at)))
+            pane.left.connect(lambda: self._on_hovered({}))
+            pane.stepped.connect(lambda steps, across=across: self.over.step(across, steps))
+            pane.chosen.connect(lambda across=across: self.over.show_in_main(across))
             self.follow.toggled.connect(lambda on, pane=pane: setattr(pane, "follow", on))
             self.fit.clicked.connect(lambda _=False, pane=pane: pane.fit())
         self.masks.currentIndexChanged.connect(self.refresh)
@@ -118,14 +106,25 @@ class Planes(EndingWidget):
         """Events and signals, and what they lead to."""
         desk, dims, layers = self._desk, self._desk.viewer.dims.events, self._desk.viewer.layers.events
         events = dims.point, dims.order, dims.ndisplay, layers.inserted, layers.removed
-        signals = (desk.changed, self._on_looks), (desk.acted, self._on_acted), (desk.redrawn, self._on_acted)
+        signals = (desk.changed, self._on_looks), (desk.acted, self._on_acted), (desk.redrawn, self._on_redrawn)
         return (*((event, self.refresh) for event in events), *signals)
+
+    @property
+    def over(self) -> ScanPlanes | NoPlanes:
+        """What the planes go through; looked up each time, as the scan may go before that is drawn."""
+        scan, layer = self._desk.scan, self._desk.scan_layer
+        return NoPlanes() if scan is None or layer is None else ScanPlanes(self._desk, scan, layer)
+
+    @property
+    def voxel(self) -> Voxel | None:
+        """The present place as a display voxel of the scan; None without a scan."""
+        return self.over.voxel
 
     # When it is drawn
 
     def frame(self, box: Roi | None) -> None:
         """Frame a box (storage order) in all planes that cross it; None: none."""
-        self._frame = box
+        self._frames = () if box is None else (box,)
         self.refresh()
 
     def follow_frames(self, framed: Any) -> None:
@@ -142,22 +141,27 @@ class Planes(EndingWidget):
         self._looks += 1
         self.refresh()
 
-    def _on_acted(self, box: Roi | None = None) -> None:
-        """The corrected mask is another one inside of a box, or anywhere."""
-        scan = self._desk.scan
-        there = None if box is None or scan is None else display_axes(scan).roi_to_view(box)
+    def _on_acted(self, box: Roi) -> None:
+        """The corrected mask is another one inside of a box."""
+        over = self.over
         for across, slices in enumerate(self._slices):
-            slices.changed("corrected", *(() if there is None else (there.start[across], there.stop[across])))
+            slices.changed("corrected", over.indices(box, across))
         self.refresh()
 
-    def _on_hovered(self, across: int, at: tuple[int, int] | None) -> None:
-        self._hover = None if at is None else (across, at)
+    def _on_redrawn(self) -> None:
+        """The corrected mask may be another one anywhere."""
+        for slices in self._slices:
+            slices.changed("corrected")
         self.refresh()
 
-    def _watch(self, layers: Iterable[Image | Labels | None]) -> None:
+    def _on_hovered(self, at: dict[int, int]) -> None:
+        self._cursor = at
+        self.refresh()
+
+    def _watch(self, layers: Iterable[Image | Labels]) -> None:
         """Follow how these layers look, and no others."""
         names = ("contrast_limits", "gamma", "colormap", "show_selected_label")
-        events = tuple(getattr(x.events, n) for x in layers if x is not None for n in names if hasattr(x.events, n))
+        events = tuple(getattr(x.events, n) for x in layers for n in names if hasattr(x.events, n))
         if [id(x) for x in events] != [id(x) for x in self._watched]:
             for event in self._watched:
                 event.disconnect(self._on_looks)
@@ -168,152 +172,54 @@ class Planes(EndingWidget):
     # What is shown
 
     def _refresh(self) -> None:
-        if self._closed or not self.isVisible():
-            return
-        scan, layer, voxel = self._desk.scan, self._desk.scan_layer, self.voxel
-        if scan is None or layer is None or voxel is None:
-            self._let_go()
-            self.note.say(NO_PLANES)
-            return
-        masks = self._masks(scan)
-        self._watch((layer, *(x.layer for x in masks)))
-        single = [axis for axis, n in enumerate(_shape(scan)) if n == 1]
+        if not self._closed and self.isVisible():
+            self.over.draw_on(self)
+
+    def draw_nothing(self) -> None:
+        """Say that there is no scan."""
+        self._let_go()
+        self.note.say(NO_PLANES)
+
+    def draw(self, over: ScanPlanes) -> None:
+        """Show the planes through a scan."""
+        masks = over.masks()
+        self._watch((over.layer, *(layer for mask in masks for layer in mask.layers)))
+        single = [axis for axis, n in enumerate(over.shape) if n == 1]
         self.note.say(ONE if single else "")
-        drawn, table = masks if self.masks.currentText() != HIDDEN else [], _table(layer)
-        for across, pane in enumerate(self.panes):
+        drawn, table = masks if self.masks.currentText() != HIDDEN else [], _table(over.layer)
+        for across, (pane, slices) in enumerate(zip(self.panes, self._slices, strict=True)):
             shown = not single or across == single[0]
             pane.setVisible(shown)
-            pane.show_content(self._content(scan, layer, drawn, table, across, voxel) if shown else None)
-        self._say(scan, voxel, masks)
+            if shown:
+                outlines = [self._outline(mask, across, over.voxel[across]) for mask in drawn]
+                pane.show_content(over.content(across, slices, table, outlines, self._frames))
+            else:
+                pane.show_nothing()
+        self._say(over, masks)
+
+    def _outline(self, mask: DrawnMask, across: int, index: int) -> Outline:
+        labels = self._slices[across].take(mask.name, mask.source, mask.shown, index)
+        fill = OPAQUE if self.masks.currentText() == FILL and mask.style == "solid" else 0.0
+        return Outline(labels, mask.colour, mask.style, fill, self._looks)
 
     def _let_go(self) -> None:
-        self._hover = None
+        self._cursor = {}
         self._watch(())
         for pane, slices in zip(self.panes, self._slices, strict=True):
             slices.clear()
-            pane.show_content(None)
+            pane.show_nothing()
         self.place.say("")
         self.legend.say(())
 
-    def _content(
-        self, scan: Scan, layer: Image, masks: list[ShownMask], table: tuple[int, ...], across: int, voxel: Voxel
-    ) -> Content:
-        axes, index, dims = display_axes(scan), voxel[across], self._desk.viewer.dims
-        rows, columns = _in_plane(across)
-        sides = [scan.grid.spacing[a] for a in axes.order]
-        name = PLANES[across] if scan.orientation_known else f"across {'IJK'[int(axes.order[across])]}"
-        return Content(
-            pixels=self._slices[across].take("scan", scan, axes.to_view(scan.data), index),
-            limits=(float(layer.contrast_limits[0]), float(layer.contrast_limits[1])),
-            table=table,
-            outlines=tuple(self._outline(mask, across, index) for mask in masks),
-            spacing=(sides[rows], sides[columns]),
-            voxel=(voxel[rows], voxel[columns]),
-            letters=letters_at(rows, columns) if scan.orientation_known else (),
-            title=f"{name} {index} of {_shape(scan)[across] - 1}",
-            main=dims.ndisplay == 2 and dims.ndim >= 3 and dims.order[-3] == across + dims.ndim - 3,
-            frame=self._framed(scan, across, index),
-        )
-
-    def _outline(self, mask: ShownMask, across: int, index: int) -> Outline:
-        labels = self._slices[across].take(mask.name, mask.source, mask.shown, index)
-        fill = OPAQUE if self.masks.currentText() == FILL and mask.style == "solid" else 0.0
-        return Outline(labels, _colour(mask.layer, self._desk.labels), mask.style, fill, self._looks)
-
-    def _framed(self, scan: Scan, across: int, index: int) -> tuple[slice, slice] | None:
-        box = None if self._frame is None else display_axes(scan).roi_to_view(self._frame)
-        if box is None or not box.start[across] <= index < box.stop[across]:
-            return None
-        rows, columns = _in_plane(across)
-        return box.slices[rows], box.slices[columns]
-
-    def _masks(self, scan: Scan) -> list[ShownMask]:
-        """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        desk, there, masks = self._desk, display_axes(scan).to_view, []
-        corrected, prediction = desk.corrected, desk.prediction
-        case = desk.host.layers if desk.host.in_view else None
-        seen = None if case is None else case.mask
-        if prediction is not None:
-            coarse, rendered = prediction.coarse, prediction.rendered
-            masks.append(ShownMask("coarse", coarse, there(coarse.data), self._layer(scan, "coarse"), "dotted"))
-            if corrected is None and seen is None:
-                masks.append(ShownMask("rendered", rendered, there(rendered.data), self._layer(scan, "rendered")))
-        name, layer = ("mask", seen) if corrected is None else ("corrected", corrected.layer)
-        if layer is not None and layer.data.shape == _shape(scan):
-            masks.append(ShownMask(name, layer.data, layer.data, layer))
-        return masks
-
-    def _layer(self, scan: Scan, role: Role) -> Labels | None:
-        layers = ((x, carrier_of(x)) for x in self._desk.viewer.layers if isinstance(x, Labels) and not is_twin(x))
-        return next((x for x, of in layers if of is not None and of.scan is scan and of.role == role), None)
-
-    def _say(self, scan: Scan, voxel: Voxel, masks: list[ShownMask]) -> None:
+    def _say(self, over: ScanPlanes, masks: list[DrawnMask]) -> None:
         """What is under the cursor, or else in the crosshair."""
-        if self._hover is not None:
-            across, at = self._hover
-            voxel = _inside(_placed(voxel, dict(zip(_in_plane(across), at, strict=True))), scan)
-        i, j, k = (int(v) for v in display_axes(scan).index_to_storage(np.array([voxel]))[0])
-        where = f"{'crosshair' if self._hover is None else 'cursor'}: voxel {i}, {j}, {k}"
-        if scan.size_known:
-            x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
-            where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
+        voxel, who = over.inside(placed(over.voxel, self._cursor)), "cursor" if self._cursor else "crosshair"
         number = int(masks[-1].shown[voxel]) if masks else 0
         more = f"; {self._desk.name_of(number)}" if number else ""
-        self.place.say(f"{where}; value {scan.data[i, j, k]:.5g}{more}", PLANES_HINT)
-        entries, labels = [Entry(x.name, style=x.style) for x in masks], self._desk.labels
-        colour = _colour(masks[-1].layer if masks else None, labels)
-        self.legend.say([*entries, *(Entry(x.name, colour=colour(x.id)) for x in labels if masks)])
-
-    # Where it is
-
-    @property
-    def voxel(self) -> Voxel | None:
-        """The present place as a display voxel of the scan, brought inside it; None without a scan."""
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        if scan is None or layer is None:
-            return None
-        data_point = layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])
-        return _inside((0.0,) * (3 - layer.ndim) + tuple(float(x) for x in data_point), scan)
-
-    def go(self, voxel: Voxel) -> None:
-        """Move the present place to a display voxel, or the nearest there is; the main view follows out of sight."""
-        scan, layer, dims = self._desk.scan, self._desk.scan_layer, self._desk.viewer.dims
-        if scan is None or layer is None:
-            return
-        point_mm = [float(x) for x in layer.data_to_world(_inside(voxel, scan)[-layer.ndim :])]
-        first = dims.ndim - len(point_mm)
-        dims.set_point(range(first, dims.ndim), point_mm)
-        if dims.ndisplay == 2 and min(dims.displayed) >= first:
-            at, camera = [point_mm[axis - first] for axis in dims.displayed], self._desk.viewer.scene.camera
-            if any(abs(a - c) > r for a, c, r in zip(at, camera.center[-2:], self._reach(), strict=True)):
-                camera.center = (0.0, *at)
-
-    def _reach(self) -> tuple[float, float]:
-        """How far one sees from the middle of the main view, down and across, in its world."""
-        canvas, zoom = self._desk.viewer.canvas, self._desk.viewer.scene.camera.zoom
-        rows, columns = canvas.grid.actual_shape(self._desk.viewer.layers)
-        return canvas.size[0] / rows / zoom / 2, canvas.size[1] / columns / zoom / 2
-
-    def show_in_main(self, across: int) -> None:
-        """Show a plane in the main view, through the same place: all of it, or the place in the middle."""
-        layer, viewer, voxel = self._desk.scan_layer, self._desk.viewer, self.voxel
-        if layer is None or voxel is None or viewer.dims.ndim < 3 or layer.ndim != 3:
-            return
-        turn_to(viewer, across)
-        self.go(voxel)
-        shown, (low, high) = list(_in_plane(across)), layer.extent.world
-        point_mm = np.array(layer.data_to_world(voxel))[shown]
-        whole = (high - low)[shown] <= 2 * np.array(self._reach())
-        viewer.scene.camera.center = (0.0, *np.where(whole, (low + high)[shown] / 2, point_mm).tolist())
-
-    def _move(self, at: dict[int, int]) -> None:
-        """To other indices along some axes."""
-        if self.voxel is not None:
-            self.go(_placed(self.voxel, at))
-
-    def _step(self, across: int, steps: int) -> None:
-        if self.voxel is not None:
-            self._move({across: self.voxel[across] + steps})
+        self.place.say(f"{who}: {over.describe(voxel)}{more}", PLANES_HINT)
+        lines = [LineEntry(mask.name, mask.style) for mask in masks]
+        colours = [ColourEntry(x.name, mask.colour(x.id)) for mask in masks[-1:] for x in self._desk.labels]
+        self.legend.say([*lines, *colours])
 
     # The widget itself
 
@@ -343,44 +249,9 @@ class Planes(EndingWidget):
             tie.disconnect(slot)
 
 
-def _shape(scan: Scan) -> Voxel:
-    """In display order."""
-    i, j, k = (scan.grid.shape[int(a)] for a in display_axes(scan).order)
-    return i, j, k
-
-
-def _inside(point: Sequence[float], scan: Scan) -> Voxel:
-    """The nearest voxel there is, in display order."""
-    i, j, k = (min(max(round(x), 0), n - 1) for x, n in zip(point, _shape(scan), strict=True))
-    return i, j, k
-
-
-def _in_plane(across: int) -> tuple[int, int]:
-    """Display axes downward and to the right."""
-    rows, columns = (axis for axis in range(3) if axis != across)
-    return rows, columns
-
-
-def _placed(voxel: Voxel, at: dict[int, int]) -> Voxel:
-    """A voxel with other indices along some axes."""
-    i, j, k = (at.get(axis, x) for axis, x in enumerate(voxel))
-    return i, j, k
-
-
-def _colour(layer: Labels | None, labels: tuple[Label, ...]) -> Callable[[int], int]:
-    """Label id → ``0xaarrggbb``: as the layer shows it, where there is one."""
-    if layer is not None:
-        return lambda number: _argb(layer.get_color(number))
-    table = {x.id: 0xFF000000 | int(x.color.removeprefix("#")[:6], 16) for x in labels}
-    return lambda number: table.get(number, 0xFF000000 | int(UNNAMED.removeprefix("#"), 16))
-
-
-def _argb(colour: Array | None) -> int:
-    """Opaque, or nothing where the colour is clear."""
-    if colour is None or not colour[3]:
-        return 0
-    r, g, b = (round(255 * float(x)) for x in colour[:3])
-    return 0xFF000000 | (r << 16) | (g << 8) | b
+def _at(across: int, at: Sequence[int]) -> dict[int, int]:
+    """A (row, column) of the plane across an axis, by display axis."""
+    return dict(zip(in_plane(across), at, strict=True))
 
 
 def _table(layer: Image) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer, Surface
+from napari.layers import Surface
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -21,6 +21,8 @@ from napari_morse.widgets.view.comparison import Comparison
 from napari_morse.widgets.view.difference import MODEL_STAGES
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
     from napari_morse.widgets.case import Desk
 
 DISTANCE_COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
@@ -33,11 +35,65 @@ NOT_NOW = "Run a model first: the surfaces of its two masks are compared."
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _Surfaces:
     scan: Scan
     names: tuple[str, str]
     meshes: tuple[Mesh, Mesh]
     far: tuple[Array, Array]
+
+
+class _NothingInView:
+    """No surfaces are in view."""
+
+    layers: tuple[Surface, ...] = ()
+
+    def swap(self) -> None:
+        """There are none to swap."""
+
+    def put_away(self) -> None:
+        """There are none to put away."""
+
+
+class _InView:
+    """Both surfaces, from where they come into view to where what was in view before comes back."""
+
+    def __init__(self, viewer: ViewerModel, comparison: Comparison, surfaces: _Surfaces) -> None:
+        self._viewer, self._comparison, self._names = viewer, comparison, surfaces.names
+        self._ndisplay, self._order = viewer.dims.ndisplay, viewer.dims.order
+        self._hidden = [layer for layer in viewer.layers if layer.visible]
+        self.end = max(SMALLEST_RANGE, *(float(np.nanpercentile(far, 99)) for far in surfaces.far))
+        """Distance at which the colours end."""
+        self.layers = tuple(_surface(surfaces, n, self.end) for n in (0, 1))
+
+    def come(self) -> None:
+        """Take the place of what is in view; it comes back with `put_away`, also when this was broken off."""
+        for layer in self._hidden:
+            layer.visible = False  # before the view is 3-D: a volume takes seconds to draw in it
+        for surface in self.layers:
+            self._viewer.add_layer(surface)
+        self._viewer.dims.ndisplay = 3
+        self._viewer.reset_view()
+        self.swap()
+
+    def swap(self) -> None:
+        """Show the one surface, or the other while a key is held."""
+        swapped = self._comparison.swapped
+        for which, layer in enumerate(self.layers):
+            layer.visible = (which == 0) == swapped
+        self._comparison.titles.show(self._names[0 if swapped else 1], "")
+
+    def put_away(self) -> None:
+        """Bring back what was in view before."""
+        layers, dims = self._viewer.layers, self._viewer.dims
+        for surface in self.layers:
+            if surface in layers:
+                layers.remove(surface)
+        dims.ndisplay = self._ndisplay
+        if len(self._order) == dims.ndim:
+            dims.order = self._order
+        for layer in self._hidden:
+            if layer in layers:
+                layer.visible = True
 
 
 class SurfaceView(QObject):
@@ -61,29 +117,30 @@ class SurfaceView(QObject):
     def __init__(self, desk: Desk, comparison: Comparison, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._desk, self._viewer, self._comparison = desk, desk.viewer, comparison
-        self.layers: tuple[Surface, ...] = ()
+        self._shown: _InView | _NothingInView = _NothingInView()
         self.runner = JobRunner("morse-surfaces", self)
-        self._hidden: list[Layer] = []
-        self._before: tuple[int, tuple[int, ...]] | None = None
         self._mode: Mode = "side"
-        self._names = ("", "")
         self.runner.succeeded.connect(self._on_made)
         self.runner.failed.connect(self._on_failed)
         comparison.changed.connect(self._on_comparison)
         comparison.settled.connect(self._on_settled)
 
     @property
+    def layers(self) -> tuple[Surface, ...]:
+        """The surfaces in view: both, or none."""
+        return self._shown.layers
+
+    @property
     def active(self) -> bool:
         """Whether surfaces are shown, or being made."""
-        return self._before is not None or self.runner.busy
+        return bool(self.layers) or self.runner.busy
 
     def start(self) -> None:
         """Make the surfaces, beside the window, and show them."""
         desk, prediction, scan = self._desk, self._desk.prediction, self._desk.scan
         if self.active:
             return
-        shown = self._comparison.shown
-        if prediction is None or scan is None or shown is None or shown.names != MODEL_STAGES:
+        if prediction is None or scan is None or self._comparison.names != MODEL_STAGES:
             self.said.emit(NOT_NOW)
             self.changed.emit()
             return
@@ -102,31 +159,20 @@ class SurfaceView(QObject):
     def leave(self) -> None:
         """Put the surfaces away."""
         self.runner.cancel()
-        before, self._before = self._before, None
-        if before is None:
+        if not self.layers:
             return  # nothing is shown yet
-        for layer in self.layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self.layers = ()
-        dims = self._viewer.dims
-        dims.ndisplay = before[0]
-        if len(before[1]) == dims.ndim:
-            dims.order = before[1]
-        for layer in self._hidden:
-            if layer in self._viewer.layers:
-                layer.visible = True
-        self._hidden = []
+        shown, self._shown = self._shown, _NothingInView()
+        shown.put_away()
         self._comparison.mode = self._mode
         self._comparison.arrange()
         self.said.emit("")
         self.changed.emit()
 
-    def _on_made(self, surfaces: _Made) -> None:
+    def _on_made(self, surfaces: _Surfaces) -> None:
         if self._comparison.settling:  # it would show layers again that are hidden here
             QTimer.singleShot(RETRY_MS, partial(self._on_made, surfaces))
             return
-        if surfaces.scan is not self._desk.scan or self._comparison.shown is None:
+        if surfaces.scan is not self._desk.scan or not self._comparison.names:
             self.changed.emit()
             return
         if not all(len(each) for each in surfaces.meshes):
@@ -135,48 +181,16 @@ class SurfaceView(QObject):
             )
             self.changed.emit()
             return
-        dims = self._viewer.dims
-        self._before = dims.ndisplay, dims.order
-        self._names = surfaces.names
-        # A volume in 3-D takes seconds to draw: hidden before, none is.
-        self._hidden = [layer for layer in self._viewer.layers if layer.visible]
-        for layer in self._hidden:
-            layer.visible = False
-        end = max(SMALLEST_RANGE, *(float(np.nanpercentile(far, 99)) for far in surfaces.far))
-        self.layers = tuple(self._surface(surfaces, n, end) for n in (0, 1))
-        for layer in self.layers:
-            self._viewer.add_layer(layer)
-        dims.ndisplay = 3
-        self._viewer.reset_view()
-        self._swap()
+        self._shown = shown = _InView(self._viewer, self._comparison, surfaces)
+        shown.come()
         unit = "mm" if surfaces.scan.size_known else "px"
         coarser = max(each.step for each in surfaces.meshes)
         more = f" Every {coarser}th voxel is drawn." if coarser > 1 else ""
         self.said.emit(
-            f"Colour: {unit} to the {surfaces.names[0]} surface, grey 0, red {end:.1f}; mean "
+            f"Colour: {unit} to the {surfaces.names[0]} surface, grey 0, red {shown.end:.1f}; mean "
             f"{float(np.nanmean(surfaces.far[1])):.2f} {unit}. Hold {SWAP} to swap.{more}"
         )
         self.changed.emit()
-
-    def _swap(self) -> None:
-        """Show the one surface, or the other while a key is held."""
-        swapped = self._comparison.swapped
-        for which, layer in enumerate(self.layers):
-            layer.visible = (which == 0) == swapped
-        if self.layers:
-            self._comparison.titles.show(self._names[0 if swapped else 1], "")
-
-    def _surface(self, surfaces: _Made, which: int, end: float) -> Surface:
-        shape = surfaces.meshes[which]
-        axes = display_axes(surfaces.scan)
-        order = np.eye(3)[list(axes.order)] * np.where(axes.flip, -1, 1)
-        face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
-        return Surface(
-            (axes.index_to_view(shape.vertex), face, np.nan_to_num(surfaces.far[which])),
-            name=f"surface · {surfaces.names[which]}", colormap=Colormap(DISTANCE_COLOURS, name="distance"),
-            contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
-            metadata={KEY: Carrier(surfaces.scan, "tool")}, **placement(surfaces.scan),
-        )  # fmt: skip
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -184,13 +198,12 @@ class SurfaceView(QObject):
         self.changed.emit()
 
     def _on_comparison(self) -> None:
-        if self.active and (self._comparison.shown is None or self._comparison.mode != "contour"):
+        if self.active and (not self._comparison.names or self._comparison.mode != "contour"):
             self._mode = self._comparison.mode
             self.leave()
 
     def _on_settled(self) -> None:
-        if self.layers:
-            self._swap()
+        self._shown.swap()
 
     def close_down(self) -> None:
         """Put everything away."""
@@ -199,10 +212,23 @@ class SurfaceView(QObject):
         self._comparison.settled.disconnect(self._on_settled)
 
 
+def _surface(surfaces: _Surfaces, which: int, end: float) -> Surface:
+    shape = surfaces.meshes[which]
+    axes = display_axes(surfaces.scan)
+    order = np.eye(3)[list(axes.order)] * np.where(axes.flip, -1, 1)
+    face = shape.face if np.linalg.det(order) > 0 else shape.face[:, ::-1]  # lit from outside in a mirror too
+    return Surface(
+        (axes.index_to_view(shape.vertex), face, np.nan_to_num(surfaces.far[which])),
+        name=f"surface · {surfaces.names[which]}", colormap=Colormap(DISTANCE_COLOURS, name="distance"),
+        contrast_limits=(0.0, end), visible=which == 1, shading="smooth",
+        metadata={KEY: Carrier(surfaces.scan, "tool")}, **placement(surfaces.scan),
+    )  # fmt: skip
+
+
 def _making(scan: Scan, names: tuple[str, str], first: Array, last: Array) -> Work:
-    def work(_tell: Any, cancelled: Callable[[], bool]) -> _Made:
+    def work(_tell: Any, cancelled: Callable[[], bool]) -> _Surfaces:
         one, other = mesh(first, cancelled), mesh(last, cancelled)
         sides = scan.grid.spacing
-        return _Made(scan, names, (one, other), (apart(one, other, sides), apart(other, one, sides)))
+        return _Surfaces(scan, names, (one, other), (apart(one, other, sides), apart(other, one, sides)))
 
     return work

@@ -122,7 +122,7 @@ class ViewBar(QWidget):
         layout.setColumnStretch(1, 1)
 
     def _refresh(self) -> None:
-        shown = self._comparison.shown is not None
+        shown = bool(self._comparison.names)
         for control, tip in self._tips.items():
             control.setEnabled(shown)
             control.setToolTip(tip if shown else NOTHING_SHOWN)
@@ -134,16 +134,15 @@ class ViewBar(QWidget):
         self._comparison.mode = mode
 
     def _on_settled(self) -> None:
-        shown = self._comparison.shown
-        if shown is not None and shown.points is not None and not self._surfaces.active:
-            self.show_points.setChecked(bool(shown.points.visible))
+        for points in self._comparison.points:
+            if not self._surfaces.active:  # they hide the points, which the person did not
+                self.show_points.setChecked(bool(points.visible))
         self.say_difference()
 
     def say_difference(self) -> None:
         """Say how much differs, while that is shown."""
         if not self._surfaces.active:
-            difference = self._comparison.differences.shown
-            self.note.say("" if difference is None else difference.text)
+            self.note.say(self._comparison.differences.shown.text)
 
     def _on_colour(self, by: str) -> None:
         self._comparison.colour(cast("Colouring", by))

@@ -150,7 +150,7 @@ def test_titles_say_which_line_is_which_and_colours_come_back_with_the_end_of_th
     check_fill(dock, begun, shown)
     assert dock.comparison.titles.text == ("fill: corrected\ncase", "white: coarse\ncyan: rendered")
     dock.view_bar.modes["difference"].click()
-    qtbot.waitUntil(lambda: dock.comparison.differences.shown is not None, timeout=10000)
+    qtbot.waitUntil(lambda: dock.comparison.differences.shown.there, timeout=10000)
     assert begun.layer.contour == 1, "the difference is seen, and would be hidden by a fill"
     dock.view_bar.side.click()
     settled(qtbot, dock)

@@ -55,9 +55,9 @@ def test_planes_draw_no_mask_of_the_case_over_the_scan_in_view(both, qtbot):
     both.host.corrected.layer.data[4:9, 4:9, 4:9] = 1
     both.host.corrected.compare()
     both.show_planes()
-    drawn = [x.layer for x in both.planes._masks(both.desk.scan)]
+    drawn = [layer for mask in both.planes.over.masks() for layer in mask.layers]
     assert both.host.layers.mask not in drawn
-    assert all(x is None or carrier_of(x).scan is both.desk.scan for x in drawn)
+    assert drawn and all(carrier_of(x).scan is both.desk.scan for x in drawn)
 
 
 def ctrl_z(viewer):

@@ -49,7 +49,7 @@ def test_a_run_takes_the_place_of_before_and_after(viewer, qtbot, tmp_path, proj
     press(qtbot, dock.learn.result.show_case)
     layers = shown(viewer, qtbot, dock)
     dock.comparison.mode = "difference"
-    qtbot.waitUntil(lambda: dock.comparison.differences.shown is not None, timeout=10000)
+    qtbot.waitUntil(lambda: dock.comparison.differences.shown.there, timeout=10000)
     assert dock.comparison.titles.text[0] == f"before to after\n{dock.host.case.id}"
     dock.surfaces.start()
     assert not dock.surfaces.active and dock.comparison.shown is not None

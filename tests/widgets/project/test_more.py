@@ -43,7 +43,7 @@ def opened(viewer, qtbot, project, engine=None, ahead=False):
 
 
 def settled(qtbot, dock):
-    qtbot.waitUntil(lambda: dock.comparison.shown is not None and not dock.comparison._timer.isActive(), timeout=20000)
+    qtbot.waitUntil(lambda: dock.comparison.shown is not None and not dock.comparison.settling, timeout=20000)
 
 
 def paint(dock, box, label=1):

@@ -12,8 +12,7 @@ from napari_morse.widgets.bridge import (
     points_layer_data,
     uncertainty_layer_data,
 )
-from napari_morse.widgets.view import keys
-from napari_morse.widgets.view.comparison import Comparison, ResultLayers
+from napari_morse.widgets.view import Comparison, ResultLayers, keys
 from napari_morse.widgets.view.orientation_labels import Letters
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import make_prediction, make_scan

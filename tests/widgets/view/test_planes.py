@@ -81,7 +81,7 @@ def test_a_voxel_at_known_mm_is_at_its_pixel_in_every_plane_whatever_way_it_is_s
     go(planes, qtbot, (0, 0, 0))
     for across in (1, 2, 0):
         pane, there = planes.panes[across], display_axes(scan).index_to_view(np.array([MARKED]))[0]
-        down, to_right = pane.place.pixel(*(there[a] for a in axes_but(across)))
+        down, to_right = pane.shown.frame.pixel(*(there[a] for a in axes_but(across)))
         qtbot.mouseClick(pane, Qt.MouseButton.LeftButton, pos=QPoint(int(to_right), int(down)))
         settled(planes, qtbot)
     np.testing.assert_allclose(viewer.dims.point, (-up, -front, -right), atol=1e-3)
@@ -113,11 +113,11 @@ def test_dragging_out_of_a_pane_stops_at_the_edge_of_the_scan(viewer, scene, qtb
     _, planes = scene
     pane = planes.panes[0]
     left = Qt.MouseButton.LeftButton
-    mouse(pane, PRESS, pane.place.pixel(3, 3), left, left)
+    mouse(pane, PRESS, pane.shown.frame.pixel(3, 3), left, left)
     mouse(pane, MOVE, (-500, 9000), NONE, left)
     mouse(pane, RELEASE, (-500, 9000), left, NONE)
     assert planes.voxel[1:] == (0, pane.content.shape[1] - 1)
-    mouse(pane, MOVE, pane.place.pixel(5, 5), NONE, NONE)
+    mouse(pane, MOVE, pane.shown.frame.pixel(5, 5), NONE, NONE)
     assert planes.voxel[1] == 0  # nothing is dragged any more
 
 
@@ -127,9 +127,9 @@ def test_what_is_out_of_sight_in_the_main_view_is_brought_there(viewer, scene, q
     low, _ = viewer.layers[0].extent.world
     viewer.scene.camera.center = (0.0, low[1], low[2])
     last = tuple(n - 1 for n in display_axes(scan).to_view(scan.data).shape)
-    planes.go(last)
+    planes.over.go(last)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], viewer.layers[0].data_to_world(last)[1:], atol=1e-6)
-    planes.go((last[0], last[1] - 1, last[2]))
+    planes.over.go((last[0], last[1] - 1, last[2]))
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], viewer.layers[0].data_to_world(last)[1:], atol=1e-6)
 
 
@@ -140,7 +140,7 @@ def test_the_panes_follow_the_main_view_and_a_double_click_brings_a_plane_there(
     settled(planes, qtbot)
     assert not any(pane.content.main for pane in planes.panes)
     pane = planes.panes[2]
-    down, right = pane.place.pixel(3, 4)
+    down, right = pane.shown.frame.pixel(3, 4)
     qtbot.mouseDClick(pane, Qt.MouseButton.LeftButton, pos=QPoint(round(right), round(down)))
     assert viewer.dims.order == (2, 0, 1) and viewer.dims.ndisplay == 2 and planes.voxel == (3, 4, 5)
     low, high = viewer.layers[0].extent.world
@@ -148,9 +148,9 @@ def test_the_panes_follow_the_main_view_and_a_double_click_brings_a_plane_there(
     viewer.dims.set_point(2, viewer.layers[0].data_to_world((3, 4, 8))[2])
     settled(planes, qtbot, (3, 4, 8))
     assert planes.panes[2].content.main and not planes.panes[0].content.main
-    wheel(planes.panes[1], planes.panes[1].place.pixel(3, 8), -2)
+    wheel(planes.panes[1], planes.panes[1].shown.frame.pixel(3, 8), -2)
     assert planes.voxel == (3, 6, 8)
-    wheel(planes.panes[1], planes.panes[1].place.pixel(3, 8), 99)
+    wheel(planes.panes[1], planes.panes[1].shown.frame.pixel(3, 8), 99)
     assert planes.voxel == (3, 0, 8)  # no farther than the first slice
 
 
@@ -180,20 +180,20 @@ def test_keys_do_what_the_mouse_does_and_leave_the_rest_to_the_viewer(viewer, sc
 def test_zoom_keeps_the_voxel_under_the_cursor_and_a_drag_takes_the_slice_along(viewer, scene, qtbot):
     _, planes = scene
     pane = planes.panes[1]
-    at = pane.place.pixel(6, 9)
+    at = pane.shown.frame.pixel(6, 9)
     wheel(pane, at, 9, CTRL)
     assert pane.zoom == pytest.approx(1.25**9)
-    held = pane.place.exact(*at)
+    held = pane.shown.frame.exact(*at)
     wheel(pane, at, 3, CTRL)
-    assert pane.place.exact(*at) == pytest.approx(held)
-    before = pane.place.exact(*at)
+    assert pane.shown.frame.exact(*at) == pytest.approx(held)
+    before = pane.shown.frame.exact(*at)
     right = Qt.MouseButton.RightButton
     mouse(pane, PRESS, at, right, right)
     mouse(pane, MOVE, (at[0] + 12, at[1] - 17), NONE, right)
     mouse(pane, RELEASE, (at[0] + 12, at[1] - 17), right, NONE)
-    assert pane.place.exact(at[0] + 12, at[1] - 17) == pytest.approx(before)
+    assert pane.shown.frame.exact(at[0] + 12, at[1] - 17) == pytest.approx(before)
     mouse(pane, MOVE, (at[0], at[1]), NONE, NONE)
-    assert pane.place.exact(at[0] + 12, at[1] - 17) == pytest.approx(before)
+    assert pane.shown.frame.exact(at[0] + 12, at[1] - 17) == pytest.approx(before)
     wheel(pane, at, -99, CTRL)
     assert pane.zoom == 1 and planes.panes[0].zoom == 1
 
@@ -202,22 +202,22 @@ def test_the_crosshair_is_followed_unless_it_shall_not_be(viewer, scene, qtbot):
     _, planes = scene
     pane = planes.panes[0]
     go(planes, qtbot, (2, 2, 2))
-    wheel(pane, pane.place.pixel(2, 2), 14, CTRL)
-    assert pane.place.holds(2, 2) and not pane.place.holds(20, 20)
+    wheel(pane, pane.shown.frame.pixel(2, 2), 14, CTRL)
+    assert pane.shown.frame.holds(2, 2) and not pane.shown.frame.holds(20, 20)
     go(planes, qtbot, (2, 20, 20))
-    assert pane.place.holds(20, 20)
+    assert pane.shown.frame.holds(20, 20)
     planes.follow.click()
     go(planes, qtbot, (2, 2, 2))
-    assert not pane.place.holds(2, 2)
+    assert not pane.shown.frame.holds(2, 2)
     planes.fit.click()
-    assert pane.zoom == 1 and pane.place.holds(2, 2)
+    assert pane.zoom == 1 and pane.shown.frame.holds(2, 2)
 
 
 def test_what_is_under_the_cursor_is_told_and_then_the_crosshair_again(viewer, scene, qtbot):
     scan, planes = scene
     go(planes, qtbot, (3, 4, 5))
     pane = planes.panes[2]
-    mouse(pane, MOVE, pane.place.pixel(10, 12), NONE, NONE)
+    mouse(pane, MOVE, pane.shown.frame.pixel(10, 12), NONE, NONE)
     stored = tuple(int(v) for v in display_axes(scan).index_to_storage(np.array([(10, 12, 5)]))[0])
     x, y, z = mm_of(scan, stored)
     i, j, k = stored
@@ -240,21 +240,21 @@ def test_masks_and_frames_are_drawn_where_they_are(viewer, dock, scene, qtbot):
     planes.frame(box)
     there = display_axes(scan).roi_to_view(box)
     go(planes, qtbot, there.start)
-    qtbot.waitUntil(lambda: planes.panes[1].content.frame is not None)
+    qtbot.waitUntil(lambda: bool(planes.panes[1].content.frames))
     for across, pane in enumerate(planes.panes):
         (mask,) = pane.content.outlines
         rows, columns = axes_but(across)
         wanted = np.zeros(pane.content.pixels.shape, bool)
         wanted[there.slices[rows], there.slices[columns]] = True
         np.testing.assert_array_equal(mask.labels == 1, wanted)
-        assert pane.content.frame == (there.slices[rows], there.slices[columns])
+        assert pane.content.frames == ((there.slices[rows], there.slices[columns]),)
         pink = np.argwhere(grabbed(pane) == 0xFFFF00FF)
-        top, left = pane.place.pixel(there.start[rows] - 0.5, there.start[columns] - 0.5)
-        bottom, right = pane.place.pixel(there.stop[rows] - 0.5, there.stop[columns] - 0.5)
+        top, left = pane.shown.frame.pixel(there.start[rows] - 0.5, there.start[columns] - 0.5)
+        bottom, right = pane.shown.frame.pixel(there.stop[rows] - 0.5, there.stop[columns] - 0.5)
         np.testing.assert_allclose(pink.min(axis=0), (top - 3, left - 3), atol=1.6)
         np.testing.assert_allclose(pink.max(axis=0), (bottom + 2, right + 2), atol=1.6)
-    planes.go(tuple(x - 1 for x in there.start))
-    qtbot.waitUntil(lambda: all(pane.content.frame is None for pane in planes.panes))
+    planes.over.go(tuple(x - 1 for x in there.start))
+    qtbot.waitUntil(lambda: not any(pane.content.frames for pane in planes.panes))
 
 
 def test_masks_have_the_colours_of_their_layer_and_are_lines_filled_or_hidden(viewer, dock, scene, qtbot):
@@ -266,8 +266,8 @@ def test_masks_have_the_colours_of_their_layer_and_are_lines_filled_or_hidden(vi
     go(planes, qtbot, (5, 5, 5))
     viewer.layers[0].contrast_limits = (5000, 6000)  # the scan is black
     qtbot.waitUntil(lambda: pane.content.limits == (5000, 6000))
-    down, right = (int(x) for x in pane.place.pixel(20, 2))
-    edge = int(pane.place.pixel(20, -0.5)[1]) + 1
+    down, right = (int(x) for x in pane.shown.frame.pixel(20, 2))
+    edge = int(pane.shown.frame.pixel(20, -0.5)[1]) + 1
     rgb = [round(255 * float(x)) for x in layer.get_color(1)[:3]]
     number = 0xFF000000 | rgb[0] << 16 | rgb[1] << 8 | rgb[2]
     assert planes.masks.currentText() == LINES
@@ -332,7 +332,7 @@ def test_only_planes_that_an_act_crosses_are_painted_again_and_once_a_turn(viewe
     qtbot.wait(50)
     assert [counts[pane] for pane in planes.panes] == [2, 0, 0]
     for index in range(6, 12):
-        planes.go((5, index, 7))
+        planes.over.go((5, index, 7))
     settled(planes, qtbot, (5, 11, 7))
     qtbot.wait(50)
     assert [counts[pane] for pane in planes.panes] == [3, 1, 1]
@@ -343,7 +343,7 @@ def test_contrast_gamma_and_colours_of_the_scan_are_followed(viewer, scene, qtbo
     layer, pane = viewer.layers[0], planes.panes[0]
     middle = tuple(n // 2 for n in display_axes(scan).to_view(scan.data).shape)
     go(planes, qtbot, middle)
-    at = [int(x) for x in pane.place.pixel(middle[1], middle[2])]
+    at = [int(x) for x in pane.shown.frame.pixel(middle[1], middle[2])]
     value = float(pane.content.pixels[middle[1:]])
     layer.contrast_limits = (value - 100, value + 100)
     qtbot.waitUntil(lambda: abs(int(grabbed(pane)[at[0], at[1]] & 0xFF) - 128) <= 1)
@@ -361,7 +361,7 @@ def test_hidden_it_does_no_work_and_holds_no_scan(viewer, scene, qtbot):
     go(planes, qtbot, (3, 4, 5))
     planes.parentWidget().hide()
     looks = len(viewer.layers[0].events.contrast_limits.callbacks)
-    planes.go((6, 6, 6))
+    planes.over.go((6, 6, 6))
     planes.frame(Roi((0, 0, 0), (4, 4, 4)))
     qtbot.wait(50)
     assert all(pane.content is None for pane in planes.panes) and not planes._soon.isActive()

@@ -19,7 +19,7 @@ def test_a_picture_has_one_plane_and_the_next_scan_three(viewer, dock, qtbot):
     qtbot.waitUntil(lambda: "single slice" in planes.note.text())
     assert [not pane.isHidden() for pane in planes.panes] == [True, False, False]
     pane = planes.panes[0]
-    down, right = pane.place.pixel(4, 8)
+    down, right = pane.shown.frame.pixel(4, 8)
     qtbot.mouseClick(pane, Qt.MouseButton.LeftButton, pos=QPoint(round(right), round(down)))
     assert planes.voxel == (0, 4, 8)
     add_scan(viewer, make_scan(stem="next"))

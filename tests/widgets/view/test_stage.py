@@ -11,9 +11,9 @@ from napari.layers._layer_actions import _convert
 from qtpy.QtCore import Qt
 
 from napari_morse.io import open_scan
-from napari_morse.types import Mask
+from napari_morse.types import Mask, Roi
 from napari_morse.widgets.base.shortcuts import ACCEPT
-from napari_morse.widgets.bridge import carrier_of, mask_layer_data
+from napari_morse.widgets.bridge import carrier_of, mask_layer_data, roi_shape_data
 from napari_morse.widgets.view.twins import is_twin
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.layer_cases import affine_of, write_nifti
@@ -128,6 +128,20 @@ def test_what_is_shown_by_hand_brings_its_own_scan_along(viewer, dock, first, wh
     layer.visible = True  # the eye in the list of layers
     qtbot.waitUntil(lambda: dock.segment.scans.layer is first)
     settled(qtbot, dock)
+    check_one_patient(viewer, dock)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_region_that_is_shown_by_hand_brings_its_scan_along_unless_that_is_closed(viewer, dock, qtbot, closed):
+    first = add_scan(viewer, make_scan(stem="Anna"))
+    data, attributes, _ = roi_shape_data(Roi((1, 1, 1), (4, 5, 6)), dock.session.scan)
+    region = viewer.add_shapes(data, **attributes)
+    second = add_scan(viewer, make_scan(stem="Berta", seed=1))
+    assert not region.visible
+    if closed:
+        viewer.layers.remove(first)
+    region.visible = True  # the eye in the list of layers
+    qtbot.waitUntil(lambda: dock.segment.scans.layer is (second if closed else first) and region.visible != closed)
     check_one_patient(viewer, dock)
 
 

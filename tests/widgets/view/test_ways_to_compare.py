@@ -28,7 +28,7 @@ def test_each_kind_of_difference_has_its_number():
 def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_back(viewer, dock, run, qtbot):
     shown = dock.comparison.shown
     dock.view_bar.modes["difference"].click()
-    qtbot.waitUntil(lambda: dock.comparison.differences.shown is not None)
+    qtbot.waitUntil(lambda: dock.comparison.differences.shown.there)
     axes = display_axes(dock.desk.scan)
     found = dock.comparison.differences.shown
     wanted = difference(run.coarse.data, run.rendered.data)
@@ -52,8 +52,20 @@ def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_
     dock.comparison.swapped = False
     dock.view_bar.contour.click()
     qtbot.waitUntil(lambda: not dock.comparison.settling)
-    assert shown.coarse.visible and shown.rendered.visible and dock.comparison.differences.shown is None
+    assert shown.coarse.visible and shown.rendered.visible and not dock.comparison.differences.shown.there
     assert not [x for x in viewer.layers if x.name.startswith("difference")]
+
+
+def test_a_difference_that_was_deleted_is_made_again_and_both_masks_still_come_back(viewer, dock, run, qtbot):
+    shown = dock.comparison.shown
+    dock.view_bar.modes["difference"].click()
+    qtbot.waitUntil(lambda: dock.comparison.differences.shown.there)
+    viewer.layers.remove(dock.comparison.differences.shown.layer)
+    qtbot.waitUntil(lambda: dock.comparison.differences.shown.there and not dock.comparison.settling)
+    assert not shown.coarse.visible and not shown.rendered.visible
+    dock.view_bar.contour.click()
+    qtbot.waitUntil(lambda: not dock.comparison.settling)
+    assert shown.coarse.visible and shown.rendered.visible
 
 
 def test_surfaces_lie_in_the_layers_own_mm_and_the_view_comes_back(viewer, dock, run, qtbot):
