@@ -22,7 +22,7 @@ from napari_morse.widgets.bridge.placement import (
     has_length,
     layer_matrix,
 )
-from napari_morse.widgets.bridge.to_layers import Carrier, carrier_of
+from napari_morse.widgets.bridge.to_layers import Carrier, carrier_of, labels_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -105,7 +105,7 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
             f"“{layer.name}” {shape} does not lie on the scan “{owner.stem}” {_shown_shape(owner)} as it is shown.",
             "Make a new labels layer while the scan's layer is selected.",
         )
-    labels = carrier.labels if carrier is not None else ()
+    labels = labels_of(layer)
     data = as_labels(_solid(_pixels(layer), 3), f"“{layer.name}”")
     if owner is not None:
         return Mask(display_axes(owner).to_storage(data), owner.grid, labels, owner.header)
@@ -137,8 +137,7 @@ def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
             f"“{layer.name}” {_shape3(layer)} does not lie on its scan “{scan.stem}” {_shown_shape(scan)} any more.",
             "Put the layer back where it was: undo its changes of scale, translation or shape.",
         )
-    carrier, pixels, name = carrier_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
-    labels = carrier.labels if carrier is not None else ()
+    labels, pixels, name = labels_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
     return lambda: Mask(display_axes(scan).to_storage(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
 
 

@@ -55,6 +55,24 @@ def carrier_of(layer: Any) -> Carrier | None:
     return replace(carrier, role="mask") if converted else carrier
 
 
+def role_of(layer: Any) -> Role | Literal[""]:
+    """What a layer of ours is; empty for one that is not ours."""
+    carrier = carrier_of(layer)
+    return "" if carrier is None else carrier.role
+
+
+def labels_of(layer: Any) -> tuple[Label, ...]:
+    """The structures that a layer of ours knows by name; of one that is not ours, none."""
+    carrier = carrier_of(layer)
+    return () if carrier is None else carrier.labels
+
+
+def is_of(layer: Any, scan: Scan, *roles: Role) -> bool:
+    """Whether a layer of ours was made on this very scan, and is one of ``roles``; any, where none is named."""
+    carrier = carrier_of(layer)
+    return carrier is not None and carrier.scan is scan and (not roles or carrier.role in roles)
+
+
 def scan_layer_data(scan: Scan) -> LayerData:
     """An image layer: display order, mm, grey, contrast from robust percentiles of the finite voxels."""
     attributes = _attributes(scan, scan.stem, Carrier(scan, "scan"))

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 from napari_morse.session.case import OpenCase
 from napari_morse.session.project import Case, Project, rules
 from napari_morse.types import Label
-from napari_morse.widgets.bridge import CONTOUR_WIDTH, carrier_of, mask_layer_data, scan_layer_data
+from napari_morse.widgets.bridge import CONTOUR_WIDTH, is_of, mask_layer_data, scan_layer_data
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class CaseLayers:
         if self.seen is not None:
             self.seen.contour = CONTOUR_WIDTH if compared else 0
         for layer in self._viewer.layers:
-            carrier = carrier_of(layer)
-            if carrier is not None and carrier.scan is self._work.scan and carrier.role in ("coarse", "rendered"):
+            if is_of(layer, self._work.scan, "coarse", "rendered"):
                 layer.editable = False  # what is to be corrected is the corrected mask, which is kept
 
     def take_away(self) -> None:
@@ -71,8 +70,7 @@ class CaseLayers:
         if self.corrected is not None:
             self.corrected.close_down()
         for layer in list(self._viewer.layers):
-            carrier = carrier_of(layer)
-            if carrier is not None and carrier.scan is self._work.scan and layer in self._viewer.layers:
+            if is_of(layer, self._work.scan) and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         if self.corrected is not None:
             self.corrected.let_go()

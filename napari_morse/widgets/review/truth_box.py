@@ -15,7 +15,7 @@ from napari_morse.errors import CancelledError, MorseError
 from napari_morse.metrics import score
 from napari_morse.types import Array, Scan
 from napari_morse.widgets.base import JobRunner, Note, Work, combo_box
-from napari_morse.widgets.bridge import carrier_of, lies_on, mask_of
+from napari_morse.widgets.bridge import lies_on, mask_of, role_of
 from napari_morse.widgets.view import is_twin
 
 if TYPE_CHECKING:
@@ -101,10 +101,9 @@ class TruthBox(QWidget):
             return []
         layers = []
         for layer in self._desk.viewer.layers:
-            carrier = carrier_of(layer)
             if not isinstance(layer, Labels) or is_twin(layer) or (corrected and layer is corrected.layer):
                 continue
-            if carrier is not None and carrier.role != "mask":
+            if role_of(layer) not in {"", "mask"}:
                 continue
             if lies_on(layer, scan) and self._desk.holds(layer):
                 layers.append(layer)

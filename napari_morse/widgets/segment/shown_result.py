@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QWidget
 from napari_morse.errors import InputError
 from napari_morse.session import SegmentSession, ToSave
 from napari_morse.types import Mask, Prediction, Scan, no_patches
-from napari_morse.widgets.bridge import Presentation, carrier_of, mask_as_it_is
+from napari_morse.widgets.bridge import Presentation, is_of, mask_as_it_is
 from napari_morse.widgets.segment.patches import PatchView
 from napari_morse.widgets.segment.presenter import AddedResult, Presenter
 from napari_morse.widgets.segment.result_box import ResultBox
@@ -214,9 +214,7 @@ class ShownResult:
 
 def _is_corrected(layer: Labels, scan: Scan) -> bool:
     """Whether it is the corrected mask of a scan itself, and neither a twin nor a copy of it."""
-    carrier = carrier_of(layer)
-    ours = carrier is not None and carrier.role == "corrected" and carrier.scan is scan
-    return ours and not is_twin(layer) and layer.source.parent is None
+    return is_of(layer, scan, "corrected") and not is_twin(layer) and layer.source.parent is None
 
 
 def _as_shown(prediction: Prediction, coarse: Mask, rendered: Mask) -> Prediction:

@@ -25,7 +25,16 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels, Layer, Points
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.widgets.bridge import CONTOUR_WIDTH, LINE_COLOURS, LineColours, Mode, carrier_of, titles, wrapped
+from napari_morse.widgets.bridge import (
+    CONTOUR_WIDTH,
+    LINE_COLOURS,
+    LineColours,
+    Mode,
+    carrier_of,
+    role_of,
+    titles,
+    wrapped,
+)
 from napari_morse.widgets.view.difference import DIFFERENCE_LEGEND, MODEL_STAGES, Differences
 from napari_morse.widgets.view.orientation_labels import Titles
 from napari_morse.widgets.view.twins import Mirrors, is_twin
@@ -418,8 +427,7 @@ class LaidOut(QObject):
         for layer in self._viewer.layers:
             if layer is self.result.scan or layer in self.result.made or not layer.visible:
                 continue
-            carrier = carrier_of(layer)
-            elsewhere = carrier is not None and carrier.role not in {"mask", "corrected", "roi"}
+            elsewhere = role_of(layer) not in {"", "mask", "corrected", "roi"}
             if isinstance(layer, Image) or elsewhere:
                 layer.visible = False
                 self._parked.append(layer)

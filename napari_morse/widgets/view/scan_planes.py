@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 
 from napari_morse.geometry.orientation import PLANES, letters_at
 from napari_morse.types import Array, Label, Mask, Roi, Scan
-from napari_morse.widgets.bridge import UNNAMED, Role, carrier_of, display_axes, turn_to
+from napari_morse.widgets.bridge import UNNAMED, Role, display_axes, is_of, turn_to
 from napari_morse.widgets.view.plane_image import ALL_SLICES, Outline, Slices, Style
 from napari_morse.widgets.view.plane_pane import Content
 from napari_morse.widgets.view.twins import is_twin
@@ -214,8 +214,7 @@ class ScanPlanes:
         return DrawnMask(role, mask, self.axes.to_view(mask.data), colour, tuple(layers), style)
 
     def _shows(self, layer: Labels, role: Role) -> bool:
-        carrier = carrier_of(layer)
-        return carrier is not None and carrier.scan is self.scan and carrier.role == role and not is_twin(layer)
+        return is_of(layer, self.scan, role) and not is_twin(layer)
 
 
 def in_plane(across: int) -> tuple[int, int]:
