@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_morse.errors import MorseError
-from napari_morse.widgets.base import PLUGIN, own_settings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,6 +61,8 @@ def offer_nifti_first() -> None:
     """
     from npe2 import PluginManager
 
+    from napari_morse.widgets.base import PLUGIN  # here, as Qt is behind that door: a sample is read without it
+
     contributions = PluginManager.instance()._contrib  # noqa: SLF001 (npe2 has no public way)
     writers = getattr(contributions, "_writers", None)
     if isinstance(writers, list):
@@ -72,6 +73,8 @@ def masks_as_labels() -> bool:
     """Whether files that say that they are masks open as labels layers: the person's setting, yes without a window."""
     if current_viewer() is None:
         return True
+    from napari_morse.widgets.base import own_settings
+
     settings = own_settings()
     return True if settings is None else bool(settings.reading.masks_as_labels)
 
