@@ -24,7 +24,7 @@ from napari_morse.types import Scan
 from napari_morse.widgets.base import Elided, shortcuts
 from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, SaveBox
 from napari_morse.widgets.correct.label_list import LabelList
-from napari_morse.widgets.correct.live_wire import WIRE_HINT, LiveWire
+from napari_morse.widgets.correct.live_wire import LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
 
 TOOL_MODES = {
@@ -214,7 +214,7 @@ class CorrectTab(QWidget):
 
     def _hint(self) -> str:
         """What is said while nothing else is."""
-        return WIRE_HINT if self._wire is not None and self._wire.active else ""
+        return "" if self._wire is None else self._wire.hint
 
     def _step(self, which: str) -> None:
         corrected = self._desk.corrected
