@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.widgets.base import UNDO
+from napari_morse.errors import CancelledError
+from napari_morse.session.tools import edge_cost
+from napari_morse.types import Array
+from napari_morse.widgets.base import UNDO, JobRunner, Work
 from napari_morse.widgets.bridge import BorrowedKeys
-from napari_morse.widgets.correct.wire_drawing import WIRE_HINT, NoWire, Press, WaitingWire
+from napari_morse.widgets.correct.wire_drawing import WIRE_HINT, NoWire, Press, ScanSlice, WaitingWire
 from napari_morse.widgets.correct.wire_line import WireLine
-from napari_morse.widgets.correct.wire_slice import Edges, ScanSlice
 
 if TYPE_CHECKING:
-    from napari_morse.types import Array
     from napari_morse.widgets.case import CorrectedLayer, Desk
 
 WIRE_GONE = "The wire that was not filled is gone."
@@ -49,7 +50,7 @@ class LiveWire(QObject):
         self.draw_soon, self.select_soon = QTimer(self), QTimer(self)
         for timer in (self.draw_soon, self.select_soon):
             timer.setSingleShot(True)
-        self._use: _Use | None = None
+        self._use: _WireInUse | None = None
 
     @property
     def active(self) -> bool:
@@ -104,7 +105,7 @@ class LiveWire(QObject):
         self.toggled.emit(False)
 
     def _take_up(self, corrected: CorrectedLayer) -> None:
-        self._use = use = _Use(self._desk, corrected, self)
+        self._use = use = _WireInUse(self._desk, corrected, self)
         in_view = use.look()
         self.toggled.emit(True)
         if in_view:
@@ -125,7 +126,7 @@ class LiveWire(QObject):
         self.leave()
 
 
-class _Use:
+class _WireInUse:
     """The live wire from when it takes the mouse until it gives it back.
 
     Parameters
@@ -327,3 +328,61 @@ class _Use:
             self._tool.leave()
         elif self._desk.scan is not self._scan:
             self.look("Another scan.")
+
+
+class Edges(QObject):
+    """Finds what steps cost in the slice that was asked for last.
+
+    Parameters
+    ----------
+    parent
+        Owner.
+    """
+
+    found = Signal(object)
+    """(R, C) of `edge_cost`, of the slice that was asked for last."""
+    failed = Signal(str)
+    """Why it was not found."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.runner = JobRunner("morse-wire", self)
+        self._sought: ScanSlice | None = None
+        self.runner.succeeded.connect(self._on_found)
+        self.runner.failed.connect(self._on_failed)
+
+    def seek(self, sought: ScanSlice) -> None:
+        """Look for the edges of a slice; `found` follows, unless something else is asked for before."""
+        self._sought = sought
+        if not self.runner.busy:
+            self.runner.start(_work(sought))
+
+    def stop(self) -> None:
+        """Nothing is looked for any more."""
+        self._sought = None
+        self.runner.cancel()
+
+    def _on_found(self, result: tuple[ScanSlice, Array]) -> None:
+        sought, cost = result
+        if self._sought is sought:
+            self._sought = None
+            self.found.emit(cost)
+        else:
+            self._go_on()
+
+    def _on_failed(self, error: Exception) -> None:
+        if isinstance(error, CancelledError):
+            self._go_on()
+        elif self._sought is not None:
+            self._sought = None
+            self.failed.emit(str(error))
+
+    def _go_on(self) -> None:
+        """Look for what was asked for while something else was being looked for."""
+        if self._sought is not None:
+            self.runner.start(_work(self._sought))
+
+
+def _work(sought: ScanSlice) -> Work:
+    plane, spacing, data = sought.plane, sought.spacing, sought.layer.data
+    return lambda _tell, _cancelled: (sought, edge_cost(plane.of(data), spacing))

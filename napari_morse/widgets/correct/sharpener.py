@@ -38,7 +38,7 @@ class Sharpener(QObject):
         super().__init__(parent)
         self._desk = desk
         self.runner = JobRunner("morse-sharpen", self)
-        self._settings = Settings()
+        self._settings = Settings(self.said.emit)
         self._sharpening: Sharpening | None = None
         self._made_for: tuple[Any, ...] = ()
         self._queue: StrokeQueue | NoQueue = NoQueue()
@@ -121,7 +121,7 @@ class Sharpener(QObject):
         if corrected is None or self._sharpening is None:
             self._queue = NoQueue()
         else:
-            self._queue = StrokeQueue(self._desk, corrected, self._sharpening, self._settings, self)
+            self._queue = StrokeQueue(self._desk, corrected, self._sharpening, self._settings, self.runner)
             self._queue.warm_here()
 
     def close_down(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,9 @@ from napari_morse.errors import CancelledError
 from napari_morse.session.case import Sharpening
 from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
-from napari_morse.widgets.base import Work, shortcuts
+from napari_morse.widgets.base import JobRunner, Work, shortcuts
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.case import UNCHANGED
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case import CorrectedLayer, Desk
-    from napari_morse.widgets.correct.sharpener import Sharpener
+from napari_morse.widgets.case import UNCHANGED, CorrectedLayer, Desk
 
 STROKE, ALONE = f"{JOINED}sharpen", "sharpen"
 """Kind of the edit that belongs to the stroke before it; of one that leaves nothing of it, taken back by itself."""
@@ -43,12 +39,15 @@ class Settings:
 
     Parameters
     ----------
+    say
+        Tells the person what a stroke became.
     enabled
         Whether they are.
     strength
         0 to 1: how far boundaries go from the stroke to what the model sees.
     """
 
+    say: Callable[[str], None]
     enabled: bool = True
     strength: float = 1.0
 
@@ -113,24 +112,24 @@ class StrokeQueue(NoQueue):
         The model on its scan.
     settings
         How strokes are sharpened.
-    sharpener
-        Owner, with one runner for all queues: what the last one cancelled may still have to end.
+    runner
+        The one of all queues: what the last one cancelled may still have to end.
     """
 
     open = True
     corrected: CorrectedLayer
 
     def __init__(
-        self, desk: Desk, corrected: CorrectedLayer, sharpening: Sharpening, settings: Settings, sharpener: Sharpener
+        self, desk: Desk, corrected: CorrectedLayer, sharpening: Sharpening, settings: Settings, runner: JobRunner
     ) -> None:
         self.corrected = corrected
         self._desk, self._sharpening, self._settings = desk, sharpening, settings
-        self._runner, self._said = sharpener.runner, sharpener.said
+        self._runner = runner
         self._orders: deque[_Order] = deque()
         self._ahead: Roi | None = None
         self._under_way: _Order | None = None
         self._ready: list[_Sharp] = []
-        self._retry = QTimer(sharpener)
+        self._retry = QTimer(runner)
         self._retry.setSingleShot(True)
         for signal, slot in self._signals():
             signal.connect(slot)
@@ -190,7 +189,7 @@ class StrokeQueue(NoQueue):
 
     def _on_stroke(self, act: Edit) -> None:
         if not self._settings.off and not self._sharpening.blocked:
-            self._order(act.box, STROKE, self._said.emit)
+            self._order(act.box, STROKE, self._settings.say)
 
     def _order(self, box: Roi, kind: str, done: Callable[[str], None]) -> None:
         self._orders.append(_Order(box, self.corrected.corrections.state, kind, done))
@@ -250,7 +249,7 @@ class StrokeQueue(NoQueue):
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
-            self._said.emit(f"The stroke was not sharpened: {error}")
+            self._settings.say(f"The stroke was not sharpened: {error}")
         self._next()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import (
@@ -23,10 +23,7 @@ from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate
 from napari_morse.types import Array
 from napari_morse.widgets.base import Elided, Work, act_button, shortcuts
 from napari_morse.widgets.bridge import PlaneInView
-from napari_morse.widgets.case import CorrectedLayer, Passing, Rest
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, Rest
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
@@ -72,7 +69,7 @@ class _Subject:
 
 
 Tool = Callable[[Array, _Subject], ToolChange | None]
-ScopedTool = Callable[[Array, _Subject, Scope], ToolChange | None]
+ScopedTool = Callable[[Scope, Array, _Subject], ToolChange | None]
 
 
 class ToolsBox(QWidget):
@@ -150,27 +147,27 @@ class ToolsBox(QWidget):
 
     def run_holes(self) -> None:
         """Fill what the structure encloses."""
-        self._in_scope("fill holes", lambda mask, on, scope: fill_holes(mask, on.label, *scope))
+        self._in_scope("fill holes", lambda scope, mask, on: fill_holes(mask, on.label, *scope))
 
     def run_islands(self) -> None:
         """Leave only the largest part of the structure."""
         self._in_scope(
-            "remove islands", lambda mask, on, scope: remove_islands(mask, on.label, on.spacing, None, *scope)
+            "remove islands", lambda scope, mask, on: remove_islands(mask, on.label, on.spacing, None, *scope)
         )
 
     def run_grow(self, sign: int) -> None:
         """Grow (+1) or shrink (−1) the structure."""
         mm = sign * self.mm.value()
         self._in_scope(
-            "grow" if sign > 0 else "shrink", lambda mask, on, scope: grow(mask, on.label, mm, on.spacing, *scope)
+            "grow" if sign > 0 else "shrink", lambda scope, mask, on: grow(mask, on.label, mm, on.spacing, *scope)
         )
 
     def _in_scope(self, kind: str, tool: ScopedTool) -> None:
         """Run a tool in the slice in view, or in the whole volume, as the person chose."""
         if self.scope.currentText() == SLICE:
-            self._in_slice(lambda plane: self._run(kind, partial(_scoped, tool, plane.storage)))
+            self._in_slice(lambda plane: self._run(kind, partial(tool, plane.storage)))
         else:
-            self._run(kind, partial(_scoped, tool, (None, None)))
+            self._run(kind, partial(tool, (None, None)))
 
     def _in_slice(self, act: Callable[[PlaneInView], None]) -> None:
         """Do something in the slice in view; where there is none, that is said."""
@@ -298,10 +295,6 @@ class ToolsBox(QWidget):
         self._desk.runner.failed.disconnect(self._on_failed)
         self._desk.viewer.dims.events.order.disconnect(self._on_dims)
         self._desk.viewer.dims.events.ndisplay.disconnect(self._on_dims)
-
-
-def _scoped(tool: ScopedTool, scope: Scope, mask: Array, subject: _Subject) -> ToolChange | None:
-    return tool(mask, subject, scope)
 
 
 def _working(kind: str, tool: Tool, subject: _Subject, mask: Array) -> Work:

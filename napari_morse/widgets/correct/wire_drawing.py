@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_morse.session.tools import Contour, Pixel, changed
-from napari_morse.types import Array
+from napari_morse.types import Array, Scan
+from napari_morse.widgets.bridge import PlaneInView
 from napari_morse.widgets.correct.wire_line import NO_NODE, WireLine
-from napari_morse.widgets.correct.wire_slice import Place, ScanSlice
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.bridge import PlaneInView
     from napari_morse.widgets.case import CorrectedLayer, Desk
 
 WIRE_HINT = (
@@ -23,6 +24,50 @@ NEAR, BESIDE = 8.0, 5.0
 """Pixels of the screen within which a press takes hold of a node, and of the line."""
 WIRE_CLICK_REACH = 3.0
 """Pixels of the screen that the mouse may move in a click."""
+
+Place = tuple[float, float]
+"""Row and column in a slice, between pixels too."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScanSlice:
+    """A slice of a scan, and the layer that shows it.
+
+    Parameters
+    ----------
+    scan, layer
+        The scan, and its image.
+    plane
+        The slice in view when this was made.
+    """
+
+    scan: Scan
+    layer: Image
+    plane: PlaneInView
+
+    @classmethod
+    def in_view(cls, desk: Desk) -> ScanSlice | None:
+        """The slice in view; None in 3-D, and outside of the scan."""
+        scan, layer, plane = desk.scan, desk.scan_layer, desk.plane
+        return None if scan is None or layer is None or plane is None else cls(scan, layer, plane)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Millimetres of a step down, and of one to the right."""
+        return self.plane.spacing(self.scan)
+
+    def place(self, event: Any) -> Place:
+        """Where the mouse is, of an event of the viewer."""
+        return self.plane.pixel(self.layer.world_to_data(event.position[-3:]))
+
+    def pixel(self, at: Place) -> Pixel:
+        """The pixel nearest to a place."""
+        rows, columns = self.plane.size
+        return min(max(round(at[0]), 0), rows - 1), min(max(round(at[1]), 0), columns - 1)
+
+    def apart(self, one: Place, other: Place) -> float:
+        """Millimetres between two places."""
+        return float(np.hypot(*(np.subtract(one, other) * self.spacing)))
 
 
 class NoWire:
