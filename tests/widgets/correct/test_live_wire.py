@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Points
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_morse.types import Grid, Roi, Scan
@@ -268,6 +268,23 @@ def test_the_line_is_dragged_a_node_taken_away_and_a_click_on_the_first_fills(vi
     assert len(contour.nodes) == 4 and not corrected.corrections.mask.any()
     mouse.drag(first, first + 0.1)
     assert corrected.corrections.mask.any() and not dock.wire.drawn.contour.nodes
+
+
+def test_a_line_that_is_taken_back_while_it_is_held_is_not_dragged(viewer, dock, scene, qtbot):
+    _, _, corrected, mouse = scene
+    on(dock, qtbot)
+    for voxel in rim(viewer, dock, corrected)[:3]:
+        mouse.click(voxel)
+    contour = dock.wire.drawn.contour
+    nodes, path = list(contour.nodes), contour.paths[1]
+    held, away = dock.wire.drawn.plane.places(np.array([path[len(path) // 2], (3, 5)], float))
+    mouse_press_callbacks(viewer, mouse.event("mouse_press", held))
+    press(viewer, dock, "Backspace")
+    mouse_move_callbacks(viewer, mouse.event("mouse_move", away, dragging=True))
+    mouse_release_callbacks(viewer, mouse.event("mouse_release", away))
+    assert contour.nodes == [*nodes[:2], (3, 5)]
+    for first, last, joined in zip(contour.nodes[:-1], contour.nodes[1:], contour.paths, strict=True):
+        assert tuple(joined[0]) == first and tuple(joined[-1]) == last
 
 
 def test_clicks_before_the_edges_are_found_are_kept(viewer, dock, scene, qtbot):
