@@ -35,6 +35,7 @@ class LabelList(QTableWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header, numbers = QHeaderView(Qt.Orientation.Horizontal, self), QHeaderView(Qt.Orientation.Vertical, self)
         self.setHorizontalHeader(header)
+        self._head = header
         self.setVerticalHeader(numbers)
         numbers.hide()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -77,8 +78,7 @@ class LabelList(QTableWidget):
                 self.selectRow(self._ids.index(label))
             else:
                 self.clearSelection()
-        head = self.horizontalHeader()
-        tall = head.sizeHint().height() if head is not None else self._row
+        tall = self._head.sizeHint().height()
         self.setFixedHeight(tall + self._row * min(len(labels), LABEL_ROWS) + 2 * self.frameWidth() + 2)
         self.setVisible(bool(labels))
 

@@ -5,31 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_morse.session.tools import Contour, Path, Pixel, changed
-from napari_morse.widgets.base import UNDO
-from napari_morse.widgets.bridge import BorrowedKeys, PlaneInView
-from napari_morse.widgets.correct.wire_edges import Edges
+from napari_morse.errors import CancelledError
+from napari_morse.session.tools import edge_cost
+from napari_morse.types import Array
+from napari_morse.widgets.base import UNDO, JobRunner, Work
+from napari_morse.widgets.bridge import BorrowedKeys
+from napari_morse.widgets.correct.wire_drawing import WIRE_HINT, NoWire, Press, ScanSlice, WaitingWire
 from napari_morse.widgets.correct.wire_line import WireLine
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari_morse.widgets.case import CorrectedLayer, Desk
 
-    from napari_morse.types import Array, Scan
-    from napari_morse.widgets.case import Desk
-
-WIRE_HINT = (
-    "Click along the edge; nodes and the line can be dragged. Enter fills, Shift+Enter erases, Backspace takes a node "
-    "back, Shift+click takes one away, Esc leaves."
-)
 WIRE_GONE = "The wire that was not filled is gone."
 NO_CANVAS = "The live wire cannot be drawn in this viewer: use the polygon instead."
-NEAR, BESIDE = 8.0, 5.0
-"""Pixels of the screen within which a press takes hold of a node, and of the line."""
-WIRE_CLICK_REACH = 3.0
-"""Pixels of the screen that the mouse may move in a click."""
 
 
 class LiveWire(QObject):
@@ -50,114 +40,130 @@ class LiveWire(QObject):
 
     def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._desk, self._viewer = desk, desk.viewer
-        self._active = False
-        self._plane: PlaneInView | None = None
-        self._scan: Scan | None = None
-        self._target: Labels | None = None
-        self.contour: Contour | None = None
-        self._clicks: list[tuple[float, float]] = []
-        self._cursor: Pixel | None = None
-        self._held: int | None = None
-        self._wanted: Pixel | None = None
-        self._line = WireLine(self._viewer)
-        self._before = "pan_zoom"
-        self._keys = BorrowedKeys(
-            {
-                "Enter": self.fill,
-                "Shift-Enter": lambda: self.fill(erase=True),
-                "Backspace": self.take_back,
-                "Escape": self.leave,
-                UNDO: self._undo,
-            }
-        )
-        self._edges = Edges(self)
-        self._edges.found.connect(self._on_edges)
-        self._edges.failed.connect(lambda why: self.leave(f"The live wire cannot read this slice: {why}"))
-        self._draw_soon = QTimer(self)
-        self._draw_soon.setSingleShot(True)
-        self._draw_soon.timeout.connect(self._draw)
-        self._select_soon = QTimer(self)
-        self._select_soon.setSingleShot(True)
-        self._select_soon.timeout.connect(self._after_select)
-        desk.changed.connect(self._on_desk)
+        self._desk = desk
+        self.line = WireLine(desk.viewer)
+        """Shows the wire."""
+        self.edges = Edges(self)
+        """Finds what it runs along."""
+        self.edges.failed.connect(lambda why: self.leave(f"The live wire cannot read this slice: {why}"))
+        # They outlive a use: napari goes on with a press that has begun in it, and a timer that is gone would raise.
+        self.draw_soon, self.select_soon = QTimer(self), QTimer(self)
+        for timer in (self.draw_soon, self.select_soon):
+            timer.setSingleShot(True)
+        self._use: _WireInUse | None = None
 
     @property
     def active(self) -> bool:
         """Whether it takes the mouse."""
-        return self._active
+        return self._use is not None
+
+    @property
+    def hint(self) -> str:
+        """How it is used, while it is."""
+        return WIRE_HINT if self.active else ""
+
+    @property
+    def drawn(self) -> NoWire:
+        """What is drawn in the slice in view."""
+        return NoWire() if self._use is None else self._use.wire
 
     @property
     def busy(self) -> bool:
         """Whether edges are being looked for."""
-        return self._edges.runner.busy
+        return self.edges.runner.busy
 
     @property
     def stop_event(self) -> Any:
         """Set to cancel what runs, even when this is gone."""
-        return self._edges.runner.stop_event
+        return self.edges.runner.stop_event
 
     def toggle(self) -> None:
         """Switch on or off."""
-        if self._active:
+        if self.active:
             self.leave()
         else:
             self.start()
 
     def start(self) -> None:
         """Take the mouse; where nothing is corrected yet, correcting begins first."""
-        desk = self._desk
-        why = desk.blocked if desk.corrected is None else ("" if self._line.possible else NO_CANVAS)
-        if why:
-            self.said.emit(why)
-            self.toggled.emit(False)
-        if why or self._active:
-            return
-        if desk.corrected is None:
-            desk.begin(self.start)
-            return
-        self._active, self._target = True, desk.corrected.layer
-        self._viewer.layers.selection.active = self._target
-        self._before = str(self._target.mode)
-        self._target.mode = "pan_zoom"
-        for callbacks, own in self._callbacks():
-            callbacks.append(own)
-        for target in (self._viewer, self._target):
-            self._keys.take(target)
-        for event, own in self._events():
-            event.connect(own)
-        self._on_pan()
-        self._look()
+        corrected = self._desk.corrected
+        if corrected is None:
+            self._begin_first()
+        elif not self.line.possible:
+            self._refuse(NO_CANVAS)
+        elif not self.active:
+            self._take_up(corrected)
+
+    def _begin_first(self) -> None:
+        if self._desk.blocked:
+            self._refuse(self._desk.blocked)
+        else:
+            self._desk.begin(self.start)
+
+    def _refuse(self, why: str) -> None:
+        self.said.emit(why)
+        self.toggled.emit(False)
+
+    def _take_up(self, corrected: CorrectedLayer) -> None:
+        self._use = use = _WireInUse(self._desk, corrected, self)
+        in_view = use.look()
         self.toggled.emit(True)
-        if self._plane is not None:
+        if in_view:
             self.said.emit(WIRE_HINT)
 
     def leave(self, text: str = "") -> None:
         """Give the mouse back; what was not filled is dropped, and that is said."""
-        if not self._active:
+        use, self._use = self._use, None
+        if use is None:
             return
-        self._active = False
-        self._edges.stop()
-        target, begun = self._target, self._begun
-        for event, own in self._events():
-            event.disconnect(own)
-        for callbacks, own in self._callbacks():
-            if own in callbacks:
-                callbacks.remove(own)
-        self._keys.give_back()
-        self._select_soon.stop()
-        if target is not None and str(target.mode) == "pan_zoom":
-            target.mode = self._before
-        self._viewer.scene.camera.mouse_pan = getattr(self._viewer.layers.selection.active, "mouse_pan", True)
-        self._drop()
-        self._line.clear()
-        self._target = None
+        begun = use.wire.begun
+        use.end()
         self.toggled.emit(False)
         self.said.emit(" ".join(part for part in (text, WIRE_GONE if begun else "") if part))
 
-    @property
-    def _begun(self) -> bool:
-        return bool(self._clicks) or (self.contour is not None and bool(self.contour.nodes))
+    def close_down(self) -> None:
+        """Let go of the viewer."""
+        self.leave()
+
+
+class _WireInUse:
+    """The live wire from when it takes the mouse until it gives it back.
+
+    Parameters
+    ----------
+    desk
+        What is under work.
+    corrected
+        The mask that is drawn on all the while.
+    tool
+        Whose use this is.
+    """
+
+    def __init__(self, desk: Desk, corrected: CorrectedLayer, tool: LiveWire) -> None:
+        self._desk, self._viewer, self._corrected = desk, desk.viewer, corrected
+        self._tool = tool
+        self.wire = NoWire()
+        self._press = Press()
+        self._scan = desk.scan
+        self._viewer.layers.selection.active = corrected.layer
+        self._mode_before = str(corrected.layer.mode)
+        corrected.layer.mode = "pan_zoom"
+        for callbacks, own in self._callbacks():
+            callbacks.append(own)
+        self._keys = BorrowedKeys(
+            {
+                "Enter": self.fill,
+                "Shift-Enter": lambda: self.fill(erase=True),
+                "Backspace": self.take_back,
+                "Escape": tool.leave,
+                UNDO: self._undo,
+            }
+        )
+        for target in (self._viewer, corrected.layer):
+            self._keys.take(target)
+        for event, slot in self._events():
+            event.connect(slot)
+        self._on_pan()
 
     def _callbacks(self) -> tuple[tuple[list[Any], Any], ...]:
         viewer: Any = self._viewer
@@ -171,224 +177,212 @@ class LiveWire(QObject):
         viewer: Any = self._viewer
         layers = viewer.layers
         moved = (layers.events.inserted, layers.events.removed, layers.events.reordered, viewer.canvas.grid.events)
-        mode = () if self._target is None else ((self._target.events.mode, self._on_mode),)
         return (
             (viewer.dims.events, self._on_dims),
             (viewer.scene.camera.events.mouse_pan, self._on_pan),
             (layers.selection.events.active, self._on_select),
             *((event, self._soon) for event in moved),
-            *mode,
+            (self._corrected.layer.events.mode, self._on_mode),
+            (self._tool.edges.found, self._on_edges),
+            (self._tool.draw_soon.timeout, self._draw),
+            (self._tool.select_soon.timeout, self._after_select),
+            (self._desk.changed, self._on_desk),
         )
+
+    def end(self) -> None:
+        """Give the mouse, the keys and the view back; what was not filled is gone."""
+        layer = self._corrected.layer
+        self._tool.edges.stop()
+        for event, slot in self._events():
+            event.disconnect(slot)
+        for callbacks, own in self._callbacks():
+            if own in callbacks:
+                callbacks.remove(own)
+        self._keys.give_back()
+        self._tool.select_soon.stop()
+        if str(layer.mode) == "pan_zoom":
+            layer.mode = self._mode_before
+        self._viewer.scene.camera.mouse_pan = getattr(self._viewer.layers.selection.active, "mouse_pan", True)
+        self._drop()
+        self._tool.line.clear()
 
     # The slice
 
-    def _look(self, why: str = "") -> None:
-        """Look for edges in the slice that is in view, beside the window; ``why`` is said where a wire is lost."""
-        if self._begun and why:
-            self.said.emit(f"{why} {WIRE_GONE} {WIRE_HINT}")
+    def look(self, why: str = "") -> bool:
+        """Look for edges in the slice that is in view; ``why`` is said where a wire is lost. Whether there is one."""
+        if self.wire.begun and why:
+            self._tool.said.emit(f"{why} {WIRE_GONE} {WIRE_HINT}")
         self._drop()
-        desk = self._desk
-        scan, layer = desk.scan, desk.scan_layer
-        if scan is None or layer is None:
-            return
-        self._scan, self._plane = scan, desk.plane
-        if self._plane is None:
-            self.said.emit("The live wire works in slices: switch 3-D off, and go to a slice of the scan.")
-            self._edges.stop()
-        else:
-            self._edges.seek(scan, self._plane, layer.data)
+        self._scan = self._desk.scan
+        ground = ScanSlice.in_view(self._desk)
+        if ground is None:
+            self._tool.said.emit("The live wire works in slices: switch 3-D off, and go to a slice of the scan.")
+            self._tool.edges.stop()
+            return False
+        self.wire = WaitingWire(ground)
+        self._tool.edges.seek(ground)
+        return True
 
     def _on_edges(self, cost: Array) -> None:
-        if not self._active or self._scan is None or self._plane is None:
-            return
-        self.contour = Contour(cost, self._plane.spacing(self._scan))
-        clicks, self._clicks = self._clicks, []
-        for at in clicks:
-            self._add(at)
+        self.wire = self.wire.on_edges(cost)
         self._soon()
 
     def _drop(self) -> None:
-        self.contour, self._cursor, self._held, self._wanted, self._clicks = None, None, None, None, []
-        self._draw_soon.stop()
-        self._line.hide()
+        # napari keeps the generator of a press that is under way: what it goes on with must be of no wire.
+        self.wire, self._press = NoWire(), Press()
+        self._tool.draw_soon.stop()
+        self._tool.line.hide()
 
     # The mouse and the keys
 
-    def _at(self, event: Any) -> tuple[float, float] | None:
-        layer, plane = self._desk.scan_layer, self._plane
-        if layer is None or plane is None:
-            return None
-        return plane.pixel(layer.world_to_data(event.position[-3:]))
-
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
-        at = first = self._at(event)
-        if at is None or first is None or event.button != 1:
+        if event.button != 1:
             return
-        plane, contour, zoom = self._plane, self.contour, event.camera_zoom
-        self._held = held = None if contour is None else contour.node_near(at, NEAR / zoom)
-        if contour is not None and held is not None and "Shift" in event.modifiers:
-            self._held = None
-            contour.remove(held)
-            self._soon()
-            return
-        path_index = None if contour is None or held is not None else contour.path_near(at, BESIDE / zoom)
-        moved = False
+        self._press = self.wire.press(event)
+        self._soon()
         yield
         while event.type == "mouse_move":
-            at = self._at(event) or at
-            moved = moved or self._apart(first, at) * zoom > WIRE_CLICK_REACH
-            if moved and contour is not None and self.contour is contour:
-                if path_index is not None:
-                    contour.insert(path_index, self._pixel(at))
-                    self._held, held, path_index = path_index + 1, path_index + 1, None
-                self._wanted = self._pixel(at)
-                self._soon()
+            self._press = self._press.moved(event)
+            self._soon()
             yield
-        self._release(plane, contour, at, held, moved)
-
-    def _release(
-        self, plane: PlaneInView | None, contour: Contour | None, at: tuple[float, float], held: int | None, moved: bool
-    ) -> None:
-        """The button is up; where the slice or the contour is another by now, there is nothing to do."""
-        still, self._held = self._held, None
+        released, self._press = self._press, Press()
         self._soon()
-        if not self._active or self._plane is not plane or (contour is not None and self.contour is not contour):
-            return
-        if held is None:
-            self._add(at)
-        elif still is not None and contour is not None:
-            if moved:
-                contour.move(still, self._pixel(at))
-            elif still == 0 and len(contour.nodes) > 2:
-                self.fill()
+        if released.release(self.wire):
+            self.fill()
 
     def _on_move(self, _viewer: Any, event: Any) -> None:
-        at = self._at(event)
-        if at is not None and self.contour is not None and self.contour.nodes:
-            self._cursor = self._pixel(at)
+        if self.wire.begun:
+            self.wire.hover(event)
             self._soon()
 
     def _on_double(self, _viewer: Any, _event: Any) -> None:
-        if self.contour is not None and len(self.contour.nodes) > 2:
+        if self.wire.fillable:
             self.fill()  # the first of the two presses has set the last node
-
-    def _apart(self, one: tuple[float, float], other: tuple[float, float]) -> float:
-        """Millimetres between two pixels."""
-        if self._plane is None or self._scan is None:
-            return 0.0
-        return float(np.hypot(*(np.subtract(one, other) * self._plane.spacing(self._scan))))
-
-    def _pixel(self, at: tuple[float, float]) -> Pixel:
-        rows, columns = self._plane.size if self._plane is not None else (1, 1)
-        return min(max(round(at[0]), 0), rows - 1), min(max(round(at[1]), 0), columns - 1)
-
-    def _add(self, at: tuple[float, float]) -> None:
-        if self.contour is None:
-            self._clicks.append(at)  # edges are still being looked for
-            return
-        pixel = self._pixel(at)
-        if not self.contour.nodes or self.contour.nodes[-1] != pixel:
-            self.contour.add(pixel)
 
     def take_back(self) -> None:
         """Take the last node back."""
-        self._held = None
-        if self._clicks:
-            self._clicks.pop()
-        elif self.contour is not None:
-            self.contour.take_back()
-            self._soon()
+        self._press = self._press.loosened()
+        self.wire.take_back()
+        self._soon()
 
     def _undo(self) -> None:
         """Ctrl+Z: a node, while there is one; else what was done to the mask."""
-        if self._begun:
+        if self.wire.begun:
             self.take_back()
-        elif self._desk.corrected is not None:
-            self._desk.corrected.undo()
+        else:
+            self._corrected.undo()
 
     def fill(self, erase: bool = False) -> None:
         """Close the contour, and give what it encloses to the label under work; or take it away from it."""
-        contour, plane, corrected = self.contour, self._plane, self._desk.corrected
-        if contour is None or plane is None or corrected is None or corrected.layer is not self._target:
+        if self._desk.corrected is not self._corrected:
             return
-        label = self._desk.label
-        if len(contour.nodes) < 3 or not contour.close():
-            self.said.emit("Set three nodes at least, then press Enter.")
-            return
-        if not label:
-            self.said.emit("Choose a structure first: the background is not drawn with the wire.")
-            contour.take_back()
-            return
-        labels = np.array(plane.of(self._target.data))
-        inside = contour.filled()
-        wanted = np.where(inside & (labels == label), 0, labels) if erase else np.where(inside, label, labels)
-        change = changed(corrected.corrections.mask, *plane.stored(wanted))
-        if change is None:
-            contour.take_back()
-            self.said.emit(f"Nothing changed: choose another structure, or move the wire. {WIRE_HINT}")
-            return
-        text = self._desk.apply(change.box, change.values, "live wire")
-        self.contour = Contour(contour.cost, contour.spacing)
-        self._cursor, self._held = None, None
-        self._draw()
-        self.said.emit(text or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {WIRE_HINT}")
+        contour = self.wire.contour
+        sentence = self.wire.fill(self._desk, self._corrected, erase)
+        if self.wire.contour is not contour:
+            self._press = Press()  # it was on the contour that is filled
+            self._draw()
+        if sentence:
+            self._tool.said.emit(sentence)
 
     # What is shown
 
     def _soon(self, _event: Any = None) -> None:
         """Draw in the next turn of the event loop: once, however often the mouse moved until then."""
-        if self._active and not self._draw_soon.isActive():
-            self._draw_soon.start(0)
+        if not self._tool.draw_soon.isActive():
+            self._tool.draw_soon.start(0)
 
     def _draw(self) -> None:
-        contour, scan = self.contour, self._scan
-        if contour is None or scan is None or not self._active:
-            return
-        wanted, self._wanted = self._wanted, None
-        if self._held is not None and wanted is not None:
-            contour.move(self._held, wanted)
-        line: Path = contour.line()
-        if self._cursor is not None and contour.nodes and self._held is None:
-            line = np.concatenate([line, contour.preview(self._cursor)[1:]])
-        self._line.show(scan, line, np.array(contour.nodes, np.int64).reshape(-1, 2), self._held)
+        self._press.carry()
+        self.wire.draw(self._tool.line, self._press.held)
 
     # What happens
 
     def _on_dims(self, _event: Any = None) -> None:
-        if self._active and self._desk.plane != self._plane:
-            self._look("Another slice.")
+        if self._desk.plane != self.wire.plane:
+            self.look("Another slice.")
 
     def _on_mode(self, _event: Any = None) -> None:
-        if self._active and self._target is not None and str(self._target.mode) != "pan_zoom":
-            self.leave()
+        if str(self._corrected.layer.mode) != "pan_zoom":
+            self._tool.leave()
 
     def _on_pan(self, _event: Any = None) -> None:
         """The view stays where it is: napari would let the mouse move it whenever a layer is selected."""
-        if self._active and self._viewer.scene.camera.mouse_pan:
+        if self._viewer.scene.camera.mouse_pan:
             self._viewer.scene.camera.mouse_pan = False
 
     def _on_select(self, _event: Any = None) -> None:
-        self._select_soon.start(0)  # what is selected only in passing does not count
+        self._tool.select_soon.start(0)  # what is selected only in passing does not count
 
     def _after_select(self) -> None:
         """Another layer has keys and a mouse of its own: take the keys from it, or leave the mouse to it."""
         selected = self._viewer.layers.selection.active
-        if not self._active or selected is None or selected is self._target:
+        if selected is None or selected is self._corrected.layer:
             return
         if str(selected.mode) == "pan_zoom":
             self._keys.take(selected)
         else:
-            self.leave("The layer that was selected takes the mouse.")
+            self._tool.leave("The layer that was selected takes the mouse.")
 
     def _on_desk(self) -> None:
-        if self._active:
-            corrected = self._desk.corrected
-            if corrected is None or corrected.layer is not self._target:
-                self.leave()
-            elif self._desk.scan is not self._scan:
-                self._look("Another scan.")
+        if self._desk.corrected is not self._corrected:
+            self._tool.leave()
+        elif self._desk.scan is not self._scan:
+            self.look("Another scan.")
 
-    def close_down(self) -> None:
-        """Let go of the viewer."""
-        self.leave()
-        self._desk.changed.disconnect(self._on_desk)
+
+class Edges(QObject):
+    """Finds what steps cost in the slice that was asked for last.
+
+    Parameters
+    ----------
+    parent
+        Owner.
+    """
+
+    found = Signal(object)
+    """(R, C) of `edge_cost`, of the slice that was asked for last."""
+    failed = Signal(str)
+    """Why it was not found."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.runner = JobRunner("morse-wire", self)
+        self._sought: ScanSlice | None = None
+        self.runner.succeeded.connect(self._on_found)
+        self.runner.failed.connect(self._on_failed)
+
+    def seek(self, sought: ScanSlice) -> None:
+        """Look for the edges of a slice; `found` follows, unless something else is asked for before."""
+        self._sought = sought
+        if not self.runner.busy:
+            self.runner.start(_work(sought))
+
+    def stop(self) -> None:
+        """Nothing is looked for any more."""
+        self._sought = None
+        self.runner.cancel()
+
+    def _on_found(self, result: tuple[ScanSlice, Array]) -> None:
+        sought, cost = result
+        if self._sought is sought:
+            self._sought = None
+            self.found.emit(cost)
+        else:
+            self._go_on()
+
+    def _on_failed(self, error: Exception) -> None:
+        if isinstance(error, CancelledError):
+            self._go_on()
+        elif self._sought is not None:
+            self._sought = None
+            self.failed.emit(str(error))
+
+    def _go_on(self) -> None:
+        """Look for what was asked for while something else was being looked for."""
+        if self._sought is not None:
+            self.runner.start(_work(self._sought))
+
+
+def _work(sought: ScanSlice) -> Work:
+    plane, spacing, data = sought.plane, sought.spacing, sought.layer.data
+    return lambda _tell, _cancelled: (sought, edge_cost(plane.of(data), spacing))

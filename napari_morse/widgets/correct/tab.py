@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QObject, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -21,10 +22,10 @@ from qtpy.QtWidgets import (
 
 from napari_morse.session import ToSave
 from napari_morse.types import Scan
-from napari_morse.widgets.base import Elided, shortcuts
+from napari_morse.widgets.base import Elided, each_of, shortcuts
 from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, SaveBox
 from napari_morse.widgets.correct.label_list import LabelList
-from napari_morse.widgets.correct.live_wire import WIRE_HINT, LiveWire
+from napari_morse.widgets.correct.live_wire import LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
 
 TOOL_MODES = {
@@ -59,9 +60,11 @@ class CorrectTab(QWidget):
     ) -> None:
         super().__init__(parent)
         self._desk, self._sharpener = desk, sharpener
-        self._corrected: CorrectedLayer | None = None
+        self._shown: _MaskShown | None = None
         self._scan: Scan | None = None
-        self._wire: LiveWire | None = None
+        self._hint: Callable[[], str] = str
+        self._ends: list[Callable[[], None]] = []
+        """What is to be done before this is gone."""
         self.begin = QPushButton("Start correcting", self)
         self.labels = LabelList(self)
         self.another = QPushButton("New structure", self)
@@ -84,7 +87,7 @@ class CorrectTab(QWidget):
         self.undo, self.redo = QPushButton("Undo", self), QPushButton("Redo", self)
         self.kept = Elided(parent=self)
         self.save = SaveBox(to_save, self)
-        self.note = Passing(desk, idle=self._hint, parent=self)
+        self.note = Passing(desk, idle=self._idle, parent=self)
         self._lay_out()
         self._connect()
         self.refresh()
@@ -126,7 +129,11 @@ class CorrectTab(QWidget):
         button.clicked.connect(lambda _checked=False: wire.toggle())
         wire.toggled.connect(button.setChecked)
         wire.said.connect(self.note.say)
-        self._wire = wire
+        self._hint = lambda: wire.hint
+        self._ends += [
+            partial(wire.toggled.disconnect, button.setChecked),
+            partial(wire.said.disconnect, self.note.say),
+        ]
         number = self.tools.count()
         self.tools.addWidget(button, number // 3, number % 3)
 
@@ -137,22 +144,15 @@ class CorrectTab(QWidget):
     def _connect(self) -> None:
         desk, sharpener = self._desk, self._sharpener
         self.begin.clicked.connect(lambda _checked=False: desk.begin())
-        self.labels.chosen.connect(self._on_chosen)
         self.labels.locked.connect(desk.lock)
         self.labels.rename_asked.connect(self._on_rename)
         self.another.clicked.connect(self._on_another)
-        self.brush_size.valueChanged.connect(self._on_size)
-        self.all_slices.toggled.connect(self._on_all_slices)
         self.sharpen.toggled.connect(self._on_sharpen)
         self.strength.valueChanged.connect(self._on_strength)
-        self.undo.clicked.connect(lambda _checked=False: self._step("undo"))
-        self.redo.clicked.connect(lambda _checked=False: self._step("redo"))
         for signal in (desk.said, sharpener.said):
             signal.connect(self.note.say)
         sharpener.changed.connect(self.refresh)
         desk.changed.connect(self.refresh)
-        desk.rested.connect(self._on_rest)
-        desk.kept.connect(self._on_rest)
 
     # What the person does
 
@@ -164,13 +164,7 @@ class CorrectTab(QWidget):
             return
         self._desk.viewer.layers.selection.active = corrected.layer
         corrected.layer.mode = mode
-        self._looks()
-
-    def _on_chosen(self, label: int) -> None:
-        self._desk.label = label
-        corrected = self._desk.corrected
-        if corrected is not None:
-            self._desk.viewer.layers.selection.active = corrected.layer
+        self.looks(corrected)
 
     def _on_another(self, _checked: bool = False) -> None:
         name = self._asked("New structure", "What is it called?")
@@ -189,17 +183,6 @@ class CorrectTab(QWidget):
         same = structures is not None and structures is self._desk.structures and corrected is self._desk.corrected
         return name if accepted and same else ""
 
-    def _on_size(self, size: int) -> None:
-        corrected = self._desk.corrected
-        if corrected is not None and corrected.layer.brush_size != size:
-            corrected.layer.brush_size = size
-        self.size_text.setText(f"{size} vx")
-
-    def _on_all_slices(self, on: bool) -> None:
-        corrected = self._desk.corrected
-        if corrected is not None:
-            corrected.layer.n_edit_dimensions = 3 if on else 2
-
     def _on_sharpen(self, on: bool) -> None:
         self._sharpener.enabled = on
         self.note.say("Strokes are sharpened." if on else "Strokes stay as they are drawn.")
@@ -212,35 +195,57 @@ class CorrectTab(QWidget):
     def _on_strength(self, percent: int) -> None:
         self._sharpener.strength = percent / 100
 
-    def _hint(self) -> str:
+    def _idle(self) -> str:
         """What is said while nothing else is."""
-        return WIRE_HINT if self._wire is not None and self._wire.active else ""
-
-    def _step(self, which: str) -> None:
-        corrected = self._desk.corrected
-        if corrected is not None:
-            getattr(corrected, which)()
-            self._on_rest()
+        return self._hint()
 
     # What is shown
 
     def refresh(self) -> None:
         """Show what is under work."""
         desk, corrected = self._desk, self._desk.corrected
-        if corrected is not self._corrected:
-            self._follow(corrected)
         if desk.scan is not self._scan:
             self._scan = desk.scan
             self.save.saved.say("")  # it was said of another scan
-        why = "" if corrected is not None else (desk.blocked or "Press “Start correcting” first.")
-        self.begin.setVisible(corrected is None)
         self.begin.setEnabled(not desk.blocked)
         self.begin.setToolTip(desk.blocked or "Make a mask of your own. Every stroke is kept at once.")
-        own = frozenset(label.id for label in desk.own)
-        self.labels.fill(desk.labels if corrected is not None else (), desk.label, desk.locked, own)
-        self.another.setVisible(corrected is not None)
+        if corrected is None:
+            self._show_nothing()
+        else:
+            self._show(corrected)
+
+    def _show_nothing(self) -> None:
+        """There is no corrected mask: what works on one says why it does not."""
+        self._let_go_of_mask()
+        self.begin.setVisible(True)
+        self.another.setVisible(False)
+        self.labels.fill((), 0, frozenset())
+        self._explain(self._desk.blocked or "Press “Start correcting” first.")
+        for button in self.modes.values():
+            button.setChecked(False)
+        self.kept.say("")
+
+    def _show(self, corrected: CorrectedLayer) -> None:
+        desk = self._desk
+        if self._shown is None or self._shown.corrected is not corrected:
+            self._let_go_of_mask()
+            self._shown = _MaskShown(self, desk, corrected)
+        self.begin.setVisible(False)
+        self.another.setVisible(True)
+        self.labels.fill(desk.labels, desk.label, desk.locked, frozenset(label.id for label in desk.own))
+        self._explain("")
+        self.looks(corrected)
+        self.count(corrected)
+
+    def _let_go_of_mask(self) -> None:
+        if self._shown is not None:
+            self._shown.end()
+            self._shown = None
+
+    def _explain(self, why: str) -> None:
+        """Let what works on a corrected mask say what it does, or why it cannot."""
         for mode, button in self.modes.items():
-            self._say(button, desk.blocked, TOOL_MODES[mode][1])
+            self._say(button, self._desk.blocked, TOOL_MODES[mode][1])
         for widget, tip in (
             (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
             (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),
@@ -250,8 +255,6 @@ class CorrectTab(QWidget):
         ):
             self._say(widget, why, tip)
         self._sharp(why)
-        self._looks()
-        self._on_rest()
 
     def _sharp(self, why: str) -> None:
         sharpener = self._sharpener
@@ -269,12 +272,8 @@ class CorrectTab(QWidget):
         widget.setEnabled(not why)
         widget.setToolTip(why or tip)
 
-    def _looks(self, _event: Any = None) -> None:
-        corrected = self._corrected
-        if corrected is None:
-            for button in self.modes.values():
-                button.setChecked(False)
-            return
+    def looks(self, corrected: CorrectedLayer) -> None:
+        """Show what is in the hand: the tool, and how wide the brush is."""
         layer = corrected.layer
         for mode, button in self.modes.items():
             button.setChecked(str(layer.mode) == mode)
@@ -283,40 +282,83 @@ class CorrectTab(QWidget):
             self.all_slices.setChecked(layer.n_edit_dimensions == 3)
         self.size_text.setText(f"{layer.brush_size:g} vx")
 
-    def _on_rest(self, _box: Any = None) -> None:
-        corrected = self._desk.corrected
-        if corrected is None:
-            self.kept.say("")
-            return
-        corrections = corrected.corrections
-        count = corrections.undoable
-        state = f"⚠ {corrected.unwritten.short}" if corrected.unwritten.count else "all on the disk"
-        self.kept.say(f"{count} act{'s' * (count != 1)}, {state}", corrected.unwritten.why)
-
-    def _follow(self, corrected: CorrectedLayer | None) -> None:
-        before, self._corrected = self._corrected, corrected
-        if before is not None:
-            for event in self._events(before):
-                event.disconnect(self._looks)
-        if corrected is not None:
-            for event in self._events(corrected):
-                event.connect(self._looks)
-
-    @staticmethod
-    def _events(corrected: CorrectedLayer) -> tuple[Any, ...]:
-        events = corrected.layer.events
-        return events.mode, events.brush_size, events.n_edit_dimensions
+    def count(self, corrected: CorrectedLayer) -> None:
+        """Show how many acts there are, and whether they are on the disk."""
+        acts, unwritten = corrected.corrections.undoable, corrected.unwritten
+        state = f"⚠ {unwritten.short}" if unwritten.count else "all on the disk"
+        self.kept.say(f"{acts} act{'s' * (acts != 1)}, {state}", unwritten.why)
 
     def close_down(self) -> None:
         """Let go."""
-        self._follow(None)
+        self._let_go_of_mask()
         self.note.close_down()
         self._desk.changed.disconnect(self.refresh)
-        self._desk.rested.disconnect(self._on_rest)
-        self._desk.kept.disconnect(self._on_rest)
         self._sharpener.changed.disconnect(self.refresh)
         for signal in (self._desk.said, self._sharpener.said):
             signal.disconnect(self.note.say)
-        if self._wire is not None:
-            self._wire.toggled.disconnect(self.wire.setChecked)
-            self._wire.said.disconnect(self.note.say)
+        each_of(self._ends)
+
+
+class _MaskShown(QObject):
+    """A corrected mask in the tab: what is done there goes to its layer, and the other way around, until `end`.
+
+    Parameters
+    ----------
+    tab
+        Where it is shown.
+    desk
+        What is under work.
+    corrected
+        The mask.
+    """
+
+    def __init__(self, tab: CorrectTab, desk: Desk, corrected: CorrectedLayer) -> None:
+        super().__init__(tab)  # Qt takes its slots off the desk, too, should the tab go without `close_down`
+        self._tab, self._desk, self.corrected = tab, desk, corrected
+        for signal, slot in self._signals():
+            signal.connect(slot)
+
+    def _signals(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        tab, desk, events = self._tab, self._desk, self.corrected.layer.events
+        return (
+            *((event, self._on_looks) for event in (events.mode, events.brush_size, events.n_edit_dimensions)),
+            *((signal, self._on_count) for signal in (desk.rested, desk.kept)),
+            (tab.labels.chosen, self._on_chosen),
+            (tab.brush_size.valueChanged, self._on_size),
+            (tab.all_slices.toggled, self._on_all_slices),
+            (tab.undo.clicked, self._on_undo),
+            (tab.redo.clicked, self._on_redo),
+        )
+
+    def end(self) -> None:
+        """Another mask is shown, or none."""
+        for signal, slot in self._signals():
+            signal.disconnect(slot)
+        self.deleteLater()
+
+    def _on_looks(self, _event: Any = None) -> None:
+        self._tab.looks(self.corrected)
+
+    def _on_count(self, _rest: Any = None) -> None:
+        self._tab.count(self.corrected)
+
+    def _on_chosen(self, label: int) -> None:
+        self._desk.label = label
+        self._desk.viewer.layers.selection.active = self.corrected.layer
+
+    def _on_size(self, size: int) -> None:
+        layer = self.corrected.layer
+        if layer.brush_size != size:
+            layer.brush_size = size
+        self._tab.size_text.setText(f"{size} vx")
+
+    def _on_all_slices(self, on: bool) -> None:
+        self.corrected.layer.n_edit_dimensions = 3 if on else 2
+
+    def _on_undo(self, _checked: bool = False) -> None:
+        self.corrected.undo()
+        self._on_count()
+
+    def _on_redo(self, _checked: bool = False) -> None:
+        self.corrected.redo()
+        self._on_count()

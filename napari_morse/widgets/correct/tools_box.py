@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import (
@@ -21,14 +23,53 @@ from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate
 from napari_morse.types import Array
 from napari_morse.widgets.base import Elided, Work, act_button, shortcuts
 from napari_morse.widgets.bridge import PlaneInView
-from napari_morse.widgets.case import CorrectedLayer, Passing, Rest
-
-if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, Rest
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
-Tool = Callable[[Array], ToolChange | None]
+Scope = tuple[int | None, int | None]
+"""Storage axis across a slice and its index; neither for the whole volume."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What a tool works on, as it was when the tool began.
+
+    Parameters
+    ----------
+    corrected
+        The mask.
+    state
+        Of its corrections.
+    label
+        The structure.
+    drawn
+        Slices with strokes of it, by storage axis across them.
+    """
+
+    corrected: CorrectedLayer
+    state: int
+    label: int
+    drawn: dict[int, list[int]]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres between voxels, storage order."""
+        return self.corrected.scan.grid.spacing
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing was drawn since."""
+        return self.corrected.corrections.state == self.state
+
+    def between(self, axis: int) -> list[int] | None:
+        """Slices between which others are drawn; None: between all that hold the structure."""
+        drawn = self.drawn.get(axis, [])
+        return drawn if len(drawn) > 1 else None
+
+
+Tool = Callable[[Array, _Subject], ToolChange | None]
+ScopedTool = Callable[[Scope, Array, _Subject], ToolChange | None]
 
 
 class ToolsBox(QWidget):
@@ -48,7 +89,6 @@ class ToolsBox(QWidget):
         self._corrected: CorrectedLayer | None = None
         self.drawn: dict[tuple[int, int], set[int]] = {}
         """Slices with strokes since the last interpolation, by label and storage axis across them."""
-        self._job: tuple[str, CorrectedLayer, int] | None = None
         self.interpolate = act_button(self, f"Interpolate [{shortcuts.chosen()['interpolate']}]", self.run_interpolate)
         self.slices = Elided(parent=self)
         self.scope = QComboBox(self)
@@ -98,81 +138,80 @@ class ToolsBox(QWidget):
 
     def run_interpolate(self) -> None:
         """Draw the structure in the slices between those that were drawn."""
-        plane, scan, corrected = self._desk.plane, self._desk.scan, self._desk.corrected
-        if plane is None or scan is None:
-            self.note.say(self._why() or NO_SLICE)
-            return
-        if corrected is not None:
-            corrected.compare()  # the slice that was drawn a moment ago is one of them
-        axis, label, spacing = plane.storage[0], self._desk.label, scan.grid.spacing
-        drawn = sorted(self.drawn.get((label, axis), ()))
-        slices = drawn if len(drawn) > 1 else None
-        self._run("interpolate", lambda mask: interpolate(mask, [label], axis, spacing, slices))
+
+        def between(plane: PlaneInView) -> None:
+            axis, _ = plane.storage
+            self._run("interpolate", lambda mask, on: interpolate(mask, [on.label], axis, on.spacing, on.between(axis)))
+
+        self._in_slice(between)
 
     def run_holes(self) -> None:
         """Fill what the structure encloses."""
-        label, scope = self._desk.label, self._scope()
-        if scope is not None:
-            self._run("fill holes", lambda mask: fill_holes(mask, label, *scope))
+        self._in_scope("fill holes", lambda scope, mask, on: fill_holes(mask, on.label, *scope))
 
     def run_islands(self) -> None:
         """Leave only the largest part of the structure."""
-        scan, label, scope = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None and scope is not None:
-            spacing = scan.grid.spacing
-            self._run("remove islands", lambda mask: remove_islands(mask, label, spacing, None, *scope))
+        self._in_scope(
+            "remove islands", lambda scope, mask, on: remove_islands(mask, on.label, on.spacing, None, *scope)
+        )
 
     def run_grow(self, sign: int) -> None:
         """Grow (+1) or shrink (−1) the structure."""
-        scan, label, scope = self._desk.scan, self._desk.label, self._scope()
-        if scan is not None and scope is not None:
-            spacing, mm = scan.grid.spacing, sign * self.mm.value()
-            self._run("grow" if sign > 0 else "shrink", lambda mask: grow(mask, label, mm, spacing, *scope))
+        mm = sign * self.mm.value()
+        self._in_scope(
+            "grow" if sign > 0 else "shrink", lambda scope, mask, on: grow(mask, on.label, mm, on.spacing, *scope)
+        )
 
-    def _scope(self) -> tuple[int | None, int | None] | None:
-        """Storage axis and index of the slice, or neither; None, and that is said, where no slice is in view."""
-        if self.scope.currentText() != SLICE:
-            return None, None
+    def _in_scope(self, kind: str, tool: ScopedTool) -> None:
+        """Run a tool in the slice in view, or in the whole volume, as the person chose."""
+        if self.scope.currentText() == SLICE:
+            self._in_slice(lambda plane: self._run(kind, partial(tool, plane.storage)))
+        else:
+            self._run(kind, partial(tool, (None, None)))
+
+    def _in_slice(self, act: Callable[[PlaneInView], None]) -> None:
+        """Do something in the slice in view; where there is none, that is said."""
         plane = self._desk.plane
         if plane is None:
             self.note.say(self._why() or NO_SLICE)
-        return None if plane is None else plane.storage
+        else:
+            act(plane)
 
     def _run(self, kind: str, tool: Tool) -> None:
-        corrected = self._desk.corrected
-        why = self._why()
-        if why or corrected is None:
+        corrected, why = self._desk.corrected, self._why()
+        if corrected is None or why:
             self.note.say(why)
             return
-        corrected.compare()
-        self._job = kind, corrected, corrected.corrections.state
+        corrected.compare()  # the slice that was drawn a moment ago is one of those that are drawn between
+        label = self._desk.label
+        drawn = {axis: sorted(slices) for (of, axis), slices in self.drawn.items() if of == label}
+        subject = _Subject(corrected, corrected.corrections.state, label, drawn)
         self.note.say("")
-        self._desk.runner.start(_working(tool, np.array(corrected.corrections.mask)))
+        self._desk.runner.start(_working(kind, tool, subject, np.array(corrected.corrections.mask)))
         self.refresh()
 
     # What arrives
 
-    def _on_done(self, change: ToolChange | None) -> None:
-        job, self._job = self._job, None
+    def _on_done(self, result: tuple[str, _Subject, ToolChange | None]) -> None:
+        kind, subject, change = result
         self.refresh()
-        if job is None:
-            return
-        kind, corrected, state = job
-        if corrected is not self._desk.corrected or corrected.corrections.state != state:
+        if subject.corrected is not self._desk.corrected or not subject.still:
             self.note.say("The mask was changed meanwhile: nothing was done. Try again.")
         elif change is None:
             self.note.say("There is nothing to change.")
         else:
-            before = np.array(corrected.corrections.mask[change.box.slices])
-            text = self._desk.apply(change.box, change.values, kind)
-            count = int(np.count_nonzero(before != corrected.corrections.mask[change.box.slices]))
-            self.note.say(f"{kind}: {count} voxels changed. {text}".strip())
-            if kind == "interpolate":
-                self.drawn.clear()
-                self.refresh()
+            self._take(kind, subject.corrected, change)
+
+    def _take(self, kind: str, corrected: CorrectedLayer, change: ToolChange) -> None:
+        before = np.array(corrected.corrections.mask[change.box.slices])
+        kept_out = self._desk.apply(change.box, change.values, kind)
+        count = int(np.count_nonzero(before != corrected.corrections.mask[change.box.slices]))
+        self.note.say(f"{kind}: {count} voxels changed. {kept_out}".strip())
+        if kind == "interpolate":
+            self.drawn.clear()
+            self.refresh()
 
     def _on_failed(self, error: Exception) -> None:
-        self._job = None
         self.refresh()
         if not isinstance(error, CancelledError):
             self.note.say(str(error))
@@ -258,5 +297,5 @@ class ToolsBox(QWidget):
         self._desk.viewer.dims.events.ndisplay.disconnect(self._on_dims)
 
 
-def _working(tool: Tool, mask: Array) -> Work:
-    return lambda _tell, _cancelled: tool(mask)
+def _working(kind: str, tool: Tool, subject: _Subject, mask: Array) -> Work:
+    return lambda _tell, _cancelled: (kind, subject, tool(mask, subject))

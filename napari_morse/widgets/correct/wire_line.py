@@ -22,6 +22,8 @@ WIDTH, CASED = 2.0, 4.0
 """Pixels of the screen: the line, and the dark one below it that sets it off from bright tissue."""
 NODE, FIRST = 9.0, 13.0
 """Pixels of the screen: a node, and the first one, a click on which fills."""
+NO_NODE = -1
+"""Index where no node is in the hand."""
 ABOVE = 10_000
 """Drawn after every layer."""
 
@@ -61,7 +63,7 @@ class WireLine:
         """What is drawn now, by view."""
         return tuple(self._cells.values())
 
-    def show(self, scan: Scan, line: NDArray[Any], nodes: NDArray[Any], held: int | None = None) -> None:
+    def show(self, scan: Scan, line: NDArray[Any], nodes: NDArray[Any], held: int = NO_NODE) -> None:
         """Draw in each view that shows ``scan``.
 
         Parameters
@@ -71,7 +73,7 @@ class WireLine:
         line, nodes
             (n, 2) pixels, rows and columns of the slice in view.
         held
-            The node in the hand.
+            Index of the node in the hand.
         """
         views = self._views(scan)
         for scene in [scene for scene in self._cells if scene not in views]:
@@ -130,7 +132,7 @@ def _new_cell(scene: Any) -> _Cell:
     return cell
 
 
-def _fill(cell: _Cell, transform: Any, line: NDArray[Any], nodes: NDArray[Any], held: int | None) -> None:
+def _fill(cell: _Cell, transform: Any, line: NDArray[Any], nodes: NDArray[Any], held: int) -> None:
     for part in cell.parts:
         if part.transform is not transform:
             part.transform = transform

@@ -7,8 +7,8 @@ import pytest
 
 from napari_morse.types import Mask
 from napari_morse.widgets.bridge import mask_layer_data
-from napari_morse.widgets.correct.live_wire import WIRE_HINT
 from napari_morse.widgets.correct.tools_box import NO_SLICE
+from napari_morse.widgets.correct.wire_drawing import WIRE_HINT
 from tests.fakes import FakeEngine, make_scan
 from tests.widgets.case.test_outside import draw, go, longer, turn
 from tests.widgets.case.test_undo_unseen import key

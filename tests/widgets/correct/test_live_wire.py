@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Points
-from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_morse.types import Grid, Roi, Scan
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.correct.live_wire import WIRE_GONE, WIRE_HINT
+from napari_morse.widgets.correct.live_wire import WIRE_GONE
+from napari_morse.widgets.correct.wire_drawing import WIRE_HINT
 from tests.fakes import make_scan
 from tests.widgets.conftest import add_scan
 from tests.widgets.hands import Mouse, begin, oblique_scan
@@ -37,12 +38,12 @@ def scene(viewer, dock, qtbot):
 
 def on(dock, qtbot):
     dock.wire.start()
-    qtbot.waitUntil(lambda: dock.wire.contour is not None)
+    qtbot.waitUntil(lambda: dock.wire.drawn.contour is not None)
 
 
 def rim(viewer, dock, corrected, radius=9.0, count=6):
     """Display voxels on the ball's rim in the slice in view."""
-    plane = dock.wire._plane
+    plane = dock.wire.drawn.plane
     middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_to_view(np.array([CENTRE]))[0]))
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
     steps = [radius * np.array([np.sin(a), np.cos(a)]) / plane.spacing(dock.desk.scan) for a in angles]
@@ -62,7 +63,7 @@ def seen_at(viewer, cell, layer):
 
 def drawn(dock):
     """How many nodes are seen in each cell."""
-    return [len(cell.nodes._data) if cell.nodes.visible else 0 for cell in dock.wire._line.cells]
+    return [len(cell.nodes._data) if cell.nodes.visible else 0 for cell in dock.wire.line.cells]
 
 
 def press(viewer, dock, name):
@@ -70,6 +71,14 @@ def press(viewer, dock, name):
     handler = viewer.window._qt_viewer.canvas._key_map_handler
     handler.press_key(coerce_keybinding(name))
     handler.release_key(coerce_keybinding(name))
+
+
+def mouse_callbacks(viewer):
+    """Who hears of the mouse on the canvas."""
+    return [
+        list(callbacks)
+        for callbacks in (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks, viewer.mouse_double_click_callbacks)
+    ]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)])
@@ -88,10 +97,10 @@ def test_what_is_clicked_around_is_seen_there_and_filled_on_its_own_voxels_in_ev
         mouse.click(voxel)
     viewer.reset_view()
     qtbot.waitUntil(lambda: drawn(dock) == [len(nodes)])
-    shown = [axis for axis in range(3) if axis != dock.wire._plane.across]
-    seen = seen_at(viewer, dock.wire._line.cells[0], corrected.layer)
+    shown = [axis for axis in range(3) if axis != dock.wire.drawn.plane.across]
+    seen = seen_at(viewer, dock.wire.line.cells[0], corrected.layer)
     np.testing.assert_allclose(seen[:, shown], nodes[:, shown], atol=0.02)
-    dock.wire.fill()
+    press(viewer, dock, "Enter")
     mask = np.array(corrected.corrections.mask)
     axis = int(display_axes(scan).order[order[0]])
     truth = np.zeros(mask.shape, bool)
@@ -110,13 +119,15 @@ def test_a_node_is_dragged_and_a_double_click_fills(viewer, dock, scene, qtbot):
     nodes = rim(viewer, dock, corrected)
     for voxel in nodes[:5]:
         mouse.click(voxel)
-    away = dock.wire._plane.places(np.array([[2.0, 3.0]]))[0]
-    before = list(dock.wire.contour.nodes)
+    away = dock.wire.drawn.plane.places(np.array([[2.0, 3.0]]))[0]
+    before = list(dock.wire.drawn.contour.nodes)
     mouse.drag(nodes[2], away)
-    assert dock.wire.contour.nodes[2] == (2, 3)
-    assert [n for k, n in enumerate(dock.wire.contour.nodes) if k != 2] == [n for k, n in enumerate(before) if k != 2]
+    assert dock.wire.drawn.contour.nodes[2] == (2, 3)
+    assert [n for k, n in enumerate(dock.wire.drawn.contour.nodes) if k != 2] == [
+        n for k, n in enumerate(before) if k != 2
+    ]
     mouse.double(nodes[5])
-    assert corrected.corrections.undoable == 1 and not dock.wire.contour.nodes
+    assert corrected.corrections.undoable == 1 and not dock.wire.drawn.contour.nodes
 
 
 def test_backspace_takes_nodes_back_and_escape_leaves_everything_as_it_was(viewer, dock, scene, qtbot):
@@ -127,17 +138,17 @@ def test_backspace_takes_nodes_back_and_escape_leaves_everything_as_it_was(viewe
     assert dock.correct.wire.isChecked() and str(corrected.layer.mode) == "pan_zoom"
     for voxel in rim(viewer, dock, corrected)[:3]:
         mouse.click(voxel)
-    dock.wire.take_back()
-    assert len(dock.wire.contour.nodes) == 2
-    dock.wire.fill()
+    press(viewer, dock, "Backspace")
+    assert len(dock.wire.drawn.contour.nodes) == 2
+    press(viewer, dock, "Enter")
     assert not corrected.corrections.mask.any() and "three" in dock.correct.note.text()
-    qtbot.waitUntil(lambda: len(dock.wire._line.cells) == 1)
+    qtbot.waitUntil(lambda: len(dock.wire.line.cells) == 1)
     dock.wire.leave()
-    assert not dock.wire._line.cells and dock.correct.note.text() == WIRE_GONE
+    assert not dock.wire.line.cells and dock.correct.note.text() == WIRE_GONE
     assert list(viewer.layers) == layers and str(corrected.layer.mode) == "paint"
     assert viewer.scene.camera.mouse_pan == corrected.layer.mouse_pan and not dock.correct.wire.isChecked()
     mouse.click(np.zeros(3))
-    assert dock.wire.contour is None and not any(str(key) == "Escape" for key in viewer.keymap)
+    assert dock.wire.drawn.contour is None and not any(str(key) == "Escape" for key in viewer.keymap)
 
 
 def test_another_slice_drops_the_wire_and_erasing_takes_only_the_structure(viewer, dock, scene, qtbot):
@@ -145,22 +156,22 @@ def test_another_slice_drops_the_wire_and_erasing_takes_only_the_structure(viewe
     on(dock, qtbot)
     for voxel in rim(viewer, dock, corrected):
         mouse.click(voxel)
-    dock.wire.fill()
+    press(viewer, dock, "Enter")
     filled = np.array(corrected.corrections.mask)
     dock.desk.label = 2
     for voxel in rim(viewer, dock, corrected, 4.0):
         mouse.click(voxel)
-    dock.wire.fill(erase=True)
+    press(viewer, dock, "Shift-Enter")
     np.testing.assert_array_equal(corrected.corrections.mask, filled)
     dock.desk.label = 1
     for voxel in rim(viewer, dock, corrected, 4.0):
         mouse.click(voxel)
-    dock.wire.fill(erase=True)
+    press(viewer, dock, "Shift-Enter")
     assert 0 < (corrected.corrections.mask == 1).sum() < (filled == 1).sum()
     mouse.click(rim(viewer, dock, corrected)[0])
-    assert dock.wire.contour.nodes
+    assert dock.wire.drawn.contour.nodes
     viewer.dims.set_point(0, viewer.dims.point[0] + 1.5)
-    qtbot.waitUntil(lambda: dock.wire.contour is not None and not dock.wire.contour.nodes)
+    qtbot.waitUntil(lambda: dock.wire.drawn.contour is not None and not dock.wire.drawn.contour.nodes)
     assert WIRE_HINT in dock.correct.note.text()
     dock.wire.leave()
 
@@ -175,7 +186,7 @@ def test_locked_structures_are_not_drawn_over(viewer, dock, scene, qtbot):
     on(dock, qtbot)
     for voxel in rim(viewer, dock, corrected):
         mouse.click(voxel)
-    dock.wire.fill()
+    press(viewer, dock, "Enter")
     mask = corrected.corrections.mask
     np.testing.assert_array_equal(mask == 2, half == 2)
     assert (mask == 1).any() and "Protected" in dock.correct.note.text()
@@ -192,15 +203,15 @@ def test_side_by_side_the_wire_is_seen_in_both_cells(viewer, dock, engine, qtbot
     dock.desk.label = 1
     on(dock, qtbot)
     layer, layers = dock.desk.corrected.layer, len(viewer.layers)
-    mouse, nodes = Mouse(viewer, layer), dock.wire._plane.places(np.array([[3, 4], [12, 5], [9, 11]]))
+    mouse, nodes = Mouse(viewer, layer), dock.wire.drawn.plane.places(np.array([[3, 4], [12, 5], [9, 11]]))
     for voxel in nodes:
         mouse.click(voxel)
     qtbot.waitUntil(lambda: not dock.comparison.settling and drawn(dock) == [3, 3], timeout=20000)
-    for cell in dock.wire._line.cells:
+    for cell in dock.wire.line.cells:
         np.testing.assert_allclose(seen_at(viewer, cell, layer)[:, 1:], nodes[:, 1:], atol=0.02)
     dock.comparison.mode = "contour"
     qtbot.waitUntil(lambda: not viewer.canvas.grid.enabled and drawn(dock) == [3], timeout=20000)
-    cell = dock.wire._line.cells[0]
+    cell = dock.wire.line.cells[0]
     np.testing.assert_allclose(seen_at(viewer, cell, layer)[:, 1:], nodes[:, 1:], atol=0.02)
     dock.wire.leave()
     assert all(part.parent is None for part in cell.parts) and len(viewer.layers) <= layers
@@ -220,7 +231,7 @@ def test_control_z_takes_nodes_back_first_and_then_what_was_filled(viewer, dock,
         mouse.click(voxel)
     for left in (1, 0):
         press(viewer, dock, "Control-Z")
-        assert len(dock.wire.contour.nodes) == left
+        assert len(dock.wire.drawn.contour.nodes) == left
         np.testing.assert_array_equal(corrected.corrections.mask, filled)
     press(viewer, dock, "Control-Z")
     assert not corrected.corrections.mask.any()
@@ -236,15 +247,15 @@ def test_control_z_takes_nodes_back_first_and_then_what_was_filled(viewer, dock,
 def test_the_line_is_dragged_a_node_taken_away_and_a_click_on_the_first_fills(viewer, dock, scene, qtbot):
     _, _, corrected, mouse = scene
     on(dock, qtbot)
-    contour = dock.wire.contour
+    contour = dock.wire.drawn.contour
     for voxel in rim(viewer, dock, corrected)[:3]:
         mouse.click(voxel)
     nodes, paths = list(contour.nodes), [path.copy() for path in contour.paths]
     middle, away = paths[0][len(paths[0]) // 2], (3, 5)
-    mouse.drag(*dock.wire._plane.places(np.array([middle, away], float)))
+    mouse.drag(*dock.wire.drawn.plane.places(np.array([middle, away], float)))
     assert contour.nodes == [nodes[0], away, *nodes[1:]]
     np.testing.assert_array_equal(contour.paths[2], paths[1])
-    there = dock.wire._plane.places(np.array([away], float))[0]
+    there = dock.wire.drawn.plane.places(np.array([away], float))[0]
     event = mouse.event("mouse_press", there)
     event.__wrapped__.modifiers = ("Shift",)
     mouse_press_callbacks(viewer, event)
@@ -256,7 +267,24 @@ def test_the_line_is_dragged_a_node_taken_away_and_a_click_on_the_first_fills(vi
     mouse.drag(last, last + 0.1)  # a hand trembles: both are clicks
     assert len(contour.nodes) == 4 and not corrected.corrections.mask.any()
     mouse.drag(first, first + 0.1)
-    assert corrected.corrections.mask.any() and not dock.wire.contour.nodes
+    assert corrected.corrections.mask.any() and not dock.wire.drawn.contour.nodes
+
+
+def test_a_line_that_is_taken_back_while_it_is_held_is_not_dragged(viewer, dock, scene, qtbot):
+    _, _, corrected, mouse = scene
+    on(dock, qtbot)
+    for voxel in rim(viewer, dock, corrected)[:3]:
+        mouse.click(voxel)
+    contour = dock.wire.drawn.contour
+    nodes, path = list(contour.nodes), contour.paths[1]
+    held, away = dock.wire.drawn.plane.places(np.array([path[len(path) // 2], (3, 5)], float))
+    mouse_press_callbacks(viewer, mouse.event("mouse_press", held))
+    press(viewer, dock, "Backspace")
+    mouse_move_callbacks(viewer, mouse.event("mouse_move", away, dragging=True))
+    mouse_release_callbacks(viewer, mouse.event("mouse_release", away))
+    assert contour.nodes == [*nodes[:2], (3, 5)]
+    for first, last, joined in zip(contour.nodes[:-1], contour.nodes[1:], contour.paths, strict=True):
+        assert tuple(joined[0]) == first and tuple(joined[-1]) == last
 
 
 def test_clicks_before_the_edges_are_found_are_kept(viewer, dock, scene, qtbot):
@@ -265,11 +293,11 @@ def test_clicks_before_the_edges_are_found_are_kept(viewer, dock, scene, qtbot):
     nodes = rim(viewer, dock, corrected)
     for voxel in nodes[:4]:
         mouse.click(voxel)
-    assert dock.wire.contour is None
-    dock.wire.take_back()
-    qtbot.waitUntil(lambda: dock.wire.contour is not None)
-    expected = [tuple(round(v) for v in dock.wire._plane.pixel(voxel)) for voxel in nodes[:3]]
-    assert dock.wire.contour.nodes == expected
+    assert dock.wire.drawn.contour is None
+    press(viewer, dock, "Backspace")
+    qtbot.waitUntil(lambda: dock.wire.drawn.contour is not None)
+    expected = [tuple(round(v) for v in dock.wire.drawn.plane.pixel(voxel)) for voxel in nodes[:3]]
+    assert dock.wire.drawn.contour.nodes == expected
 
 
 def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtbot):
@@ -287,7 +315,7 @@ def test_a_picture_of_one_slice_is_filled_where_it_was_clicked(viewer, dock, qtb
     mouse = Mouse(viewer, corrected.layer)
     for voxel in corrected._axes.index_to_view(stored):
         mouse.click(voxel.astype(float))
-    dock.wire.fill()
+    press(viewer, dock, "Enter")
     found = corrected.corrections.mask[..., 0] == 1
     assert 2 * (found & inside).sum() / (found.sum() + inside.sum()) > 0.95
 
@@ -302,7 +330,7 @@ def test_the_view_does_not_move_and_another_tool_takes_the_mouse(viewer, dock, s
     assert dock.wire.active and not viewer.scene.camera.mouse_pan
     other.selected_data = {0}
     press(viewer, dock, "Backspace")
-    assert len(other.data) == 1 and not dock.wire.contour.nodes  # the wire's node went, not the point
+    assert len(other.data) == 1 and not dock.wire.drawn.contour.nodes  # the wire's node went, not the point
     mouse.click(rim(viewer, dock, corrected)[0])
     viewer.layers.selection.active = corrected.layer
     other.mode = "add"
@@ -316,19 +344,20 @@ def test_another_scan_ends_it_and_without_a_canvas_it_does_not_begin(viewer, doc
     _, _, corrected, mouse = scene
     corrected.layer.mode = "paint"
     with monkeypatch.context() as patch:
-        patch.setattr(type(dock.wire._line), "possible", property(lambda _: False))
+        patch.setattr(type(dock.wire.line), "possible", property(lambda _: False))
         dock.wire.start()
     assert not dock.wire.active and str(corrected.layer.mode) == "paint" and not dock.correct.wire.isChecked()
     assert "polygon" in dock.correct.note.text()
+    before = mouse_callbacks(viewer)
     on(dock, qtbot)
+    assert mouse_callbacks(viewer) != before
     mouse.click(rim(viewer, dock, corrected)[0])
-    qtbot.waitUntil(lambda: len(dock.wire._line.cells) == 1)
-    cell = dock.wire._line.cells[0]
+    qtbot.waitUntil(lambda: len(dock.wire.line.cells) == 1)
+    cell = dock.wire.line.cells[0]
     said = []
     dock.wire.said.connect(said.append)
     layer = add_scan(viewer, make_scan(stem="other"))
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(layer))
     qtbot.waitUntil(lambda: not dock.wire.active)
     assert any(WIRE_GONE in text for text in said) and all(part.parent is None for part in cell.parts)
-    for callbacks in (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks, viewer.mouse_double_click_callbacks):
-        assert not [own for own in callbacks if getattr(own, "__self__", None) is dock.wire]
+    assert mouse_callbacks(viewer) == before
