@@ -47,7 +47,7 @@ from napari_morse import zoo
 from napari_morse.inference import Predictor
 from napari_morse.io import case_stem, open_mask, open_scan
 from napari_morse.metrics.patches import contour_shares
-from napari_morse.metrics.surface import Region, _edges, bounding_box
+from napari_morse.metrics.surface import BinaryMask, _edges, bounding_box
 from napari_morse.types import Array, Patches, Prediction
 
 FIGURES = ("hd95", "asd", "hd95_merged", "asd_merged")
@@ -237,7 +237,7 @@ class Meter:
     def __init__(self, truth: Array, ids: Sequence[int], spacing: Sequence[float], diagonal: float) -> None:
         self.ids, self.spacing, self.diagonal = ids, tuple(float(s) for s in spacing), diagonal
         self._truth = {name: self._ready(region) for name, region in self._regions(truth).items()}
-        self._last: dict[str, tuple[Region, tuple[float, float] | None]] = {}
+        self._last: dict[str, tuple[BinaryMask, tuple[float, float] | None]] = {}
 
     def read(self, mask: Array) -> list[float]:
         """``FIGURES`` of a mask."""
@@ -247,23 +247,23 @@ class Meter:
         merged = known["merged"] or (0.0, 0.0)
         return [float(means[0]), float(means[1]), *merged]
 
-    def _regions(self, mask: Array) -> dict[str, Region]:
+    def _regions(self, mask: Array) -> dict[str, BinaryMask]:
         regions = {str(i): np.pad(mask == i, 1) for i in self.ids}
         return {**regions, "merged": np.pad(np.isin(mask, self.ids), 1)}
 
-    def _ready(self, region: Region) -> tuple[Region, Array] | None:
+    def _ready(self, region: BinaryMask) -> tuple[BinaryMask, Array] | None:
         if not region.any():
             return None
         edge = _edges(region)
         return edge, edt.edt(~edge, anisotropy=self.spacing, parallel=1)
 
-    def _kept(self, name: str, region: Region) -> tuple[float, float] | None:
+    def _kept(self, name: str, region: BinaryMask) -> tuple[float, float] | None:
         last = self._last.get(name)
         if last is None or not np.array_equal(last[0], region):
             self._last[name] = last = region, self._figures(region, self._truth[name])
         return last[1]
 
-    def _figures(self, region: Region, truth: tuple[Region, Array] | None) -> tuple[float, float] | None:
+    def _figures(self, region: BinaryMask, truth: tuple[BinaryMask, Array] | None) -> tuple[float, float] | None:
         if not region.any() or truth is None:
             return None if truth is None and not region.any() else (self.diagonal, self.diagonal)
         edge = _edges(region)
@@ -271,7 +271,7 @@ class Meter:
         hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
         return float(hd95), float(np.concatenate([there, back]).mean(dtype=np.float64))
 
-    def _back(self, edge: Region, truth: Region) -> NDArray[np.float64]:
+    def _back(self, edge: BinaryMask, truth: BinaryMask) -> NDArray[np.float64]:
         """mm from each true edge voxel to the nearest one of the mask; most are on it: no whole map."""
         away = np.argwhere(truth & ~edge) * self.spacing
         back = np.zeros(np.count_nonzero(truth))

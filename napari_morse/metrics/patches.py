@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_morse.errors import CancelledError
-from napari_morse.metrics.surface import Region, bounding_box, surfel_areas
+from napari_morse.metrics.surface import BinaryMask, bounding_box, surfel_areas
 from napari_morse.types import Array
 
 EXTENT = 15.0
@@ -70,7 +70,7 @@ class Partition:
     count: int
 
 
-def boundary(mask: Array, axes: Iterable[int], reach: int = 1) -> Region:
+def boundary(mask: Array, axes: Iterable[int], reach: int = 1) -> BinaryMask:
     """Voxels within ``reach`` face steps, along ``axes`` only, of a border between two labels; both sides."""
     axes = tuple(axes)
     edge = np.zeros(mask.shape, bool)

@@ -19,7 +19,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-Region = NDArray[np.bool_]
+BinaryMask = NDArray[np.bool_]
 
 _TOLERANCE_SLACK = 1e-6
 """Relative slack on the tolerance: distance maps are float32, and a surface exactly at the tolerance is inside it."""
@@ -37,7 +37,7 @@ class SurfaceScores:
     """[0, 1]; share of both surfaces that lies within the tolerance of the other."""
 
 
-def surface_scores(pred: Region, truth: Region, spacing: Sequence[float], tolerance: float) -> SurfaceScores:
+def surface_scores(pred: BinaryMask, truth: BinaryMask, spacing: Sequence[float], tolerance: float) -> SurfaceScores:
     """HD95, ASD and NSD of two non-empty regions.
 
     Parameters
@@ -68,7 +68,7 @@ def surface_scores(pred: Region, truth: Region, spacing: Sequence[float], tolera
     )
 
 
-def bounding_box(region: Region) -> tuple[slice, ...]:
+def bounding_box(region: BinaryMask) -> tuple[slice, ...]:
     """Smallest box that holds every True voxel; empty slices when there is none."""
     box = []
     for axis in range(region.ndim):
@@ -77,13 +77,13 @@ def bounding_box(region: Region) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _framed(pred: Region, truth: Region) -> tuple[Region, Region]:
+def _framed(pred: BinaryMask, truth: BinaryMask) -> tuple[BinaryMask, BinaryMask]:
     """Both cropped to the box around their union, with one empty voxel around it."""
     box = bounding_box(pred | truth)
     return np.pad(pred[box], 1), np.pad(truth[box], 1)
 
 
-def _edges(region: Region) -> Region:
+def _edges(region: BinaryMask) -> BinaryMask:
     """Voxels with a face neighbour outside; the array's outermost layer must be empty."""
     inner = region.copy()
     for axis in range(region.ndim):
@@ -91,7 +91,9 @@ def _edges(region: Region) -> Region:
     return region & ~inner
 
 
-def _distances(a: Region, b: Region, spacing: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _distances(
+    a: BinaryMask, b: BinaryMask, spacing: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Distance in mm of each voxel of ``a`` to the nearest of ``b``, and of each of ``b`` to the nearest of ``a``."""
     anisotropy = tuple(float(s) for s in spacing)
     to_a = edt.edt(~a, anisotropy=anisotropy, parallel=1)
@@ -99,7 +101,7 @@ def _distances(a: Region, b: Region, spacing: Sequence[float]) -> tuple[NDArray[
     return to_b[a], to_a[b]
 
 
-def _corner_codes(region: Region) -> NDArray[np.uint8]:
+def _corner_codes(region: BinaryMask) -> NDArray[np.uint8]:
     """Which of the 2^d voxels around each corner are inside: one bit each, in the order of ``itertools.product``."""
     shape = tuple(n - 1 for n in region.shape)
     codes = np.zeros(shape, dtype=np.uint8)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from napari_morse.errors import GeometryError
 from napari_morse.metrics.overlap import dice
-from napari_morse.metrics.surface import Region, bounding_box, surface_scores
+from napari_morse.metrics.surface import BinaryMask, bounding_box, surface_scores
 from napari_morse.types import Array
 
 MERGED = 0
@@ -142,7 +142,7 @@ def _planar(pred: Array, truth: Array, spacing: tuple[float, ...]) -> tuple[Arra
 
 
 def _row(
-    label: int, pred: Region, truth: Region, spacing: tuple[float, ...], tolerance: float, diagonal: float
+    label: int, pred: BinaryMask, truth: BinaryMask, spacing: tuple[float, ...], tolerance: float, diagonal: float
 ) -> ClassScore:
     in_pred, in_truth = bool(pred.any()), bool(truth.any())
     if not in_pred and not in_truth:

@@ -25,7 +25,7 @@ NEAR, BESIDE = 8.0, 5.0
 WIRE_CLICK_REACH = 3.0
 """Pixels of the screen that the mouse may move in a click."""
 
-Place = tuple[float, float]
+CanvasPoint = tuple[float, float]
 """Row and column in a slice, between pixels too."""
 
 
@@ -56,16 +56,16 @@ class ScanSlice:
         """Millimetres of a step down, and of one to the right."""
         return self.plane.spacing(self.scan)
 
-    def place(self, event: Any) -> Place:
+    def place(self, event: Any) -> CanvasPoint:
         """Where the mouse is, of an event of the viewer."""
         return self.plane.pixel(self.layer.world_to_data(event.position[-3:]))
 
-    def pixel(self, at: Place) -> Pixel:
+    def pixel(self, at: CanvasPoint) -> Pixel:
         """The pixel nearest to a place."""
         rows, columns = self.plane.size
         return min(max(round(at[0]), 0), rows - 1), min(max(round(at[1]), 0), columns - 1)
 
-    def apart(self, one: Place, other: Place) -> float:
+    def apart(self, one: CanvasPoint, other: CanvasPoint) -> float:
         """Millimetres between two places."""
         return float(np.hypot(*(np.subtract(one, other) * self.spacing)))
 
@@ -102,7 +102,7 @@ class NoWire:
     def hover(self, event: Any) -> None:
         """The mouse moves over what is begun, no button is down."""
 
-    def add(self, at: Place) -> None:
+    def add(self, at: CanvasPoint) -> None:
         """Set a node."""
 
     def take_back(self) -> None:
@@ -128,7 +128,7 @@ class WaitingWire(NoWire):
     def __init__(self, ground: ScanSlice) -> None:
         self.plane = ground.plane
         self._ground = ground
-        self._clicks: list[Place] = []
+        self._clicks: list[CanvasPoint] = []
 
     @property
     def begun(self) -> bool:
@@ -139,7 +139,7 @@ class WaitingWire(NoWire):
         """The click is set when the button comes up, on the wire that is there by then."""
         return Setting(self._ground, self._ground.place(event))
 
-    def add(self, at: Place) -> None:
+    def add(self, at: CanvasPoint) -> None:
         """Remember a click."""
         self._clicks.append(at)
 
@@ -201,7 +201,7 @@ class DrawnWire(NoWire):
         """Let the line go on to the mouse."""
         self._cursor = self.ground.pixel(self.ground.place(event))
 
-    def add(self, at: Place) -> None:
+    def add(self, at: CanvasPoint) -> None:
         """Set a node; the second press of a double click sets none."""
         pixel = self.ground.pixel(at)
         if self.contour.nodes[-1:] != [pixel]:
@@ -274,7 +274,7 @@ class Setting(Press):
         Where the button went down.
     """
 
-    def __init__(self, ground: ScanSlice, at: Place) -> None:
+    def __init__(self, ground: ScanSlice, at: CanvasPoint) -> None:
         self._ground, self._at = ground, at
 
     def moved(self, event: Any) -> Press:
@@ -303,7 +303,7 @@ class OnNode(Press):
         Pixels of the screen a millimetre.
     """
 
-    def __init__(self, wire: DrawnWire, node: int, first: Place, zoom: float) -> None:
+    def __init__(self, wire: DrawnWire, node: int, first: CanvasPoint, zoom: float) -> None:
         self._wire, self._node = wire, node
         self._first, self._zoom = first, zoom
         self._dragged = False
@@ -318,7 +318,7 @@ class OnNode(Press):
         """Remember where the node is wanted."""
         return self.to(self._wire.ground.place(event))
 
-    def to(self, at: Place) -> OnNode:
+    def to(self, at: CanvasPoint) -> OnNode:
         """As `moved`, to a place."""
         ground = self._wire.ground
         self._dragged = self._dragged or ground.apart(self._first, at) * self._zoom > WIRE_CLICK_REACH
@@ -357,7 +357,7 @@ class OnLine(Setting):
         As of `OnNode`.
     """
 
-    def __init__(self, wire: DrawnWire, path: int, first: Place, zoom: float) -> None:
+    def __init__(self, wire: DrawnWire, path: int, first: CanvasPoint, zoom: float) -> None:
         super().__init__(wire.ground, first)
         self._wire, self._path = wire, path
         self._first, self._zoom = first, zoom

@@ -17,7 +17,7 @@ from napari_morse.widgets.bridge import PALETTE, carrier_of
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-COLOUR, HELD, CASE = PALETTE[6], PALETTE[5], "#000000"
+WIRE_COLOUR, HELD, CASE = PALETTE[6], PALETTE[5], "#000000"
 WIDTH, CASED = 2.0, 4.0
 """Pixels of the screen: the line, and the dark one below it that sets it off from bright tissue."""
 NODE, FIRST = 9.0, 13.0
@@ -124,7 +124,7 @@ def _new_cell(scene: Any) -> _Cell:
     from vispy.scene.visuals import Line, Markers
 
     two = np.zeros((2, 2), np.float32)
-    lines = tuple(Line(pos=two, color=c, width=w, parent=scene) for c, w in ((CASE, CASED), (COLOUR, WIDTH)))
+    lines = tuple(Line(pos=two, color=c, width=w, parent=scene) for c, w in ((CASE, CASED), (WIRE_COLOUR, WIDTH)))
     cell = _Cell(lines, Markers(pos=two, parent=scene))
     for number, part in enumerate(cell.parts):
         part.order = ABOVE + number
@@ -142,7 +142,7 @@ def _fill(cell: _Cell, transform: Any, line: NDArray[Any], nodes: NDArray[Any], 
             part.set_data(pos=_on_canvas(line))
     cell.nodes.visible = len(nodes) > 0
     if len(nodes):
-        colours = [HELD if n == held else COLOUR for n in range(len(nodes))]
+        colours = [HELD if n == held else WIRE_COLOUR for n in range(len(nodes))]
         size = np.full(len(nodes), NODE)
         size[0] = FIRST
         cell.nodes.set_data(pos=_on_canvas(nodes), size=size, face_color=colours, edge_color=CASE, edge_width=1.5)

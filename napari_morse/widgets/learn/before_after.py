@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 TRUTH, NEW = "truth", "new model"
-COLOUR = "#f0e442"
+TRUTH_COLOUR = "#f0e442"
 """Of the truth's outline: Okabe and Ito's yellow, which structures get last."""
 TRUTH_OUTLINE = 1
 """Voxels of that outline."""
@@ -129,7 +129,7 @@ class BeforeAfter(QObject):
     def _add(self, name: str, data: Array, scan: Scan, labels: tuple[Label, ...]) -> Labels:
         """Masks in the colours of their structures; the truth that is drawn over both in one of its own."""
         if name == TRUTH and self.layers:
-            labels = tuple(Label(int(i), f"{name}: label {i}", COLOUR) for i in np.unique(data) if i)
+            labels = tuple(Label(int(i), f"{name}: label {i}", TRUTH_COLOUR) for i in np.unique(data) if i)
         mask = Mask(data, scan.grid, labels, scan.header)
         pixels, attributes, _ = mask_layer_data(mask, scan, f"{name} · {scan.stem}")
         layer = Labels(pixels, **attributes)

@@ -22,7 +22,7 @@ from napari_morse.widgets.segment import SegmentTab
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-BEAT, SOON = 300, 100
+BEAT, POLL_SOON = 300, 100
 """Milliseconds between two looks at a round that runs, and at one that is being cancelled."""
 
 Doing = Literal["", "preparing", "keeping", "discarding", "rolling back"]
@@ -163,7 +163,7 @@ class Learner(QObject):
     def _show(self) -> None:
         """Look at the round from now on while it runs; it is another one, or was asked for something."""
         if self.view.alive:
-            self._timer.start(SOON if self.view.asked == "cancelling" else BEAT)
+            self._timer.start(POLL_SOON if self.view.asked == "cancelling" else BEAT)
         self.told.emit()
         self.changed.emit()
 

@@ -17,7 +17,7 @@ WHAT: dict[What, str] = {"head": "head only", "decoder": "head and decoder", "al
 MINUTES = (1, 2, 5, 10, 30, 60)
 USUAL: tuple[What, int] = ("decoder", 2)
 JUDGES = ("held-out cases", "each case left out in turn")
-ANEW, WHOLE = "new, from these labels", "as the cases need"
+NEW_MODEL, WHOLE = "new, from these labels", "as the cases need"
 ALL_OF_IT = "A new model learns everything from the ticked cases."
 HELD_ONLY = "A new model is judged by the held-out cases."
 SETTING_TIPS = (
@@ -90,7 +90,7 @@ class LearnChoice(QWidget):
                 self.base.clear()
                 for model in models:
                     self.base.addItem(model, model)
-                self.base.addItem(ANEW, "")
+                self.base.addItem(NEW_MODEL, "")
             wanted = current if self._by_hand and current in (*models, "") else chosen
             self.base.setCurrentIndex(self.base.findData(wanted))
         self._taken = {name.casefold() for name in taken}

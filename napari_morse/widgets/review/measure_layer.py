@@ -17,7 +17,7 @@ from napari_morse.widgets.bridge import KEY, Carrier, display_axes, display_to_w
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-COLOUR, BETWEEN = "#f0e442", "#000000"
+MEASURE_COLOUR, BETWEEN = "#f0e442", "#000000"
 """Of every other dot: a line is seen on any ground."""
 DOT_STEP = 0.75
 """Voxels from one dot of a line to the next."""
@@ -98,7 +98,7 @@ class MeasureLayer:
             if len(places):
                 layer.features = {"value": [""] * (len(places) - len(beside)) + [line.text for line in texts]}
                 layer.size = sizes
-                layer.face_color = np.where(dark, BETWEEN, COLOUR)
+                layer.face_color = np.where(dark, BETWEEN, MEASURE_COLOUR)
             layer.editable = False  # new data made it editable
 
     def _apart(self, places: Array, scan: Scan) -> Array:
@@ -139,8 +139,8 @@ class MeasureLayer:
         # A region's role, so that it stays in view when a result is opened.
         self.layer = Points(
             np.zeros((0, 3)), name=f"measures · {scan.stem}", size=DOT, features={"value": []}, symbol="disc",
-            text={"string": "  {value}", "color": COLOUR, "size": 12, "anchor": "upper_left"},
-            face_color=COLOUR, border_width=0, metadata={KEY: Carrier(scan, "roi")},
+            text={"string": "  {value}", "color": MEASURE_COLOUR, "size": 12, "anchor": "upper_left"},
+            face_color=MEASURE_COLOUR, border_width=0, metadata={KEY: Carrier(scan, "roi")},
             **placement(scan),
         )  # fmt: skip
         self.layer.events.data.connect(self._on_data)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_morse.widgets.case import Desk
 
 NO_TRUTH = "none"
-SOON = 150
+COMPARE_DELAY = 150
 """Milliseconds after an act until figures are made again."""
 
 
@@ -114,7 +114,7 @@ class TruthBox(QWidget):
         self._later()
 
     def _later(self, *_: Any) -> None:
-        self._soon.start(SOON)
+        self._soon.start(COMPARE_DELAY)
 
     def _measure(self) -> None:
         """Ask for figures, beside the window; what was asked before is out of date."""
@@ -131,7 +131,7 @@ class TruthBox(QWidget):
             self.figures.say("" if masks else "There is no mask to compare with it yet.")
             return
         if self.runner.busy:
-            self._soon.start(SOON)
+            self._soon.start(COMPARE_DELAY)
             return
         try:
             if truth not in self._read:

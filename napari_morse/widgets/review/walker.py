@@ -27,7 +27,7 @@ NO_RESULT = "Run a model first: its doubtful boundary is what is walked along."
 ALL_DONE = "No patch is open any more."
 SPARE = 2
 """Voxels around a patch within which its boundary is rendered again."""
-ANEW = 0.5
+RELIST_SHARE = 0.5
 """Share of the listed boundary that must still be there, or the list is made anew from the mask as it is."""
 
 
@@ -92,7 +92,7 @@ class _Deciding:
     @property
     def stale(self) -> bool:
         """Whether most of the listed boundary is gone: such a list leads nowhere."""
-        return len(self.walk) > 0 and self.walk.whole_share < ANEW
+        return len(self.walk) > 0 and self.walk.whole_share < RELIST_SHARE
 
     def decide(self, rank: int, decision: PatchDecision | None, before: int | None = None) -> None:
         """As `Timeline.decide`."""

@@ -120,11 +120,11 @@ class NoOutline:
     def __init__(self, viewer: ViewerModel, scan: Scan, owner: DrawnOn) -> None:
         self._viewer, self._scan, self._owner = viewer, scan, owner
 
-    def drawable(self) -> Outline:
+    def drawable(self) -> DrawnRegion:
         """The layer to draw on; a new one where there is none."""
-        return Outline(self._viewer, self._scan, self._owner)
+        return DrawnRegion(self._viewer, self._scan, self._owner)
 
-    def brought_back(self) -> Outline:
+    def brought_back(self) -> DrawnRegion:
         """The layer of a box that was drawn when the scan was in view before; what was selected stays so."""
         active = self._viewer.layers.selection.active
         outline = self.drawable()
@@ -145,7 +145,7 @@ class NoOutline:
         """Listen no more, and take the layer away."""
 
 
-class Outline(NoOutline):
+class DrawnRegion(NoOutline):
     """A layer of shapes on which a region is drawn and outlined."""
 
     restricts = True
@@ -167,11 +167,11 @@ class Outline(NoOutline):
         self.layer.events.data.connect(self._on_data)
         viewer.layers.events.removed.connect(self._on_removed)
 
-    def drawable(self) -> Outline:
+    def drawable(self) -> DrawnRegion:
         """The same one."""
         return self
 
-    def brought_back(self) -> Outline:
+    def brought_back(self) -> DrawnRegion:
         """It is there already."""
         return self
 
