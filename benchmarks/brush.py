@@ -93,10 +93,10 @@ def main() -> None:
             np.zeros(image.data.shape, np.uint8), scale=image.scale, translate=image.translate, units=image.units
         )
         _, dock = viewer.window.add_plugin_dock_widget("napari-morse", "MORSE")
-        rest(lambda: dock.desk.scan is not None, 30)
-        dock.desk.begin()
-        rest(lambda: dock.desk.corrected is not None)
-        layers = {"napari": plain, "corrected": dock.desk.corrected.layer}
+        rest(lambda: dock.active_case.scan is not None, 30)
+        dock.active_case.begin()
+        rest(lambda: dock.active_case.corrected is not None)
+        layers = {"napari": plain, "corrected": dock.active_case.corrected.layer}
         moves: dict[str, list[float]] = {name: [] for name in layers}
         ends: dict[str, list[float]] = {name: [] for name in layers}
         for number in range(given.rounds + 1):

@@ -98,7 +98,7 @@ class FirstHour(Review):
         """The eraser takes away what is seen under it, in both cells."""
         self.tab("Correct")
         self.hand.click(lambda: self.dock.correct.begin)
-        self.hand.until(lambda: self.dock.desk.corrected is not None, "correcting begun")
+        self.hand.until(lambda: self.dock.active_case.corrected is not None, "correcting begun")
         self.ask(lambda: setattr(self.dock.sharpener, "enabled", False))
         self.hand.until(lambda: not self.dock.comparison.settling, "all layers in their places")
         self.hand.click(lambda: self.dock.correct.modes["erase"])
@@ -149,7 +149,9 @@ class FirstHour(Review):
         self.hand.key("Up")
         self.hand.key("Return")
         self.hand.until(lambda: self.dock.session.scan is first, "the first scan again")
-        self.hand.until(lambda: self.dock.desk.corrected is not None and self.is_mask(mask), "the correction again")
+        self.hand.until(
+            lambda: self.dock.active_case.corrected is not None and self.is_mask(mask), "the correction again"
+        )
         self.hand.until(lambda: self.dock.comparison.shown is not None, "both masks again")
         self.hand.until(lambda: not self.dock.comparison.settling, "all layers in their places")
         self.rest(1)
@@ -195,7 +197,7 @@ class FirstHour(Review):
         """A display voxel in the middle of what the slice in view has of the mask."""
         from scipy.ndimage import distance_transform_edt
 
-        plane = self.dock.desk.plane
+        plane = self.dock.active_case.plane
         shown = plane.of(self.layer().data) > 0
         deepest = np.unravel_index(int(distance_transform_edt(shown).argmax()), shown.shape)
         return plane.places(np.array([deepest]))[0]

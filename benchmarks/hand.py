@@ -15,7 +15,7 @@ CANCEL_PATIENCE = 60.0
 """Seconds to wait for what should happen."""
 
 
-class _Desk(QObject):
+class _ActiveCase(QObject):
     asked = Signal(object)
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Hand:
     """
 
     def __init__(self, rest: float = 0.15) -> None:
-        self._desk, self._rest = _Desk(), rest
+        self._active_case, self._rest = _ActiveCase(), rest
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Call ``question`` in the window's thread; what it gives."""
@@ -49,7 +49,7 @@ class Hand:
             except Exception as error:  # it belongs to who asked
                 answers.put((None, error))
 
-        self._desk.asked.emit(answer)
+        self._active_case.asked.emit(answer)
         found, error = answers.get(timeout=CANCEL_PATIENCE)
         if error is not None:
             raise error

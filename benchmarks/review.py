@@ -178,7 +178,7 @@ class Review:
                 self.hand.until(lambda: int(self.viewer.dims.current_step[0]) == start + 5, "another slice")
         before = self.mask()
         self.keys("y")
-        self.hand.until(lambda: not self.is_mask(before) and not self.dock.desk.runner.busy, "interpolated")
+        self.hand.until(lambda: not self.is_mask(before) and not self.dock.active_case.runner.busy, "interpolated")
         between = self.ask(lambda: (self.layer().data[start + 1 : start + 5] == 1).any(axis=(1, 2)).all())
         assert between
         self.keys("Left", "Left")
@@ -195,8 +195,8 @@ class Review:
         from napari_morse.types import Roi
 
         mask = self.corrections().mask
-        self.dock.desk.label = 1
-        self.dock.desk.apply(Roi((0, 0, 0), mask.shape), np.where(mask == 1, 0, mask), "clear")
+        self.dock.active_case.label = 1
+        self.dock.active_case.apply(Roi((0, 0, 0), mask.shape), np.where(mask == 1, 0, mask), "clear")
 
     def compare(self) -> None:
         """Difference, contour, planes, surfaces."""
@@ -247,10 +247,10 @@ class Review:
         return self.hand.ask(question)
 
     def layer(self) -> Any:
-        return self.dock.desk.corrected.layer
+        return self.dock.active_case.corrected.layer
 
     def corrections(self) -> Any:
-        return self.dock.desk.corrected.corrections
+        return self.dock.active_case.corrected.corrections
 
     def acts(self) -> int:
         return int(self.ask(lambda: self.corrections().undoable))
@@ -281,8 +281,8 @@ class Review:
         """Display voxels around the structure under work in the slice in view, in order."""
         from skimage.measure import find_contours
 
-        plane = self.dock.desk.plane
-        shown = plane.of(self.layer().data) == self.dock.desk.label
+        plane = self.dock.active_case.plane
+        shown = plane.of(self.layer().data) == self.dock.active_case.label
         line = max(find_contours(np.pad(shown, 1).astype(float), 0.5), key=len) - 1
         centre = line.mean(axis=0)
         away = line - centre

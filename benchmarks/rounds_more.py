@@ -57,8 +57,8 @@ class More(Rounds):
         self.press(lambda: self.dock.correct.another)
         self.hand.answer(NAME)
         self.hand.until(lambda: labels.rowCount() == known + 1 and labels.item(known, 0).text() == NAME, "its row")
-        own = self.ask(lambda: self.dock.desk.own)
-        assert [x.name for x in own] == [NAME] and self.ask(lambda: self.dock.desk.label) == own[0].id
+        own = self.ask(lambda: self.dock.active_case.own)
+        assert [x.name for x in own] == [NAME] and self.ask(lambda: self.dock.active_case.label) == own[0].id
         return int(own[0].id)
 
     def learn(self) -> None:

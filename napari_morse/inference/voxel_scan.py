@@ -127,7 +127,7 @@ def _above(one: Tensor, other: Tensor) -> Tensor:
 def doubts(logits: Tensor, temperature: float) -> Tensor:
     """(C, …) logits → (V,) one minus the difference of the two largest probabilities, 0 to 1."""
     flat = logits.flatten(1)
-    # Ahead by so much, and the doubt is less than half the step between two float32 below 1.
+    # BackgroundPredictor by so much, and the doubt is less than half the step between two float32 below 1.
     sure = temperature * (25 * math.log(2) + math.log(2 * (len(flat) - 1)))
     out = torch.zeros(flat.shape[1], dtype=flat.dtype, device=flat.device)
     for slab in _slabs(flat.shape[1]):

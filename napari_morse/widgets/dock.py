@@ -14,10 +14,10 @@ from napari_morse.session import SegmentSession
 from napari_morse.types import Roi
 from napari_morse.widgets.base import EndingWidget, each_of, in_dock, plain, shortcuts
 from napari_morse.widgets.bridge import LayerKeys, RightContext
-from napari_morse.widgets.case import Desk, ProjectHost, UnwrittenLine
+from napari_morse.widgets.case import ActiveCase, ProjectHost, UnwrittenLine
 from napari_morse.widgets.correct import BrushLine, CorrectTab, LiveWire, Sharpener, ToolsBox
 from napari_morse.widgets.learn import Learner, LearnTab
-from napari_morse.widgets.project import Ahead, CaseBar, Worklist, ask_unfinished
+from napari_morse.widgets.project import BackgroundPredictor, CaseBar, Worklist, ask_unfinished
 from napari_morse.widgets.review import MeasureBox, ReviewTab, TruthBox, Walker
 from napari_morse.widgets.segment import SegmentTab
 from napari_morse.widgets.view import Comparison, Letters, Planes, ResultLayers, SurfaceView, ViewBar, keys
@@ -57,7 +57,7 @@ class MorseDock(EndingWidget):
         self.segment = SegmentTab(viewer, self.session, self.comparison, self)
         self._viewer = viewer
         self.host = ProjectHost(viewer, self.session, lambda found: ask_unfinished(self, found), self)
-        self.ahead = Ahead(self.host)
+        self.ahead = BackgroundPredictor(self.host)
         self.case_bar = CaseBar(viewer, self.host, self.ahead, self.show_worklist, self)
         self.worklist: Worklist | None = None
         self._make_hands()
@@ -102,7 +102,7 @@ class MorseDock(EndingWidget):
         self.watch_the_end(
             (
                 *self.segment.stop_events,
-                *self.desk.stop_events,
+                *self.active_case.stop_events,
                 self.wire.stop_event,
                 *(runner.stop_event for runner in runners),
             )
@@ -112,7 +112,7 @@ class MorseDock(EndingWidget):
     @classmethod
     def of(cls, viewer: Viewer) -> MorseDock | None:
         """The dock of a viewer, where one is open."""
-        return next((dock for dock in cls._open if dock.desk.viewer is viewer), None)
+        return next((dock for dock in cls._open if dock.active_case.viewer is viewer), None)
 
     @classmethod
     def open(cls, viewer: Viewer) -> MorseDock:
@@ -137,41 +137,41 @@ class MorseDock(EndingWidget):
     def _make_hands(self) -> None:
         """What reviewing and correcting take."""
         viewer = self._viewer
-        self.desk = Desk(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
-        self.desk.holds = self.segment.stage.holds
-        self.segment.wait_for(lambda: self.desk.coming)
+        self.active_case = ActiveCase(viewer, self.session, lambda: self.segment.scans.layer, self.host, self)
+        self.active_case.holds = self.segment.stage.holds
+        self.segment.wait_for(lambda: self.active_case.coming)
         self.segment.save_decided(lambda: self.host.decided)
-        self.segment.results.save.left_out = lambda: self.desk.left_out
-        self.sharpener = Sharpener(self.desk, self)
-        self.walker = Walker(self.desk, self.sharpener, self.segment.patch_view, self)
-        self.review = ReviewTab(self.desk, self.walker, self)
-        self.correct = CorrectTab(self.desk, self.sharpener, self.segment.to_save, self)
-        self.correct.save.left_out = lambda: self.desk.left_out
-        self.tools = ToolsBox(self.desk, self)
-        self.wire = LiveWire(self.desk, self)
+        self.segment.results.save.left_out = lambda: self.active_case.left_out
+        self.sharpener = Sharpener(self.active_case, self)
+        self.walker = Walker(self.active_case, self.sharpener, self.segment.patch_view, self)
+        self.review = ReviewTab(self.active_case, self.walker, self)
+        self.correct = CorrectTab(self.active_case, self.sharpener, self.segment.to_save, self)
+        self.correct.save.left_out = lambda: self.active_case.left_out
+        self.tools = ToolsBox(self.active_case, self)
+        self.wire = LiveWire(self.active_case, self)
         self.correct.add_wire(self.wire)
         self.correct.add(self.tools)
-        self.truth, self.measures = TruthBox(self.desk, self), MeasureBox(self.desk, self)
+        self.truth, self.measures = TruthBox(self.active_case, self), MeasureBox(self.active_case, self)
         self.review.add(self.truth)
         self.review.add(self.measures)
         self.segment.stage.claimed.connect(self.truth.refresh)
         self.learner = Learner(viewer, self.host, self.segment, self)
         known = self.learner.structures.found
-        self.desk.elsewhere = lambda: {number for held in known.values() for number in held.ids}
+        self.active_case.elsewhere = lambda: {number for held in known.values() for number in held.ids}
         self.learn = LearnTab(self.learner, self)
-        self.brush, self.unwritten = BrushLine(self.desk, self), UnwrittenLine(self.desk, self)
-        self.surfaces = SurfaceView(self.desk, self.comparison, self)
+        self.brush, self.unwritten = BrushLine(self.active_case, self), UnwrittenLine(self.active_case, self)
+        self.surfaces = SurfaceView(self.active_case, self.comparison, self)
         self.view_bar = ViewBar(self.comparison, self.surfaces, self.show_planes, self)
         self.planes: Planes | None = None
         self.walker.editing.connect(self._on_editing)
         self.wire.toggled.connect(lambda on: self.measures.ruler.leave() if on else None)
         self.measures.ruler.toggled.connect(lambda on: self.wire.leave() if on else None)
-        self.desk.changed.connect(self._outline)
-        self.desk.changed.connect(self._on_desk)
-        self.desk.redrawn.connect(self._on_redrawn)
-        self.desk.changed.connect(self._on_difference)
-        self.desk.acted.connect(self._on_act)
-        self.desk.drawn_on.connect(self._on_difference)
+        self.active_case.changed.connect(self._outline)
+        self.active_case.changed.connect(self._on_case)
+        self.active_case.redrawn.connect(self._on_redrawn)
+        self.active_case.changed.connect(self._on_difference)
+        self.active_case.acted.connect(self._on_act)
+        self.active_case.drawn_on.connect(self._on_difference)
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea(self.tabs)
@@ -188,7 +188,7 @@ class MorseDock(EndingWidget):
         shown = self.comparison.shown
         if shown is not None and shown is not self._looked:
             self.view_bar.apply()
-            corrected = self.desk.corrected
+            corrected = self.active_case.corrected
             if corrected is not None and corrected.layer in self._viewer.layers:
                 self._viewer.layers.selection.active = corrected.layer  # what the brush is for
         self._looked = shown
@@ -203,13 +203,13 @@ class MorseDock(EndingWidget):
         self.tabs.setCurrentIndex(2)
         self.correct.take("paint")
 
-    def _on_desk(self) -> None:
+    def _on_case(self) -> None:
         for box in (self.segment.results.save, self.correct.save):
-            box.follow(self.desk.scan, self.desk.corrected, self.desk.prediction)
+            box.follow(self.active_case.scan, self.active_case.corrected, self.active_case.prediction)
 
     def _on_redrawn(self) -> None:
-        if self.desk.corrected is not None:
-            self.comparison.redraw(self.desk.corrected.layer)
+        if self.active_case.corrected is not None:
+            self.comparison.redraw(self.active_case.corrected.layer)
 
     def _on_act(self, box: Roi) -> None:
         self._on_difference()
@@ -217,7 +217,7 @@ class MorseDock(EndingWidget):
         self.view_bar.say_difference()
 
     def _on_difference(self) -> None:
-        corrected = self.desk.corrected
+        corrected = self.active_case.corrected
         if corrected is None:
             self.comparison.lead_to(None)
         else:
@@ -227,7 +227,7 @@ class MorseDock(EndingWidget):
         """Bring the three planes into view, as a dock of their own below the viewer."""
         planes = self.planes
         if planes is None or not in_dock(planes):
-            planes = self.planes = Planes(self.desk)
+            planes = self.planes = Planes(self.active_case)
             planes.follow_frames(self.walker.framed)
             self._viewer.window.add_dock_widget(planes, name="MORSE Planes", area="bottom")
         _raise(planes)
@@ -245,7 +245,7 @@ class MorseDock(EndingWidget):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
         """Keep the window open while something is only in memory and the person stays."""
         closing = event is not None and event.type() == QEvent.Type.Close and watched is self._in()
-        if closing and event is not None and not self.desk.may_leave():
+        if closing and event is not None and not self.active_case.may_leave():
             event.ignore()
             return True
         return super().eventFilter(watched, event)
@@ -258,7 +258,7 @@ class MorseDock(EndingWidget):
                 self.learner.stop_work,
                 self.sharpener.cancel,
                 self.walker.stop_work,
-                self.desk.stop_work,
+                self.active_case.stop_work,
                 self.ahead.stop,
                 self.case_bar.acts.close_down,
                 self.host.close_project,
@@ -270,7 +270,7 @@ class MorseDock(EndingWidget):
         self._open.discard(self)
         parts = (
             self.surfaces, self.truth, self.measures, self.brush, self.unwritten, self.tools, self.wire, self.review,
-            self.correct, self.learn, self.learner, self.walker, self.sharpener, self.desk,
+            self.correct, self.learn, self.learner, self.walker, self.sharpener, self.active_case,
         )  # fmt: skip
         each_of(
             (

@@ -90,7 +90,7 @@ class ReviewAlone(Alone):
 
     def make(self, dock: MorseDock) -> ReviewTab:
         """Over the dock's walk."""
-        return ReviewTab(dock.desk, dock.walker, self)
+        return ReviewTab(dock.active_case, dock.walker, self)
 
 
 class CorrectAlone(Alone):
@@ -98,7 +98,7 @@ class CorrectAlone(Alone):
 
     def make(self, dock: MorseDock) -> CorrectTab:
         """Over the dock's corrected mask."""
-        tab = CorrectTab(dock.desk, dock.sharpener, dock.segment.to_save, self)
+        tab = CorrectTab(dock.active_case, dock.sharpener, dock.segment.to_save, self)
         tab.add_wire(dock.wire)
         return tab
 
@@ -116,6 +116,6 @@ class PlanesAlone(Alone):
 
     def make(self, dock: MorseDock) -> Planes:
         """Of the dock's scan."""
-        planes = Planes(dock.desk, self)
+        planes = Planes(dock.active_case, self)
         planes.follow_frames(dock.walker.framed)
         return planes

@@ -39,10 +39,10 @@ def oblique_scan(shape=(30, 26, 22), seed=0):
 def begin(viewer, dock, scan, qtbot):
     """Open a scan and begin to correct it, from nothing."""
     add_scan(viewer, scan)
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    dock.desk.label = 1
-    return dock.desk.corrected
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    dock.active_case.label = 1
+    return dock.active_case.corrected
 
 
 class Mouse:

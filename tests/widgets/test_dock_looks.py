@@ -63,8 +63,8 @@ def test_nothing_is_cut_at_340_by_720(viewer, qtbot, theme):
     dock.segment.results.table.fill(LONG, "ml")
     viewer.window.resize(1000, 860 - dock.height() + 720)
     qtbot.waitUntil(lambda: (dock.width(), dock.height()) == (340, 720))
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     dock.walker.next()
     for tab in (2, 1, 0):
         dock.tabs.setCurrentIndex(tab)

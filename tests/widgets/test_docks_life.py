@@ -79,10 +79,10 @@ def begin(dock, qtbot):
     """Press “Start correcting”, and take the brush."""
     turn_to(dock, "Correct", qtbot)
     press(dock.correct.begin, qtbot)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     press(dock.correct.modes["paint"], qtbot)
     dock.correct.brush_size.setValue(1)
-    return dock.desk.corrected
+    return dock.active_case.corrected
 
 
 def stroke(viewer, corrected, qtbot, place):
@@ -234,9 +234,9 @@ def test_to_hide_a_dock_that_floats_is_not_its_end(window, qtbot, tmp_path):
     assert around(dock).isFloating()
     title_bar(around(dock), HIDE, qtbot)
     qtbot.wait(50)
-    assert not dock.isVisible() and dock.desk.corrected is not None and len(locks(tmp_path)) == 1
+    assert not dock.isVisible() and dock.active_case.corrected is not None and len(locks(tmp_path)) == 1
     choose(window, "MORSE")
-    assert dock.isVisible() and stroke(window, dock.desk.corrected, qtbot, (0, 0)) == 1
+    assert dock.isVisible() and stroke(window, dock.active_case.corrected, qtbot, (0, 0)) == 1
     window.close()
     qtbot.waitUntil(lambda: not locks(tmp_path))
 
@@ -260,11 +260,11 @@ def test_a_part_that_cannot_be_closed_keeps_no_other_open(viewer, plugin, qtbot,
 
         return close_down
 
-    names = ("surfaces", "truth", "measures", "tools", "wire", "learner", "walker", "desk", "host", "segment")
+    names = ("surfaces", "truth", "measures", "tools", "wire", "learner", "walker", "active_case", "host", "segment")
     for name in names:
         part = getattr(dock, name)
         monkeypatch.setattr(part, "close_down", fails(name, part.close_down))
-    monkeypatch.setattr(dock.desk.corrected, "close_down", fails("layer", dock.desk.corrected.close_down))
+    monkeypatch.setattr(dock.active_case.corrected, "close_down", fails("layer", dock.active_case.corrected.close_down))
     with qtbot.captureExceptions() as caught:
         title_bar(around(dock), CLOSE, qtbot)
     assert [str(error) for _, error, _ in caught] == ["surfaces does not close"], "the first is told, once"
@@ -283,7 +283,7 @@ def test_what_is_read_when_the_dock_is_closed_is_let_go(window, qtbot, tmp_path,
 
     monkeypatch.setattr("napari_morse.widgets.case.standalone.open_standalone", slow)
     dock = morse(window, qtbot)
-    dock.desk.begin()
+    dock.active_case.begin()
     assert read.wait(10) and len(locks(tmp_path)) == 1
     threading.Timer(0.2, held.set).start()
     title_bar(around(dock), CLOSE, qtbot)
@@ -294,12 +294,12 @@ def test_what_is_read_when_the_dock_is_closed_is_let_go(window, qtbot, tmp_path,
 
 def test_what_has_been_read_when_the_program_ends_is_let_go(window, qtbot, tmp_path):
     dock = morse(window, qtbot)
-    dock.desk.begin()
-    assert dock.desk._standalone._loader.join(10) and len(locks(tmp_path)) == 1
+    dock.active_case.begin()
+    assert dock.active_case._standalone._loader.join(10) and len(locks(tmp_path)) == 1
     dock.stop_work()  # what the end of the program calls: nothing arrives any more
     assert not locks(tmp_path)
     qtbot.wait(50)
-    assert dock.desk.corrected is None
+    assert dock.active_case.corrected is None
 
 
 def test_a_project_is_given_back_with_the_dock_and_its_worklist_comes_again(window, qtbot, tmp_path):
@@ -375,7 +375,7 @@ class Walk:
         dock = MorseDock.of(self.viewer)
         if dock is None or not dock.isVisible() or not self.places:
             return
-        corrected = dock.desk.corrected or begin(dock, self.qtbot)
+        corrected = dock.active_case.corrected or begin(dock, self.qtbot)
         corrected.layer.mode = "paint"
         self.viewer.layers.selection.active = corrected.layer
         place = self.places.pop()
@@ -390,7 +390,7 @@ def test_any_order(window, qtbot, tmp_path, seed):
         each.show()
     morse(window, qtbot)
     walk.draw()
-    assert MorseDock.of(window).desk.corrected.corrections.undoable == walk.strokes > 0
+    assert MorseDock.of(window).active_case.corrected.corrections.undoable == walk.strokes > 0
     window.close()
     qtbot.waitUntil(lambda: not locks(tmp_path))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("morse")]

@@ -13,7 +13,7 @@ def test_a_part_alone_shares_the_docks_work_and_survives_its_end(viewer, dock, q
     widget = kind(viewer)
     around = viewer.window.add_dock_widget(widget, name="alone", area="right")
     qtbot.waitUntil(lambda: widget.part is not None)
-    assert widget.part._desk is dock.desk
+    assert widget.part._active_case is dock.active_case
     viewer.window.remove_dock_widget(dock)
     assert widget.part is None and widget.note.text() == DOCK_CLOSED
     viewer.window.remove_dock_widget(around)

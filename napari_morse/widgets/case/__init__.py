@@ -1,6 +1,6 @@
 """What is worked on: a case of a project or a scan of its own, its corrected mask, and writing it down."""
 
-from napari_morse.widgets.case.active_case import UNCHANGED, Desk
+from napari_morse.widgets.case.active_case import UNCHANGED, ActiveCase
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer, Rest
 from napari_morse.widgets.case.decisions import agreed
 from napari_morse.widgets.case.layers import CaseInView
@@ -11,9 +11,9 @@ from napari_morse.widgets.case.unwritten_line import UnwrittenLine
 
 __all__ = [
     "UNCHANGED",
+    "ActiveCase",
     "CaseInView",
     "CorrectedLayer",
-    "Desk",
     "Passing",
     "ProjectHost",
     "Rest",

@@ -35,7 +35,7 @@ UNCHANGED = "Nothing changed."
 KEPT_OUT = "Protected by a lock, or accepted, and left as it was: {}."
 
 
-class Desk(QObject):
+class ActiveCase(QObject):
     """The one place where review, correction, comparison and measures learn what they work on.
 
     Parameters

@@ -12,7 +12,7 @@ from napari_morse.session.case import OpenCase, OpenCases
 from napari_morse.session.edits import Corrections
 from napari_morse.widgets.case.corrected_layer import CorrectedLayer
 from napari_morse.widgets.case.settling import settled
-from napari_morse.widgets.case.write_queue import CaseSaver, Complaints, saving
+from napari_morse.widgets.case.write_queue import Complaints, WriteQueue, saving
 
 AUTOSAVE = 120_000
 """Milliseconds after which corrections are saved; every stroke that the disk takes is in the journal at once."""
@@ -38,7 +38,7 @@ class CaseKeeper(QObject):
 
     def __init__(self, safe: str, cases: OpenCases, *, replaces_changed: bool, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.writes = CaseSaver(self)
+        self.writes = WriteQueue(self)
         self.complaints = Complaints(self.writes, safe)
         self.case: OpenCase | None = None
         self.layer: CorrectedLayer | None = None

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_morse.widgets.base import Note
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case.active_case import ActiveCase
 
 
 class Passing(Note):
@@ -20,7 +20,7 @@ class Passing(Note):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     more
         What else it may have been said of; where only that changes, somebody calls `look`.
@@ -34,16 +34,16 @@ class Passing(Note):
 
     def __init__(
         self,
-        desk: Desk,
+        active_case: ActiveCase,
         more: Callable[[], tuple[object, ...]] = tuple,
         idle: Callable[[], str] = str,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent=parent)
-        self._desk, self._more, self._idle = desk, more, idle
-        self._dims = desk.viewer.dims.events
-        desk.changed.connect(self.look)
-        desk.rested.connect(self._on_rest)
+        self._active_case, self._more, self._idle = active_case, more, idle
+        self._dims = active_case.viewer.dims.events
+        active_case.changed.connect(self.look)
+        active_case.rested.connect(self._on_rest)
         for event in (self._dims.point, self._dims.ndisplay, self._dims.order):
             event.connect(self._on_dims)
 
@@ -58,10 +58,10 @@ class Passing(Note):
             self.say(self._idle())
 
     def _now(self) -> tuple[object, ...]:
-        desk = self._desk
-        corrections = None if desk.corrected is None else desk.corrected.corrections
+        active_case = self._active_case
+        corrections = None if active_case.corrected is None else active_case.corrected.corrections
         state = None if corrections is None else corrections.state
-        return desk.scan, corrections, state, desk.plane is None, *self._more()
+        return active_case.scan, corrections, state, active_case.plane is None, *self._more()
 
     def _on_rest(self, _rest: Any) -> None:
         self.look()
@@ -71,8 +71,8 @@ class Passing(Note):
 
     def close_down(self) -> None:
         """Let go of the viewer."""
-        self._desk.changed.disconnect(self.look)
-        self._desk.rested.disconnect(self._on_rest)
+        self._active_case.changed.disconnect(self.look)
+        self._active_case.rested.disconnect(self._on_rest)
         for event in (self._dims.point, self._dims.ndisplay, self._dims.order):
             event.disconnect(self._on_dims)
 

@@ -10,7 +10,7 @@ from napari_morse.widgets.base import Banner, act_button
 from napari_morse.widgets.case.settling import save_elsewhere
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case.active_case import Desk
+    from napari_morse.widgets.case.active_case import ActiveCase
 
 
 class UnwrittenLine(QWidget):
@@ -18,15 +18,15 @@ class UnwrittenLine(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         Knows the masks under work.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._active_case = active_case
         self.note = Banner(self)
         self.again = act_button(self, "Try again", self._retry, "Try to write it now; this is done by itself, too.")
         self.elsewhere = act_button(
@@ -40,28 +40,28 @@ class UnwrittenLine(QWidget):
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addWidget(self.note)
         layout.addLayout(row)
-        desk.kept.connect(self.refresh)
-        desk.changed.connect(self.refresh)
+        active_case.kept.connect(self.refresh)
+        active_case.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Say what is so now."""
-        corrected = self._desk.unwritten
+        corrected = self._active_case.unwritten
         self.note.warn(() if corrected is None else (corrected.unwritten.why,))
         self.setVisible(corrected is not None)
 
     def _retry(self) -> None:
-        corrected = self._desk.unwritten
+        corrected = self._active_case.unwritten
         if corrected is not None:
             corrected.unwritten.retry()
 
     def _save(self) -> None:
-        corrected = self._desk.unwritten
+        corrected = self._active_case.unwritten
         if corrected is not None:
             corrected.compare()
             save_elsewhere(corrected, self)
 
     def close_down(self) -> None:
         """Let go."""
-        self._desk.kept.disconnect(self.refresh)
-        self._desk.changed.disconnect(self.refresh)
+        self._active_case.kept.disconnect(self.refresh)
+        self._active_case.changed.disconnect(self.refresh)

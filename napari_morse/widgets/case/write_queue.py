@@ -45,7 +45,7 @@ class NotSavedError(InputError):
         return not self.corrections.unwritten
 
 
-class CaseSaver(QObject):
+class WriteQueue(QObject):
     """A queue of writes.
 
     Parameters
@@ -139,7 +139,7 @@ class Complaints(QObject):
         A sentence on where corrections are that could not be saved, while every stroke is in the journal.
     """
 
-    def __init__(self, saver: CaseSaver, safe: str) -> None:
+    def __init__(self, saver: WriteQueue, safe: str) -> None:
         super().__init__(saver)
         self._safe, self._said = safe, ""
         saver.written.connect(self._forget)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_morse.widgets.base import Elided
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 WARN = "QLabel { border-left: 4px solid #e69f00; padding-left: 4px; }"
 CALM = "QLabel { border-left: 4px solid #009e73; padding-left: 4px; }"
@@ -21,37 +21,37 @@ class BrushLine(Elided):
 
     Parameters
     ----------
-    desk
+    active_case
         Knows which layer is kept.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
-        self._desk, self._layer = desk, None
+        self._active_case, self._layer = active_case, None
         self.setAccessibleName("What the brush edits")
-        desk.viewer.layers.selection.events.active.connect(self._on_active)
-        desk.changed.connect(self.refresh)
-        desk.kept.connect(self.refresh)
+        active_case.viewer.layers.selection.events.active.connect(self._on_active)
+        active_case.changed.connect(self.refresh)
+        active_case.kept.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Say what is selected."""
-        layer, corrected = self._desk.viewer.layers.selection.active, self._desk.corrected
+        layer, corrected = self._active_case.viewer.layers.selection.active, self._active_case.corrected
         if not isinstance(layer, Labels):
             self._say("Brush edits: nothing (no mask is selected)", False)
         elif not layer.editable:
             self._say(f"Brush edits: nothing (“{layer.name}” is only looked at)", False)
         elif corrected is not None and layer is corrected.layer:
-            number = self._desk.label
-            locked = ", which is locked" if number in self._desk.locked else ""
-            self._say(f"Brush edits: {self._desk.name_of(number)}{locked} (corrected)", not locked)
+            number = self._active_case.label
+            locked = ", which is locked" if number in self._active_case.locked else ""
+            self._say(f"Brush edits: {self._active_case.name_of(number)}{locked} (corrected)", not locked)
         else:
             self._say(f"Brush edits: {layer.name} (strokes on it are not kept)", False)
 
     def _say(self, text: str, calm: bool) -> None:
-        corrected = self._desk.corrected
+        corrected = self._active_case.corrected
         why = corrected.unwritten.why if corrected is not None else ""
         self.say(text, why or "Strokes on the corrected mask are on the disk as soon as they are drawn.")
         self.setStyleSheet(CALM if calm and not why else WARN)
@@ -61,6 +61,6 @@ class BrushLine(Elided):
 
     def close_down(self) -> None:
         """Let go of the viewer."""
-        self._desk.viewer.layers.selection.events.active.disconnect(self._on_active)
-        self._desk.changed.disconnect(self.refresh)
-        self._desk.kept.disconnect(self.refresh)
+        self._active_case.viewer.layers.selection.events.active.disconnect(self._on_active)
+        self._active_case.changed.disconnect(self.refresh)
+        self._active_case.kept.disconnect(self.refresh)

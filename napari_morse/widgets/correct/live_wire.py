@@ -16,7 +16,7 @@ from napari_morse.widgets.correct.wire_drawing import WIRE_HINT, NoWire, Press, 
 from napari_morse.widgets.correct.wire_line import WireLine
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import CorrectedLayer, Desk
+    from napari_morse.widgets.case import ActiveCase, CorrectedLayer
 
 WIRE_GONE = "The wire that was not filled is gone."
 NO_CANVAS = "The live wire cannot be drawn in this viewer: use the polygon instead."
@@ -27,7 +27,7 @@ class LiveWire(QObject):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
@@ -38,10 +38,10 @@ class LiveWire(QObject):
     said = Signal(str)
     """A hint, or what was done."""
 
-    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
-        self.line = WireLine(desk.viewer)
+        self._active_case = active_case
+        self.line = WireLine(active_case.viewer)
         """Shows the wire."""
         self.edges = Edges(self)
         """Finds what it runs along."""
@@ -86,7 +86,7 @@ class LiveWire(QObject):
 
     def start(self) -> None:
         """Take the mouse; where nothing is corrected yet, correcting begins first."""
-        corrected = self._desk.corrected
+        corrected = self._active_case.corrected
         if corrected is None:
             self._begin_first()
         elif not self.line.possible:
@@ -95,17 +95,17 @@ class LiveWire(QObject):
             self._take_up(corrected)
 
     def _begin_first(self) -> None:
-        if self._desk.blocked:
-            self._refuse(self._desk.blocked)
+        if self._active_case.blocked:
+            self._refuse(self._active_case.blocked)
         else:
-            self._desk.begin(self.start)
+            self._active_case.begin(self.start)
 
     def _refuse(self, why: str) -> None:
         self.said.emit(why)
         self.toggled.emit(False)
 
     def _take_up(self, corrected: CorrectedLayer) -> None:
-        self._use = use = _WireInUse(self._desk, corrected, self)
+        self._use = use = _WireInUse(self._active_case, corrected, self)
         in_view = use.look()
         self.toggled.emit(True)
         if in_view:
@@ -131,7 +131,7 @@ class _WireInUse:
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     corrected
         The mask that is drawn on all the while.
@@ -139,12 +139,12 @@ class _WireInUse:
         Whose use this is.
     """
 
-    def __init__(self, desk: Desk, corrected: CorrectedLayer, tool: LiveWire) -> None:
-        self._desk, self._viewer, self._corrected = desk, desk.viewer, corrected
+    def __init__(self, active_case: ActiveCase, corrected: CorrectedLayer, tool: LiveWire) -> None:
+        self._active_case, self._viewer, self._corrected = active_case, active_case.viewer, corrected
         self._tool = tool
         self.wire = NoWire()
         self._press = Press()
-        self._scan = desk.scan
+        self._scan = active_case.scan
         self._viewer.layers.selection.active = corrected.layer
         self._mode_before = str(corrected.layer.mode)
         corrected.layer.mode = "pan_zoom"
@@ -186,7 +186,7 @@ class _WireInUse:
             (self._tool.edges.found, self._on_edges),
             (self._tool.draw_soon.timeout, self._draw),
             (self._tool.select_soon.timeout, self._after_select),
-            (self._desk.changed, self._on_desk),
+            (self._active_case.changed, self._on_case),
         )
 
     def end(self) -> None:
@@ -213,8 +213,8 @@ class _WireInUse:
         if self.wire.begun and why:
             self._tool.said.emit(f"{why} {WIRE_GONE} {WIRE_HINT}")
         self._drop()
-        self._scan = self._desk.scan
-        ground = ScanSlice.in_view(self._desk)
+        self._scan = self._active_case.scan
+        ground = ScanSlice.in_view(self._active_case)
         if ground is None:
             self._tool.said.emit("The live wire works in slices: switch 3-D off, and go to a slice of the scan.")
             self._tool.edges.stop()
@@ -274,10 +274,10 @@ class _WireInUse:
 
     def fill(self, erase: bool = False) -> None:
         """Close the contour, and give what it encloses to the label under work; or take it away from it."""
-        if self._desk.corrected is not self._corrected:
+        if self._active_case.corrected is not self._corrected:
             return
         contour = self.wire.contour
-        sentence = self.wire.fill(self._desk, self._corrected, erase)
+        sentence = self.wire.fill(self._active_case, self._corrected, erase)
         if self.wire.contour is not contour:
             self._press = Press()  # it was on the contour that is filled
             self._draw()
@@ -298,7 +298,7 @@ class _WireInUse:
     # What happens
 
     def _on_dims(self, _event: Any = None) -> None:
-        if self._desk.plane != self.wire.plane:
+        if self._active_case.plane != self.wire.plane:
             self.look("Another slice.")
 
     def _on_mode(self, _event: Any = None) -> None:
@@ -323,10 +323,10 @@ class _WireInUse:
         else:
             self._tool.leave("The layer that was selected takes the mouse.")
 
-    def _on_desk(self) -> None:
-        if self._desk.corrected is not self._corrected:
+    def _on_case(self) -> None:
+        if self._active_case.corrected is not self._corrected:
             self._tool.leave()
-        elif self._desk.scan is not self._scan:
+        elif self._active_case.scan is not self._scan:
             self.look("Another scan.")
 
 

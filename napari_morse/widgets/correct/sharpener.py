@@ -13,7 +13,7 @@ from napari_morse.widgets.base import JobRunner
 from napari_morse.widgets.correct.stroke_queue import NoQueue, Settings, StrokeQueue
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import CorrectedLayer, Desk
+    from napari_morse.widgets.case import ActiveCase, CorrectedLayer
 
 NO_MODEL = "Strokes are sharpened by the model that ran on the scan: run one in the Segment tab first."
 
@@ -23,7 +23,7 @@ class Sharpener(QObject):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
@@ -34,16 +34,16 @@ class Sharpener(QObject):
     said = Signal(str)
     """What the last stroke became."""
 
-    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._active_case = active_case
         self.runner = JobRunner("morse-sharpen", self)
         self._settings = Settings(self.said.emit)
         self._sharpening: Sharpening | None = None
         self._made_for: tuple[Any, ...] = ()
         self._queue: StrokeQueue | NoQueue = NoQueue()
-        desk.changed.connect(self._on_desk)
-        self._on_desk()
+        active_case.changed.connect(self._on_case)
+        self._on_case()
 
     @property
     def enabled(self) -> bool:
@@ -85,7 +85,7 @@ class Sharpener(QObject):
     def rerender(self, box: Roi, done: Callable[[str], None]) -> None:
         """Render the boundary in a box again, as an act of its own; ``done`` is told in a sentence."""
         if self.blocked or not self._queue.open:
-            done(self.blocked or self._desk.blocked)
+            done(self.blocked or self._active_case.blocked)
         else:
             self._queue.rerender(box, done)
 
@@ -93,8 +93,8 @@ class Sharpener(QObject):
         """What was painted stays as it was painted."""
         self._queue.cancel()
 
-    def _on_desk(self) -> None:
-        corrected, before = self._desk.corrected, self._sharpening
+    def _on_case(self) -> None:
+        corrected, before = self._active_case.corrected, self._sharpening
         self._sharpening = self._sharpening_now()
         another = self._sharpening is not before
         if another or corrected is not self._queue.corrected:
@@ -104,11 +104,11 @@ class Sharpener(QObject):
 
     def _sharpening_now(self) -> Sharpening | None:
         """By the model of the result in view; the one before, where that is the same."""
-        scan, prediction = self._desk.scan, self._desk.prediction
+        scan, prediction = self._active_case.scan, self._active_case.prediction
         if scan is None or prediction is None:
             self._made_for = ()
             return None
-        session = self._desk.session
+        session = self._active_case.session
         made_for = (scan, prediction.digest, session.device)
         if made_for == self._made_for:
             return self._sharpening
@@ -121,10 +121,10 @@ class Sharpener(QObject):
         if corrected is None or self._sharpening is None:
             self._queue = NoQueue()
         else:
-            self._queue = StrokeQueue(self._desk, corrected, self._sharpening, self._settings, self.runner)
+            self._queue = StrokeQueue(self._active_case, corrected, self._sharpening, self._settings, self.runner)
             self._queue.warm_here()
 
     def close_down(self) -> None:
         """Cancel, and let go."""
         self._queue_for(None)
-        self._desk.changed.disconnect(self._on_desk)
+        self._active_case.changed.disconnect(self._on_case)

@@ -18,7 +18,7 @@ from napari_morse.session.edits import JOINED, Corrections, Edit, Renumbering
 from napari_morse.types import Array, Roi
 from napari_morse.widgets.base import JobRunner, Work, shortcuts
 from napari_morse.widgets.bridge import display_axes
-from napari_morse.widgets.case import UNCHANGED, CorrectedLayer, Desk
+from napari_morse.widgets.case import UNCHANGED, ActiveCase, CorrectedLayer
 
 STROKE, ALONE = f"{JOINED}sharpen", "sharpen"
 """Kind of the edit that belongs to the stroke before it; of one that leaves nothing of it, taken back by itself."""
@@ -104,7 +104,7 @@ class StrokeQueue(NoQueue):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     corrected
         The mask.
@@ -120,10 +120,15 @@ class StrokeQueue(NoQueue):
     corrected: CorrectedLayer
 
     def __init__(
-        self, desk: Desk, corrected: CorrectedLayer, sharpening: Sharpening, settings: Settings, runner: JobRunner
+        self,
+        active_case: ActiveCase,
+        corrected: CorrectedLayer,
+        sharpening: Sharpening,
+        settings: Settings,
+        runner: JobRunner,
     ) -> None:
         self.corrected = corrected
-        self._desk, self._sharpening, self._settings = desk, sharpening, settings
+        self._active_case, self._sharpening, self._settings = active_case, sharpening, settings
         self._runner = runner
         self._orders: deque[_Order] = deque()
         self._ahead: Roi | None = None
@@ -139,7 +144,7 @@ class StrokeQueue(NoQueue):
         return (
             (corrected.stroked, self._on_stroke),
             (corrected.stepped, self.cancel),
-            (self._desk.moved, self._on_moved),
+            (self._active_case.moved, self._on_moved),
             (runner.succeeded, self._on_done),
             (runner.failed, self._on_failed),
             (self._retry.timeout, self._put_in),
@@ -159,7 +164,7 @@ class StrokeQueue(NoQueue):
     def warm_here(self) -> None:
         """Read what the present place needs."""
         scan, layer = self.corrected.scan, self.corrected.layer
-        cursor = np.rint(layer.world_to_data(self._desk.viewer.dims.point[-layer.ndim :])).astype(int)
+        cursor = np.rint(layer.world_to_data(self._active_case.viewer.dims.point[-layer.ndim :])).astype(int)
         shape = scan.grid.shape
         axes = display_axes(scan)
         voxel = axes.index_to_storage(np.atleast_2d(cursor))[0] if len(cursor) == 3 else np.array(shape) // 2
@@ -235,7 +240,7 @@ class StrokeQueue(NoQueue):
         drawn, back = _given_back(corrections, sharp)
         last = order.state == corrections.state
         kind = ALONE if last and len(drawn) and back.all() else order.kind
-        text = self._desk.apply(order.box, sharp.values, kind, order.state)
+        text = self._active_case.apply(order.box, sharp.values, kind, order.state)
         after = corrections.mask[order.box.slices]
         back &= after[tuple(drawn.T)] == sharp.values[tuple(drawn.T)]  # what is protected, or drawn since, is not
         count = int(np.count_nonzero(before != after))

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_morse.session import ToSave
 from napari_morse.types import Scan
 from napari_morse.widgets.base import Elided, each_of, shortcuts
-from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, SaveBox
+from napari_morse.widgets.case import ActiveCase, CorrectedLayer, Passing, SaveBox
 from napari_morse.widgets.correct.label_list import LabelList
 from napari_morse.widgets.correct.live_wire import LiveWire
 from napari_morse.widgets.correct.sharpener import Sharpener
@@ -45,7 +45,7 @@ class CorrectTab(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     sharpener
         Sharpens strokes.
@@ -56,10 +56,14 @@ class CorrectTab(QWidget):
     """
 
     def __init__(
-        self, desk: Desk, sharpener: Sharpener, to_save: Callable[[], ToSave | None], parent: QWidget | None = None
+        self,
+        active_case: ActiveCase,
+        sharpener: Sharpener,
+        to_save: Callable[[], ToSave | None],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._sharpener = desk, sharpener
+        self._active_case, self._sharpener = active_case, sharpener
         self._shown: _MaskShown | None = None
         self._scan: Scan | None = None
         self._hint: Callable[[], str] = str
@@ -87,7 +91,7 @@ class CorrectTab(QWidget):
         self.undo, self.redo = QPushButton("Undo", self), QPushButton("Redo", self)
         self.kept = Elided(parent=self)
         self.save = SaveBox(to_save, self)
-        self.note = Passing(desk, idle=self._idle, parent=self)
+        self.note = Passing(active_case, idle=self._idle, parent=self)
         self._lay_out()
         self._connect()
         self.refresh()
@@ -142,45 +146,49 @@ class CorrectTab(QWidget):
         self.body.insertWidget(self.body.count() - 4, widget)
 
     def _connect(self) -> None:
-        desk, sharpener = self._desk, self._sharpener
-        self.begin.clicked.connect(lambda _checked=False: desk.begin())
-        self.labels.locked.connect(desk.lock)
+        active_case, sharpener = self._active_case, self._sharpener
+        self.begin.clicked.connect(lambda _checked=False: active_case.begin())
+        self.labels.locked.connect(active_case.lock)
         self.labels.rename_asked.connect(self._on_rename)
         self.another.clicked.connect(self._on_another)
         self.sharpen.toggled.connect(self._on_sharpen)
         self.strength.valueChanged.connect(self._on_strength)
-        for signal in (desk.said, sharpener.said):
+        for signal in (active_case.said, sharpener.said):
             signal.connect(self.note.say)
         sharpener.changed.connect(self.refresh)
-        desk.changed.connect(self.refresh)
+        active_case.changed.connect(self.refresh)
 
     # What the person does
 
     def take(self, mode: str) -> None:
         """Take one of napari's tools, for the corrected mask."""
-        corrected = self._desk.corrected
+        corrected = self._active_case.corrected
         if corrected is None:
-            self._desk.begin(lambda: self.take(mode))
+            self._active_case.begin(lambda: self.take(mode))
             return
-        self._desk.viewer.layers.selection.active = corrected.layer
+        self._active_case.viewer.layers.selection.active = corrected.layer
         corrected.layer.mode = mode
         self.looks(corrected)
 
     def _on_another(self, _checked: bool = False) -> None:
         name = self._asked("New structure", "What is it called?")
         if name:
-            self._desk.add_structure(name)
+            self._active_case.add_structure(name)
 
     def _on_rename(self, label: int) -> None:
-        name = self._asked("Structure", "What is it called?", self._desk.name_of(label))
+        name = self._asked("Structure", "What is it called?", self._active_case.name_of(label))
         if name:
-            self._desk.name_structure(label, name)
+            self._active_case.name_structure(label, name)
 
     def _asked(self, title: str, text: str, before: str = "") -> str:
         """A name; empty when none was given, or when something else is under work by then."""
-        structures, corrected = self._desk.structures, self._desk.corrected
+        structures, corrected = self._active_case.structures, self._active_case.corrected
         name, accepted = QInputDialog.getText(self, title, text, text=before)
-        same = structures is not None and structures is self._desk.structures and corrected is self._desk.corrected
+        same = (
+            structures is not None
+            and structures is self._active_case.structures
+            and corrected is self._active_case.corrected
+        )
         return name if accepted and same else ""
 
     def _on_sharpen(self, on: bool) -> None:
@@ -203,12 +211,12 @@ class CorrectTab(QWidget):
 
     def refresh(self) -> None:
         """Show what is under work."""
-        desk, corrected = self._desk, self._desk.corrected
-        if desk.scan is not self._scan:
-            self._scan = desk.scan
+        active_case, corrected = self._active_case, self._active_case.corrected
+        if active_case.scan is not self._scan:
+            self._scan = active_case.scan
             self.save.saved.say("")  # it was said of another scan
-        self.begin.setEnabled(not desk.blocked)
-        self.begin.setToolTip(desk.blocked or "Make a mask of your own. Every stroke is kept at once.")
+        self.begin.setEnabled(not active_case.blocked)
+        self.begin.setToolTip(active_case.blocked or "Make a mask of your own. Every stroke is kept at once.")
         if corrected is None:
             self._show_nothing()
         else:
@@ -220,19 +228,21 @@ class CorrectTab(QWidget):
         self.begin.setVisible(True)
         self.another.setVisible(False)
         self.labels.fill((), 0, frozenset())
-        self._explain(self._desk.blocked or "Press “Start correcting” first.")
+        self._explain(self._active_case.blocked or "Press “Start correcting” first.")
         for button in self.modes.values():
             button.setChecked(False)
         self.kept.say("")
 
     def _show(self, corrected: CorrectedLayer) -> None:
-        desk = self._desk
+        active_case = self._active_case
         if self._shown is None or self._shown.corrected is not corrected:
             self._let_go_of_mask()
-            self._shown = _MaskShown(self, desk, corrected)
+            self._shown = _MaskShown(self, active_case, corrected)
         self.begin.setVisible(False)
         self.another.setVisible(True)
-        self.labels.fill(desk.labels, desk.label, desk.locked, frozenset(label.id for label in desk.own))
+        self.labels.fill(
+            active_case.labels, active_case.label, active_case.locked, frozenset(label.id for label in active_case.own)
+        )
         self._explain("")
         self.looks(corrected)
         self.count(corrected)
@@ -245,7 +255,7 @@ class CorrectTab(QWidget):
     def _explain(self, why: str) -> None:
         """Let what works on a corrected mask say what it does, or why it cannot."""
         for mode, button in self.modes.items():
-            self._say(button, self._desk.blocked, TOOL_MODES[mode][1])
+            self._say(button, self._active_case.blocked, TOOL_MODES[mode][1])
         for widget, tip in (
             (self.brush_size, "Width of the brush in voxels. [ and ] change it too."),
             (self.another, "Draw something that the model does not know: a name, a colour and a number of its own."),
@@ -292,9 +302,9 @@ class CorrectTab(QWidget):
         """Let go."""
         self._let_go_of_mask()
         self.note.close_down()
-        self._desk.changed.disconnect(self.refresh)
+        self._active_case.changed.disconnect(self.refresh)
         self._sharpener.changed.disconnect(self.refresh)
-        for signal in (self._desk.said, self._sharpener.said):
+        for signal in (self._active_case.said, self._sharpener.said):
             signal.disconnect(self.note.say)
         each_of(self._ends)
 
@@ -306,23 +316,23 @@ class _MaskShown(QObject):
     ----------
     tab
         Where it is shown.
-    desk
+    active_case
         What is under work.
     corrected
         The mask.
     """
 
-    def __init__(self, tab: CorrectTab, desk: Desk, corrected: CorrectedLayer) -> None:
-        super().__init__(tab)  # Qt takes its slots off the desk, too, should the tab go without `close_down`
-        self._tab, self._desk, self.corrected = tab, desk, corrected
+    def __init__(self, tab: CorrectTab, active_case: ActiveCase, corrected: CorrectedLayer) -> None:
+        super().__init__(tab)  # Qt takes its slots off the active_case, too, should the tab go without `close_down`
+        self._tab, self._active_case, self.corrected = tab, active_case, corrected
         for signal, slot in self._signals():
             signal.connect(slot)
 
     def _signals(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
-        tab, desk, events = self._tab, self._desk, self.corrected.layer.events
+        tab, active_case, events = self._tab, self._active_case, self.corrected.layer.events
         return (
             *((event, self._on_looks) for event in (events.mode, events.brush_size, events.n_edit_dimensions)),
-            *((signal, self._on_count) for signal in (desk.rested, desk.kept)),
+            *((signal, self._on_count) for signal in (active_case.rested, active_case.kept)),
             (tab.labels.chosen, self._on_chosen),
             (tab.brush_size.valueChanged, self._on_size),
             (tab.all_slices.toggled, self._on_all_slices),
@@ -343,8 +353,8 @@ class _MaskShown(QObject):
         self._tab.count(self.corrected)
 
     def _on_chosen(self, label: int) -> None:
-        self._desk.label = label
-        self._desk.viewer.layers.selection.active = self.corrected.layer
+        self._active_case.label = label
+        self._active_case.viewer.layers.selection.active = self.corrected.layer
 
     def _on_size(self, size: int) -> None:
         layer = self.corrected.layer

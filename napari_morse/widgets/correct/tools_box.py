@@ -23,7 +23,7 @@ from napari_morse.session.tools import ToolChange, fill_holes, grow, interpolate
 from napari_morse.types import Array
 from napari_morse.widgets.base import Elided, Work, act_button, shortcuts
 from napari_morse.widgets.bridge import PlaneInView
-from napari_morse.widgets.case import CorrectedLayer, Desk, Passing, Rest
+from napari_morse.widgets.case import ActiveCase, CorrectedLayer, Passing, Rest
 
 SLICE, VOLUME = "this slice", "whole volume"
 NO_SLICE = "There is no slice to work on: switch 3-D off, and go to a slice of the scan."
@@ -77,15 +77,15 @@ class ToolsBox(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._active_case = active_case
         self._corrected: CorrectedLayer | None = None
         self.drawn: dict[tuple[int, int], set[int]] = {}
         """Slices with strokes since the last interpolation, by label and storage axis across them."""
@@ -103,14 +103,14 @@ class ToolsBox(QWidget):
         self.mm.setSingleStep(0.5)
         self.mm.setValue(1.0)
         self.unit = QLabel("mm", self)
-        self.note = Passing(desk, lambda: (desk.label, desk.locked), parent=self)
+        self.note = Passing(active_case, lambda: (active_case.label, active_case.locked), parent=self)
         self._lay_out()
-        desk.changed.connect(self.refresh)
-        desk.rested.connect(self._on_rest)
-        desk.runner.succeeded.connect(self._on_done)
-        desk.runner.failed.connect(self._on_failed)
-        desk.viewer.dims.events.order.connect(self._on_dims)
-        desk.viewer.dims.events.ndisplay.connect(self._on_dims)
+        active_case.changed.connect(self.refresh)
+        active_case.rested.connect(self._on_rest)
+        active_case.runner.succeeded.connect(self._on_done)
+        active_case.runner.failed.connect(self._on_failed)
+        active_case.viewer.dims.events.order.connect(self._on_dims)
+        active_case.viewer.dims.events.ndisplay.connect(self._on_dims)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -171,23 +171,23 @@ class ToolsBox(QWidget):
 
     def _in_slice(self, act: Callable[[PlaneInView], None]) -> None:
         """Do something in the slice in view; where there is none, that is said."""
-        plane = self._desk.plane
+        plane = self._active_case.plane
         if plane is None:
             self.note.say(self._why() or NO_SLICE)
         else:
             act(plane)
 
     def _run(self, kind: str, tool: Tool) -> None:
-        corrected, why = self._desk.corrected, self._why()
+        corrected, why = self._active_case.corrected, self._why()
         if corrected is None or why:
             self.note.say(why)
             return
         corrected.compare()  # the slice that was drawn a moment ago is one of those that are drawn between
-        label = self._desk.label
+        label = self._active_case.label
         drawn = {axis: sorted(slices) for (of, axis), slices in self.drawn.items() if of == label}
         subject = _Subject(corrected, corrected.corrections.state, label, drawn)
         self.note.say("")
-        self._desk.runner.start(_working(kind, tool, subject, np.array(corrected.corrections.mask)))
+        self._active_case.runner.start(_working(kind, tool, subject, np.array(corrected.corrections.mask)))
         self.refresh()
 
     # What arrives
@@ -195,7 +195,7 @@ class ToolsBox(QWidget):
     def _on_done(self, result: tuple[str, _Subject, ToolChange | None]) -> None:
         kind, subject, change = result
         self.refresh()
-        if subject.corrected is not self._desk.corrected or not subject.still:
+        if subject.corrected is not self._active_case.corrected or not subject.still:
             self.note.say("The mask was changed meanwhile: nothing was done. Try again.")
         elif change is None:
             self.note.say("There is nothing to change.")
@@ -204,7 +204,7 @@ class ToolsBox(QWidget):
 
     def _take(self, kind: str, corrected: CorrectedLayer, change: ToolChange) -> None:
         before = np.array(corrected.corrections.mask[change.box.slices])
-        kept_out = self._desk.apply(change.box, change.values, kind)
+        kept_out = self._active_case.apply(change.box, change.values, kind)
         count = int(np.count_nonzero(before != corrected.corrections.mask[change.box.slices]))
         self.note.say(f"{kind}: {count} voxels changed. {kept_out}".strip())
         if kind == "interpolate":
@@ -220,13 +220,13 @@ class ToolsBox(QWidget):
 
     def refresh(self) -> None:
         """Show what can be done."""
-        corrected = self._desk.corrected
+        corrected = self._active_case.corrected
         if corrected is not self._corrected:
             self._follow(corrected)
         why = self._why()
-        unit = "mm" if self._desk.scan is None or self._desk.scan.size_known else "px"
+        unit = "mm" if self._active_case.scan is None or self._active_case.scan.size_known else "px"
         self.unit.setText(unit)
-        name = self._desk.name_of(self._desk.label)
+        name = self._active_case.name_of(self._active_case.label)
         for widget, tip in (
             (
                 self.interpolate,
@@ -244,11 +244,11 @@ class ToolsBox(QWidget):
         self._say_slices()
 
     def _say_slices(self) -> None:
-        plane = self._desk.plane
+        plane = self._active_case.plane
         if plane is None:
             self.slices.say("")
             return
-        drawn = sorted(self._shown(plane, self.drawn.get((self._desk.label, plane.storage[0]), ())))
+        drawn = sorted(self._shown(plane, self.drawn.get((self._active_case.label, plane.storage[0]), ())))
         text = ", ".join(map(str, drawn))
         more = "Slices as the viewer counts them, from 0."
         self.slices.say(f"between {text}" if len(drawn) > 1 else "gaps between all its slices", more)
@@ -259,27 +259,27 @@ class ToolsBox(QWidget):
         return [length - 1 - n if plane.axes.flip[plane.across] else n for n in slices]
 
     def _why(self) -> str:
-        desk = self._desk
-        if desk.corrected is None:
-            return desk.blocked or "Press “Start correcting” first."
-        if desk.runner.busy:
+        active_case = self._active_case
+        if active_case.corrected is None:
+            return active_case.blocked or "Press “Start correcting” first."
+        if active_case.runner.busy:
             return "A tool is at work."
-        if not desk.label:
+        if not active_case.label:
             return "Choose a structure: the background is not worked on."
-        return "This structure is locked." if desk.label in desk.locked else ""
+        return "This structure is locked." if active_case.label in active_case.locked else ""
 
     def _follow(self, corrected: CorrectedLayer | None) -> None:
         self._corrected = corrected
         self.drawn.clear()
 
     def _on_rest(self, rest: Rest) -> None:
-        plane = self._desk.plane
+        plane = self._active_case.plane
         if plane is None or not rest.strokes:
             return
         axis = plane.storage[0]
         for box in rest.strokes:
             if box.shape[axis] == 1:
-                self.drawn.setdefault((self._desk.label, axis), set()).add(box.start[axis])
+                self.drawn.setdefault((self._active_case.label, axis), set()).add(box.start[axis])
         self._say_slices()
 
     def _on_dims(self, _event: Any = None) -> None:
@@ -289,12 +289,12 @@ class ToolsBox(QWidget):
         """Let go."""
         self._follow(None)
         self.note.close_down()
-        self._desk.changed.disconnect(self.refresh)
-        self._desk.rested.disconnect(self._on_rest)
-        self._desk.runner.succeeded.disconnect(self._on_done)
-        self._desk.runner.failed.disconnect(self._on_failed)
-        self._desk.viewer.dims.events.order.disconnect(self._on_dims)
-        self._desk.viewer.dims.events.ndisplay.disconnect(self._on_dims)
+        self._active_case.changed.disconnect(self.refresh)
+        self._active_case.rested.disconnect(self._on_rest)
+        self._active_case.runner.succeeded.disconnect(self._on_done)
+        self._active_case.runner.failed.disconnect(self._on_failed)
+        self._active_case.viewer.dims.events.order.disconnect(self._on_dims)
+        self._active_case.viewer.dims.events.ndisplay.disconnect(self._on_dims)
 
 
 def _working(kind: str, tool: Tool, subject: _Subject, mask: Array) -> Work:

@@ -14,7 +14,7 @@ from napari_morse.widgets.bridge import PlaneInView
 from napari_morse.widgets.correct.wire_line import NO_NODE, WireLine
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import CorrectedLayer, Desk
+    from napari_morse.widgets.case import ActiveCase, CorrectedLayer
 
 WIRE_HINT = (
     "Click along the edge; nodes and the line can be dragged. Enter fills, Shift+Enter erases, Backspace takes a node "
@@ -46,9 +46,9 @@ class ScanSlice:
     plane: PlaneInView
 
     @classmethod
-    def in_view(cls, desk: Desk) -> ScanSlice | None:
+    def in_view(cls, active_case: ActiveCase) -> ScanSlice | None:
         """The slice in view; None in 3-D, and outside of the scan."""
-        scan, layer, plane = desk.scan, desk.scan_layer, desk.plane
+        scan, layer, plane = active_case.scan, active_case.scan_layer, active_case.plane
         return None if scan is None or layer is None or plane is None else cls(scan, layer, plane)
 
     @property
@@ -108,7 +108,7 @@ class NoWire:
     def take_back(self) -> None:
         """Take the last node back."""
 
-    def fill(self, desk: Desk, corrected: CorrectedLayer, erase: bool) -> str:  # noqa: ARG002
+    def fill(self, active_case: ActiveCase, corrected: CorrectedLayer, erase: bool) -> str:  # noqa: ARG002
         """Give what it encloses to the label under work, or take it away from it; a sentence on what was done."""
         return ""
 
@@ -211,9 +211,9 @@ class DrawnWire(NoWire):
         """Take the last node back."""
         self.contour.take_back()
 
-    def fill(self, desk: Desk, corrected: CorrectedLayer, erase: bool) -> str:
+    def fill(self, active_case: ActiveCase, corrected: CorrectedLayer, erase: bool) -> str:
         """Close the contour and fill it; where that was done, another contour begins."""
-        contour, label = self.contour, desk.label
+        contour, label = self.contour, active_case.label
         if not self.fillable or not contour.close():
             return "Set three nodes at least, then press Enter."
         if not label:
@@ -226,7 +226,7 @@ class DrawnWire(NoWire):
         if change is None:
             contour.take_back()
             return f"Nothing changed: choose another structure, or move the wire. {WIRE_HINT}"
-        kept_out = desk.apply(change.box, change.values, "live wire")
+        kept_out = active_case.apply(change.box, change.values, "live wire")
         self.contour = Contour(contour.cost, contour.spacing)
         self._cursor = None
         return kept_out or f"{int(np.count_nonzero(wanted != labels))} voxels changed. {WIRE_HINT}"

@@ -2,7 +2,7 @@
 
 from napari_morse.widgets.project.case_bar import CaseBar
 from napari_morse.widgets.project.dialogs import ask_unfinished
-from napari_morse.widgets.project.predict_ahead import Ahead
+from napari_morse.widgets.project.predict_ahead import BackgroundPredictor
 from napari_morse.widgets.project.worklist import Worklist
 
-__all__ = ["Ahead", "CaseBar", "Worklist", "ask_unfinished"]
+__all__ = ["BackgroundPredictor", "CaseBar", "Worklist", "ask_unfinished"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 
 
-class ProjectActs(QObject):
+class ProjectActions(QObject):
     """Asks, and does it beside the window.
 
     Parameters

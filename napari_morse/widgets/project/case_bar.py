@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from napari_morse.session.project import STATUS_WORDS, Case, Project, Status, decision_of
 from napari_morse.widgets.base import ACCEPT, BEFORE, NEXT, REJECT, Elided, Note
 from napari_morse.widgets.case import ProjectHost
-from napari_morse.widgets.project.actions import ProjectActs
+from napari_morse.widgets.project.actions import ProjectActions
 from napari_morse.widgets.project.dialogs import AddCases, NewProject, open_project
 from napari_morse.widgets.project.menu import ProjectMenu
-from napari_morse.widgets.project.predict_ahead import Ahead
+from napari_morse.widgets.project.predict_ahead import BackgroundPredictor
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -85,13 +85,13 @@ class CaseBar(QWidget):
         self,
         viewer: ViewerModel,
         host: ProjectHost,
-        ahead: Ahead,
+        ahead: BackgroundPredictor,
         show_list: Callable[[], None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._host, self._ahead = viewer, host, ahead
-        self.acts = ProjectActs(viewer, host, self)
+        self.acts = ProjectActions(viewer, host, self)
         self.case, self.state = Elided(parent=self), Elided(parent=self)
         self.back = self._button("‹", f"The case before ({BEFORE}).", lambda: host.step(-1))
         self.on = self._button("›", f"The next case ({NEXT}).", lambda: host.step(1))

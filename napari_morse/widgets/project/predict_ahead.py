@@ -48,7 +48,7 @@ class Place:
     folder: Path
 
 
-class Ahead(QObject):
+class BackgroundPredictor(QObject):
     """Predicts cases that are new, in the worklist's order, with the model and the device that the dock shows.
 
     A case that came with a mask is left to the person.

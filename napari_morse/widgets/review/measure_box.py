@@ -31,7 +31,7 @@ from napari_morse.widgets.review.measuring import Measuring
 from napari_morse.widgets.review.ruler import RULER_HINT, Ruler
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 MEMORY = "Measures are kept while this window is open: press “Start correcting”, or open a case, to keep them."
 MEASURE_ROWS = 5
@@ -108,27 +108,27 @@ class MeasureBox(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._active_case = active_case
         self.measures = Measures(None)
         """Of the scan in view; without one, none."""
         self._measuring: Measuring | None = None
         self._shown_for: _Of = (None, None)
         self._loose: WeakKeyDictionary[Scan, Measures] = WeakKeyDictionary()
         self._memory = ""
-        self.ruler = Ruler(desk, self)
-        self.shown = MeasureLayer(desk.viewer)
+        self.ruler = Ruler(active_case, self)
+        self.shown = MeasureLayer(active_case.viewer)
         self._make_widgets()
         self.ruler.toggled.connect(self.line.setChecked)
         self.ruler.said.connect(self.note.say)
-        self._desk.changed.connect(self.refresh)
+        self._active_case.changed.connect(self.refresh)
         self._show_nothing()
         self.refresh()
 
@@ -143,7 +143,7 @@ class MeasureBox(QWidget):
         self.anew.setToolTip("Measure the selected structure anew, in the mask as it is now.")
         self.restore.setToolTip("Put back what was taken away, moved or measured again last.")
         self.legend = Note(CHANGED_LEGEND, self)
-        self.note = Passing(self._desk, idle=self._hint, parent=self)
+        self.note = Passing(self._active_case, idle=self._hint, parent=self)
         first, second = QHBoxLayout(), QHBoxLayout()
         for button in (self.line, self.diameters, self.area):
             first.addWidget(button)
@@ -164,22 +164,26 @@ class MeasureBox(QWidget):
     @property
     def _folder(self) -> Path | None:
         """Where the measures lie, also where they may only be read."""
-        host = self._desk.host
+        host = self._active_case.host
         work = host.work if host.in_view else None  # not of a case beside the scan in view
-        return work.folder if work is not None else self._desk.folder
+        return work.folder if work is not None else self._active_case.folder
 
     def _blocked(self) -> str:
-        return "Open a scan first." if self._desk.scan is None or self._desk.scan_layer is None else ""
+        return "Open a scan first." if self._active_case.scan is None or self._active_case.scan_layer is None else ""
 
     def why(self) -> str:
         """Why no structure can be measured; empty when one can."""
         if self._blocked():
             return self._blocked()
-        return "" if self._desk.mask is not None else "There is no mask to measure: run a model, or start correcting."
+        return (
+            ""
+            if self._active_case.mask is not None
+            else "There is no mask to measure: run a model, or start correcting."
+        )
 
     def refresh(self) -> None:
         """Show the measures of what is under work now."""
-        scan, folder = self._desk.scan, self._folder
+        scan, folder = self._active_case.scan, self._folder
         if scan is not self._shown_for[0] or folder != self._shown_for[1]:
             self._shown_for = scan, folder
             self._leave()
@@ -214,9 +218,9 @@ class MeasureBox(QWidget):
         if folder is None:
             self.measures, self._memory = self._loose.setdefault(scan, Measures(None)), MEMORY
         else:
-            self.measures, self._memory = Measures(folder, lambda: self._desk.folder is not None), ""
+            self.measures, self._memory = Measures(folder, lambda: self._active_case.folder is not None), ""
             self._take_over(self._loose.pop(scan, Measures(None)))
-        self._measuring = Measuring(self, self._desk, scan, self.measures, self._memory)
+        self._measuring = Measuring(self, self._active_case, scan, self.measures, self._memory)
 
     def _take_over(self, before: Measures) -> None:
         """Keep what was measured before there was a folder."""
@@ -237,7 +241,7 @@ class MeasureBox(QWidget):
 
     def close_down(self) -> None:
         """Let go of the viewer."""
-        self._desk.changed.disconnect(self.refresh)
+        self._active_case.changed.disconnect(self.refresh)
         self._leave()
         self.note.close_down()
         self.shown.close()

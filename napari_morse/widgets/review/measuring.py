@@ -18,7 +18,7 @@ from napari_morse.widgets.review.measure_layer import OLD, Line, lines_of, unhea
 from napari_morse.widgets.review.ruler import MeasureLine
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk, Rest
+    from napari_morse.widgets.case import ActiveCase, Rest
     from napari_morse.widgets.review.measure_box import MeasureBox
 
 LOOK = 300
@@ -32,7 +32,7 @@ class Measuring(QObject):
     ----------
     box
         Whose buttons, list, ruler and drawing it takes until `close`.
-    desk
+    active_case
         What is under work.
     scan
         What is measured.
@@ -42,9 +42,9 @@ class Measuring(QObject):
         Said of the first one, where they are kept in memory only; else empty.
     """
 
-    def __init__(self, box: MeasureBox, desk: Desk, scan: Scan, measures: Measures, memory: str) -> None:
+    def __init__(self, box: MeasureBox, active_case: ActiveCase, scan: Scan, measures: Measures, memory: str) -> None:
         super().__init__(box)
-        self._box, self._desk = box, desk
+        self._box, self._active_case = box, active_case
         self._scan, self._measures, self._memory = scan, measures, memory
         self._axes = display_axes(scan)
         self._warned = 0
@@ -68,14 +68,15 @@ class Measuring(QObject):
         return timer
 
     def _signals(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
-        box, desk, dims = self._box, self._desk, self._desk.viewer.dims.events
+        box, active_case, dims = self._box, self._active_case, self._active_case.viewer.dims.events
         return (
             (box.diameters.clicked, self._on_diameters), (box.area.clicked, self._on_area),
             (box.delete.clicked, self._on_remove), (box.anew.clicked, self._on_again),
             (box.restore.clicked, self._on_undo), (box.table.chosen, self._on_chosen),
             (box.table.unwanted, self._on_remove), (box.table.itemSelectionChanged, self._enable),
             (box.ruler.moved, self._on_moved), (box.ruler.dropped, self._on_dropped),
-            (box.ruler.drawn, self._on_drawn), (desk.changed, self._on_desk), (desk.rested, self._on_rest),
+            (box.ruler.drawn, self._on_drawn), (active_case.changed, self._on_case),
+            (active_case.rested, self._on_rest),
             (dims.order, self._on_plane), (dims.ndisplay, self._on_plane),
         )  # fmt: skip
 
@@ -100,8 +101,8 @@ class Measuring(QObject):
 
     def _structure(self, kind: Literal["diameters", "area"]) -> None:
         """Measure the structure under work in the slice in view."""
-        plane, mask = self._desk.plane, self._desk.mask
-        labels, number = {label.id: label for label in self._desk.labels}, self._label()
+        plane, mask = self._active_case.plane, self._active_case.mask
+        labels, number = {label.id: label for label in self._active_case.labels}, self._label()
         if plane is None or mask is None or number not in labels:
             self._box.note.say(self._box.why() or "Show a slice of the scan, and choose a structure.")
             return
@@ -109,12 +110,12 @@ class Measuring(QObject):
 
     def _label(self) -> int:
         """Id of the structure under work; without a corrected mask, of the one of the selected layer."""
-        active = self._desk.viewer.layers.selection.active
-        return self._desk.label or int(getattr(active, "selected_label", 1))
+        active = self._active_case.viewer.layers.selection.active
+        return self._active_case.label or int(getattr(active, "selected_label", 1))
 
     @property
     def _reader(self) -> str:
-        host = self._desk.host
+        host = self._active_case.host
         return host.project.reader if host.project is not None and host.in_view else ""
 
     def _on_drawn(self, line: MeasureLine, plane: PlaneInView) -> None:
@@ -162,7 +163,7 @@ class Measuring(QObject):
 
     def _on_again(self) -> None:
         """Measure the selected structure anew, in the present mask."""
-        mask = self._desk.mask
+        mask = self._active_case.mask
         if mask is None:
             return
         for measure in self._selected():
@@ -187,7 +188,7 @@ class Measuring(QObject):
 
     def _on_chosen(self, row: int) -> None:
         """Show the slice of a measure, in its plane."""
-        layer, viewer = self._desk.scan_layer, self._desk.viewer
+        layer, viewer = self._active_case.scan_layer, self._active_case.viewer
         if layer is None or row >= len(self._measures.items) or viewer.dims.ndim < 3:
             return
         measure = self._measures.items[row]
@@ -216,7 +217,7 @@ class Measuring(QObject):
         """Draw the measures of the plane in view, each in its slice; of all planes in 3-D."""
         self._redraw.stop()
         items = self._measures.items
-        if self._desk.scan_layer is None or not (items or self._live):
+        if self._active_case.scan_layer is None or not (items or self._live):
             self._box.shown.clear()
             return
         lines = [*self._live]
@@ -226,13 +227,13 @@ class Measuring(QObject):
         self._box.shown.show(self._scan, lines)
 
     def _in_plane(self, measure: Measure) -> bool:
-        dims = self._desk.viewer.dims
+        dims = self._active_case.viewer.dims
         across = self._axes.order.index(measure.axis) + dims.ndim - 3
         return dims.ndisplay == 3 or across not in dims.displayed
 
     def _lines(self) -> list[MeasureLine]:
         """The lines of the slice in view."""
-        plane = self._desk.plane
+        plane = self._active_case.plane
         if plane is None:
             return []
         there = self._axes.index_to_view
@@ -252,7 +253,7 @@ class Measuring(QObject):
 
     # Whether the mask was changed since
 
-    def _on_desk(self) -> None:
+    def _on_case(self) -> None:
         self._ask(self._measures.items)
 
     def _on_rest(self, rest: Rest) -> None:
@@ -268,7 +269,7 @@ class Measuring(QObject):
 
     def _look(self) -> None:
         """Measure one structure, and the next in the next turn of the event loop; the kept values stay as they were."""
-        mask = self._desk.mask
+        mask = self._active_case.mask
         if mask is None or not self._due:
             self._due = []
             return

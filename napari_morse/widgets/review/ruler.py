@@ -14,7 +14,7 @@ from napari_morse.types import Array
 from napari_morse.widgets.bridge import PlaneInView
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 RULER_HINT = "Drag from one end to the other, or click on both; drag an end to move it. Esc leaves."
 GRIP = 8.0
@@ -44,7 +44,7 @@ class Ruler(QObject):
 
     Parameters
     ----------
-    desk
+    active_case
         What is measured.
     parent
         Owner.
@@ -61,11 +61,11 @@ class Ruler(QObject):
     drawn = Signal(object, object)
     """The `MeasureLine`, done, and the `PlaneInView`."""
 
-    def __init__(self, desk: Desk, parent: QObject | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.lines: Callable[[], Sequence[MeasureLine]] = tuple
         """Gives the lines in the slice in view, whose ends can be taken."""
-        self._desk = desk
+        self._active_case = active_case
         self._use: _Use | None = None
 
     @property
@@ -82,10 +82,10 @@ class Ruler(QObject):
 
     def begin(self) -> None:
         """Take the mouse."""
-        if self._use is not None or self._desk.scan is None or self._desk.scan_layer is None:
+        if self._use is not None or self._active_case.scan is None or self._active_case.scan_layer is None:
             self.toggled.emit(self.active)
             return
-        self._use = _Use(self, self._desk)
+        self._use = _Use(self, self._active_case)
         self.toggled.emit(True)
         self.said.emit(RULER_HINT)
 
@@ -103,8 +103,8 @@ class Ruler(QObject):
 class _Use:
     """The ruler while it has the mouse."""
 
-    def __init__(self, ruler: Ruler, desk: Desk) -> None:
-        self._ruler, self._desk, self._viewer = ruler, desk, desk.viewer
+    def __init__(self, ruler: Ruler, active_case: ActiveCase) -> None:
+        self._ruler, self._active_case, self._viewer = ruler, active_case, active_case.viewer
         self._line: _Laid | None = None
         self._modes: dict[Labels, str] = {}
         """Of the layer that was being painted on, to be put back."""
@@ -141,7 +141,7 @@ class _Use:
 
     def _first(self, event: Any) -> Iterator[None]:
         """A press while no line is begun: on the end of one that was drawn before, or anywhere else on the scan."""
-        plane, layer = self._desk.plane, self._desk.scan_layer
+        plane, layer = self._active_case.plane, self._active_case.scan_layer
         if plane is None or layer is None:
             return
         line = self._line = self._pressed(_Ground(plane, layer), event)
@@ -155,7 +155,7 @@ class _Use:
 
     def _second(self, line: _Laid, event: Any) -> Iterator[None]:
         """A press while one end is set."""
-        if self._desk.plane == line.ground.plane:
+        if self._active_case.plane == line.ground.plane:
             line.end = line.ground.pixel(event)
             yield from self._follow(line, event)
             if self._line is line:
@@ -186,7 +186,7 @@ class _Use:
         return far
 
     def _move(self, line: _Laid, event: Any) -> None:
-        if self._line is line and self._desk.plane == line.ground.plane:
+        if self._line is line and self._active_case.plane == line.ground.plane:
             line.end, line.moved = line.ground.pixel(event), True
             self._ruler.moved.emit(line.shown())
 
@@ -200,7 +200,7 @@ class _Use:
 
     def _on_dims(self, _event: Any = None) -> None:
         """In another slice it would be another line."""
-        if self._line is not None and self._desk.plane != self._line.ground.plane:
+        if self._line is not None and self._active_case.plane != self._line.ground.plane:
             self._line = None
             self._ruler.dropped.emit()
 

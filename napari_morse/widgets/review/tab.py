@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, 
 
 from napari_morse.session.case import Counter, Walk
 from napari_morse.widgets.base import RESEARCH_ONLY, Elided, Note, act_button, shortcuts
-from napari_morse.widgets.case import Desk, Passing
+from napari_morse.widgets.case import ActiveCase, Passing
 from napari_morse.widgets.review.walker import Walker
 from napari_morse.widgets.segment import PatchTable
 
@@ -55,7 +55,7 @@ class ReviewTab(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     walker
         Walks.
@@ -63,9 +63,9 @@ class ReviewTab(QWidget):
         Owner.
     """
 
-    def __init__(self, desk: Desk, walker: Walker, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, walker: Walker, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk, self.walker = desk, walker
+        self._active_case, self.walker = active_case, walker
         self._listed: Walk | None = None
         self._settled = False
         """Whether the patch in view was decided on."""
@@ -75,7 +75,7 @@ class ReviewTab(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         key = self._key = shortcuts.chosen()
-        self.begin = act_button(self, "Start correcting", self._desk.begin)
+        self.begin = act_button(self, "Start correcting", self._active_case.begin)
         self.begin.setToolTip("Make a mask of your own from the rendered one. Every stroke is kept at once.")
         self.next = act_button(self, f"Next [{key['next']}]", walker.next)
         self.back = act_button(self, f"Back [{key['back']}]", walker.back)
@@ -86,13 +86,13 @@ class ReviewTab(QWidget):
         self.reopen = act_button(self, "Open again", walker.reopen)
         self.anew = act_button(self, "List again", walker.list_again)
         self.table = WalkTable(self)
-        self.note = Passing(desk, self._decided, parent=self)
+        self.note = Passing(active_case, self._decided, parent=self)
         self._lay_out()
         self.table.chosen.connect(walker.go)
         walker.changed.connect(self.refresh)
         walker.changed.connect(self.note.look)
         walker.said.connect(self.note.say)
-        desk.changed.connect(self.refresh)
+        active_case.changed.connect(self.refresh)
         self.refresh()
 
     def _lay_out(self) -> None:
@@ -129,7 +129,7 @@ class ReviewTab(QWidget):
 
     def refresh(self) -> None:
         """Show the walk as it is."""
-        walk, corrects = self.walker.walk, self._desk.corrected is not None
+        walk, corrects = self.walker.walk, self._active_case.corrected is not None
         if walk is not self._listed:
             self.note.say("")
         if walk is None:
@@ -149,12 +149,12 @@ class ReviewTab(QWidget):
     def _show(self, walk: Walk, corrects: bool) -> None:
         rank = self.walker.rank
         if walk is not self._listed:
-            self.table.fill(walk.patches, self._desk.labels)
+            self.table.fill(walk.patches, self._active_case.labels)
         self.table.mark(walk.state)
         self.table.show_rank(rank)
         self._count(walk.counter())
         self._head(walk, rank)
-        self.begin.setVisible(not corrects and not self._desk.blocked)
+        self.begin.setVisible(not corrects and not self._active_case.blocked)
         self._settled = rank in walk.decisions
 
     def _count(self, counter: Counter) -> None:
@@ -177,7 +177,7 @@ class ReviewTab(QWidget):
             self.about.say(f"Press {self._key['next']} to go to the first one.")
         else:
             patches = walk.patches
-            sides = " | ".join(self._desk.name_of(int(x[rank])) for x in (patches.label, patches.other))
+            sides = " | ".join(self._active_case.name_of(int(x[rank])) for x in (patches.label, patches.other))
             self.title.say(f"Patch {rank + 1} of {len(walk)}: {sides}")
             wrong = 100 * patches.probability[rank]
             self.about.say(f"{patches.length[rank]:.1f} mm, {wrong:.0f} % likely wrong, {walk.state(rank)}")
@@ -185,7 +185,7 @@ class ReviewTab(QWidget):
     def _enable(self, corrects: bool) -> None:
         walker, key = self.walker, self._key
         why = walker.blocked
-        cannot = why or ("" if corrects else self._desk.blocked)
+        cannot = why or ("" if corrects else self._active_case.blocked)
         here = cannot or ("" if walker.rank >= 0 else f"Press {key['next']} first.")
         sharp = here or walker.cannot_render
         decided = "" if self._settled else "This patch is open."
@@ -221,4 +221,4 @@ class ReviewTab(QWidget):
         self.walker.changed.disconnect(self.note.look)
         self.walker.changed.disconnect(self.refresh)
         self.walker.said.disconnect(self.note.say)
-        self._desk.changed.disconnect(self.refresh)
+        self._active_case.changed.disconnect(self.refresh)

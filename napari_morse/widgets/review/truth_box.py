@@ -19,7 +19,7 @@ from napari_morse.widgets.bridge import lies_on, mask_of, role_of
 from napari_morse.widgets.view import is_twin
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 NO_TRUTH = "none"
 COMPARE_DELAY = 150
@@ -37,16 +37,16 @@ class TruthBox(QWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
-        self._asked, self._scan = 0, desk.scan
+        self._active_case = active_case
+        self._asked, self._scan = 0, active_case.scan
         self._read: dict[Labels, Array] = {}
         """Voxels of the truth that is chosen, storage order, once they were read."""
         self.runner = JobRunner("morse-truth", self)
@@ -67,9 +67,9 @@ class TruthBox(QWidget):
         self.combo.currentIndexChanged.connect(self._on_chosen)
         self.runner.succeeded.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
-        desk.changed.connect(self.refresh)
-        desk.rested.connect(self._later)
-        self._layers = desk.viewer.layers.events
+        active_case.changed.connect(self.refresh)
+        active_case.rested.connect(self._later)
+        self._layers = active_case.viewer.layers.events
         for event in (self._layers.inserted, self._layers.removed):
             event.connect(self._on_layers)
         self.refresh()
@@ -79,8 +79,8 @@ class TruthBox(QWidget):
 
     def refresh(self) -> None:
         """List what may be the truth."""
-        if self._desk.scan is not self._scan:
-            self._scan, self._asked = self._desk.scan, self._asked + 1
+        if self._active_case.scan is not self._scan:
+            self._scan, self._asked = self._active_case.scan, self._asked + 1
             self.figures.say("")  # of another scan, as are those that are being made
         candidates = self._candidates()
         chosen = self.combo.currentData()
@@ -96,16 +96,16 @@ class TruthBox(QWidget):
 
     def _candidates(self) -> list[Labels]:
         """Labels layers of the scan in view, on its grid, that are neither under work nor a model's."""
-        scan, corrected = self._desk.scan, self._desk.corrected
+        scan, corrected = self._active_case.scan, self._active_case.corrected
         if scan is None:
             return []
         layers = []
-        for layer in self._desk.viewer.layers:
+        for layer in self._active_case.viewer.layers:
             if not isinstance(layer, Labels) or is_twin(layer) or (corrected and layer is corrected.layer):
                 continue
             if role_of(layer) not in {"", "mask"}:
                 continue
-            if lies_on(layer, scan) and self._desk.holds(layer):
+            if lies_on(layer, scan) and self._active_case.holds(layer):
                 layers.append(layer)
         return layers
 
@@ -119,7 +119,7 @@ class TruthBox(QWidget):
     def _measure(self) -> None:
         """Ask for figures, beside the window; what was asked before is out of date."""
         self._asked += 1
-        truth, scan = self.combo.currentData(), self._desk.scan
+        truth, scan = self.combo.currentData(), self._active_case.scan
         if truth is None or scan is None:
             self.figures.say("")
         else:
@@ -143,11 +143,11 @@ class TruthBox(QWidget):
         self.runner.start(_scoring(self._asked, masks, self._read[truth], label, scan.grid.spacing, unit))
 
     def _label(self) -> int:
-        number = self._desk.label
-        return number or (self._desk.labels[0].id if self._desk.labels else 0)
+        number = self._active_case.label
+        return number or (self._active_case.labels[0].id if self._active_case.labels else 0)
 
     def _masks(self) -> dict[str, Array]:
-        corrected, prediction = self._desk.corrected, self._desk.prediction
+        corrected, prediction = self._active_case.corrected, self._active_case.prediction
         if corrected is not None:
             return {"corrected": np.array(corrected.corrections.mask)}
         if prediction is not None:
@@ -156,7 +156,7 @@ class TruthBox(QWidget):
 
     def _on_measured(self, figures: _Figures) -> None:
         if figures.asked == self._asked:
-            self.figures.say("\n".join((self._desk.name_of(self._label()), *figures.lines)))
+            self.figures.say("\n".join((self._active_case.name_of(self._label()), *figures.lines)))
 
     def _on_failed(self, error: Exception) -> None:
         if not isinstance(error, CancelledError):
@@ -168,8 +168,8 @@ class TruthBox(QWidget):
         self.runner.cancel()
         for event in (self._layers.inserted, self._layers.removed):
             event.disconnect(self._on_layers)
-        self._desk.changed.disconnect(self.refresh)
-        self._desk.rested.disconnect(self._later)
+        self._active_case.changed.disconnect(self.refresh)
+        self._active_case.rested.disconnect(self._later)
 
 
 def _scoring(

@@ -21,7 +21,7 @@ from napari_morse.widgets.correct import Sharpener
 from napari_morse.widgets.segment import PatchView
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import CorrectedLayer, Desk
+    from napari_morse.widgets.case import ActiveCase, CorrectedLayer
 
 NO_RESULT = "Run a model first: its doubtful boundary is what is walked along."
 ALL_DONE = "No patch is open any more."
@@ -45,7 +45,7 @@ class _Deciding:
 
     Parameters
     ----------
-    desk
+    active_case
         Tells of the mask under work until `end`.
     way
         What is decided on.
@@ -59,18 +59,18 @@ class _Deciding:
 
     def __init__(
         self,
-        desk: Desk,
+        active_case: ActiveCase,
         way: _Way,
         corrected: CorrectedLayer,
         decided: Callable[[Walk, int], None],
         looked: Callable[[], None],
     ) -> None:
         self.way, self.walk, self.corrected = way, way.walk, corrected
-        self._desk, self._decided, self._looked = desk, decided, looked
+        self._active_case, self._decided, self._looked = active_case, decided, looked
         self._timeline = self._begin()
-        desk.rested.connect(self._on_rest)
-        desk.moved.connect(self._on_moved)
-        desk.replaced.connect(self._on_replaced)
+        active_case.rested.connect(self._on_rest)
+        active_case.moved.connect(self._on_moved)
+        active_case.replaced.connect(self._on_replaced)
 
     def _begin(self) -> Timeline:
         corrections, case = self.corrected.corrections, self.corrected.case
@@ -85,9 +85,9 @@ class _Deciding:
 
     def end(self) -> None:
         """Hear of the mask no more; while it is out of view, it stays protected, and its undo as it is."""
-        self._desk.rested.disconnect(self._on_rest)
-        self._desk.moved.disconnect(self._on_moved)
-        self._desk.replaced.disconnect(self._on_replaced)
+        self._active_case.rested.disconnect(self._on_rest)
+        self._active_case.moved.disconnect(self._on_moved)
+        self._active_case.replaced.disconnect(self._on_replaced)
 
     @property
     def stale(self) -> bool:
@@ -128,7 +128,7 @@ class Walker(QObject):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     sharpener
         Renders a patch's boundary again.
@@ -147,9 +147,11 @@ class Walker(QObject):
     editing = Signal()
     """The person wants to draw on this patch."""
 
-    def __init__(self, desk: Desk, sharpener: Sharpener, patch_view: PatchView, parent: QObject | None = None) -> None:
+    def __init__(
+        self, active_case: ActiveCase, sharpener: Sharpener, patch_view: PatchView, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._desk, self._sharpener, self._view = desk, sharpener, patch_view
+        self._active_case, self._sharpener, self._view = active_case, sharpener, patch_view
         self.blocked = NO_RESULT
         """Why there is nothing to walk along; empty when there is."""
         self.rank = -1
@@ -161,8 +163,8 @@ class Walker(QObject):
         self.runner = JobRunner("morse-walk", self)
         self.runner.succeeded.connect(self._on_list)
         self.runner.failed.connect(self._on_no_list)
-        desk.changed.connect(self._on_desk)
-        self._on_desk()
+        active_case.changed.connect(self._on_case)
+        self._on_case()
 
     # Where the walk is
 
@@ -205,7 +207,7 @@ class Walker(QObject):
         patches, box = way.walk.patches, way.walk.box(rank)
         self.rank = rank
         self._view.show(patches, rank, way.scan)
-        self._desk.label = int(patches.label[rank])
+        self._active_case.label = int(patches.label[rank])
         self._sharpener.warm(box)
         self.framed.emit(box)
         self.changed.emit()
@@ -248,11 +250,11 @@ class Walker(QObject):
     def _begin_with(self, act: Callable[[_Deciding, int], None]) -> None:
         if self.rank < 0:
             self.next()
-        elif self._desk.blocked:
-            self.said.emit(self._desk.blocked)
+        elif self._active_case.blocked:
+            self.said.emit(self._active_case.blocked)
         else:
             self.said.emit("Correcting begins.")
-            self._desk.begin(partial(self._again, act, self.rank))
+            self._active_case.begin(partial(self._again, act, self.rank))
 
     def _again(self, act: Callable[[_Deciding, int], None], rank: int) -> None:
         deciding = self._deciding
@@ -282,7 +284,7 @@ class Walker(QObject):
             self._go_on(f"Patch {rank + 1}: the coarse mask is the same here; it stays as it is.")
             return
         before = corrected.corrections.state
-        text = self._desk.apply(*change, "coarse side")
+        text = self._active_case.apply(*change, "coarse side")
         if corrected.corrections.state != before:
             deciding.decide(rank, "coarse", before)
             text = f"Patch {rank + 1}: the coarse side was taken. {text}"
@@ -306,14 +308,14 @@ class Walker(QObject):
 
     # What happens
 
-    def _on_desk(self) -> None:
-        desk = self._desk
-        shown = (desk.prediction, desk.corrected, desk.folder)
+    def _on_case(self) -> None:
+        active_case = self._active_case
+        shown = (active_case.prediction, active_case.corrected, active_case.folder)
         if shown[0] is self._shown_for[0] and shown[1] is self._shown_for[1] and shown[2] == self._shown_for[2]:
             return
         same = shown[0] is self._shown_for[0]
         self._shown_for = shown
-        prediction, scan = desk.prediction, desk.scan
+        prediction, scan = active_case.prediction, active_case.scan
         self.runner.cancel()
         if prediction is None or scan is None:
             self._stop()
@@ -321,22 +323,22 @@ class Walker(QObject):
         rank = self.rank if same else -1
         self._set_out(prediction, scan, prediction.patches, prediction.rendered.data, rank)
         if 0 <= rank < len(prediction.patches):
-            desk.label = int(prediction.patches.label[rank])
+            active_case.label = int(prediction.patches.label[rank])
         if self._deciding is not None and self._deciding.stale:
             self.list_again()
 
     def _set_out(self, prediction: Prediction, scan: Scan, patches: Patches, listed: Array, rank: int = -1) -> None:
         """Walk along a list of patches from now on; decisions are kept, and protect, once correcting has begun."""
         self._leave()
-        corrected, desk = self._desk.corrected, self._desk
+        corrected, active_case = self._active_case.corrected, self._active_case
         make = partial(Walk, patches, listed, prediction.coarse.data, scan.grid.spacing)
         self.rank = rank
         self.blocked = "" if len(patches) else "The mask has no boundary."
         if corrected is None:
             self._way = _Way(prediction, scan, make(None))
         else:
-            way = self._way = _Way(prediction, scan, make(desk.folder))
-            self._deciding = _Deciding(desk, way, corrected, self._on_decided, self.changed.emit)
+            way = self._way = _Way(prediction, scan, make(active_case.folder))
+            self._deciding = _Deciding(active_case, way, corrected, self._on_decided, self.changed.emit)
             self._warn(way.walk.trouble)
         self.changed.emit()
 
@@ -344,7 +346,7 @@ class Walker(QObject):
         """Nothing is there to walk along."""
         self._leave()
         self._way, self.rank, self.blocked = None, -1, NO_RESULT
-        corrected = self._desk.corrected
+        corrected = self._active_case.corrected
         if corrected is not None:  # decisions of an earlier run say nothing any more
             corrected.case.protection.let_go_all()
             corrected.case.steps = corrected.corrections
@@ -374,7 +376,7 @@ class Walker(QObject):
 
     def _on_list(self, listed: tuple[Prediction, Scan, Patches, Array]) -> None:
         prediction, scan, patches, mask = listed
-        if prediction is not self._desk.prediction or scan is not self._desk.scan:
+        if prediction is not self._active_case.prediction or scan is not self._active_case.scan:
             return
         self._view.clear()
         self._set_out(prediction, scan, patches, mask)
@@ -391,7 +393,7 @@ class Walker(QObject):
     def close_down(self) -> None:
         """Let go of everything."""
         self.stop_work()
-        self._desk.changed.disconnect(self._on_desk)
+        self._active_case.changed.disconnect(self._on_case)
         self._leave()
         self._view.clear()
 

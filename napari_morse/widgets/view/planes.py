@@ -20,7 +20,7 @@ from napari_morse.widgets.view.plane_pane import PlanePane
 from napari_morse.widgets.view.scan_planes import DrawnMask, NoPlanes, ScanPlanes, Voxel, in_plane, placed
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 LINES, FILL, HIDDEN = "mask lines", "mask fill", "no masks"
 OPAQUE = 0.4
@@ -42,15 +42,15 @@ class Planes(EndingWidget):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     parent
         Owner.
     """
 
-    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._desk = desk
+        self._active_case = active_case
         self._slices = tuple(Slices(across) for across in range(3))
         self._frames: tuple[Roi, ...] = ()
         self._frames_of: list[Any] = []
@@ -104,16 +104,24 @@ class Planes(EndingWidget):
 
     def _ties(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
         """Events and signals, and what they lead to."""
-        desk, dims, layers = self._desk, self._desk.viewer.dims.events, self._desk.viewer.layers.events
+        active_case, dims, layers = (
+            self._active_case,
+            self._active_case.viewer.dims.events,
+            self._active_case.viewer.layers.events,
+        )
         events = dims.point, dims.order, dims.ndisplay, layers.inserted, layers.removed
-        signals = (desk.changed, self._on_looks), (desk.acted, self._on_acted), (desk.redrawn, self._on_redrawn)
+        signals = (
+            (active_case.changed, self._on_looks),
+            (active_case.acted, self._on_acted),
+            (active_case.redrawn, self._on_redrawn),
+        )
         return (*((event, self.refresh) for event in events), *signals)
 
     @property
     def over(self) -> ScanPlanes | NoPlanes:
         """What the planes go through; looked up each time, as the scan may go before that is drawn."""
-        scan, layer = self._desk.scan, self._desk.scan_layer
-        return NoPlanes() if scan is None or layer is None else ScanPlanes(self._desk, scan, layer)
+        scan, layer = self._active_case.scan, self._active_case.scan_layer
+        return NoPlanes() if scan is None or layer is None else ScanPlanes(self._active_case, scan, layer)
 
     @property
     def voxel(self) -> Voxel | None:
@@ -215,10 +223,10 @@ class Planes(EndingWidget):
         """What is under the cursor, or else in the crosshair."""
         voxel, who = over.inside(placed(over.voxel, self._cursor)), "cursor" if self._cursor else "crosshair"
         number = int(masks[-1].shown[voxel]) if masks else 0
-        more = f"; {self._desk.name_of(number)}" if number else ""
+        more = f"; {self._active_case.name_of(number)}" if number else ""
         self.place.say(f"{who}: {over.describe(voxel)}{more}", PLANES_HINT)
         lines = [LineEntry(mask.name, mask.style) for mask in masks]
-        colours = [ColourEntry(x.name, mask.colour(x.id)) for mask in masks[-1:] for x in self._desk.labels]
+        colours = [ColourEntry(x.name, mask.colour(x.id)) for mask in masks[-1:] for x in self._active_case.labels]
         self.legend.say([*lines, *colours])
 
     # The widget itself

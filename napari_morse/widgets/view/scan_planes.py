@@ -17,7 +17,7 @@ from napari_morse.widgets.view.plane_pane import Content
 from napari_morse.widgets.view.twins import is_twin
 
 if TYPE_CHECKING:
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 Voxel = tuple[int, int, int]
 """Across display axes 0, 1 and 2."""
@@ -76,14 +76,14 @@ class ScanPlanes:
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     scan, layer
         The scan, and its layer in the viewer.
     """
 
-    def __init__(self, desk: Desk, scan: Scan, layer: Image) -> None:
-        self._desk, self.scan, self.layer = desk, scan, layer
+    def __init__(self, active_case: ActiveCase, scan: Scan, layer: Image) -> None:
+        self._active_case, self.scan, self.layer = active_case, scan, layer
         self.axes = display_axes(scan)
         i, j, k = (scan.grid.shape[int(a)] for a in self.axes.order)
         self.shape: Voxel = (i, j, k)
@@ -94,7 +94,7 @@ class ScanPlanes:
     @property
     def voxel(self) -> Voxel:
         """The present place as a display voxel, brought inside of the scan."""
-        data_point = self.layer.world_to_data(self._desk.viewer.dims.point[-self.layer.ndim :])
+        data_point = self.layer.world_to_data(self._active_case.viewer.dims.point[-self.layer.ndim :])
         return self.inside((0.0,) * (3 - self.layer.ndim) + tuple(float(x) for x in data_point))
 
     def inside(self, point: Sequence[float]) -> Voxel:
@@ -104,7 +104,7 @@ class ScanPlanes:
 
     def go(self, voxel: Voxel) -> None:
         """Move the present place there, or to the nearest voxel; the main view follows out of sight."""
-        dims, camera = self._desk.viewer.dims, self._desk.viewer.scene.camera
+        dims, camera = self._active_case.viewer.dims, self._active_case.viewer.scene.camera
         point_mm = [float(x) for x in self.layer.data_to_world(self.inside(voxel)[-self.layer.ndim :])]
         first = dims.ndim - len(point_mm)
         dims.set_point(range(first, dims.ndim), point_mm)
@@ -123,13 +123,13 @@ class ScanPlanes:
 
     def _reach(self) -> tuple[float, float]:
         """How far one sees from the middle of the main view, down and across, in its world."""
-        canvas, zoom = self._desk.viewer.canvas, self._desk.viewer.scene.camera.zoom
-        rows, columns = canvas.grid.actual_shape(self._desk.viewer.layers)
+        canvas, zoom = self._active_case.viewer.canvas, self._active_case.viewer.scene.camera.zoom
+        rows, columns = canvas.grid.actual_shape(self._active_case.viewer.layers)
         return canvas.size[0] / rows / zoom / 2, canvas.size[1] / columns / zoom / 2
 
     def show_in_main(self, across: int) -> None:
         """Show a plane in the main view, through the same place: all of it, or the place in the middle."""
-        layer, viewer, voxel = self.layer, self._desk.viewer, self.voxel
+        layer, viewer, voxel = self.layer, self._active_case.viewer, self.voxel
         if viewer.dims.ndim < 3 or layer.ndim != 3:
             return
         turn_to(viewer, across)
@@ -149,7 +149,7 @@ class ScanPlanes:
         self, across: int, slices: Slices, table: tuple[int, ...], outlines: Sequence[Outline], frames: Iterable[Roi]
     ) -> Content:
         """What the plane across an axis shows."""
-        voxel, dims, (rows, columns) = self.voxel, self._desk.viewer.dims, in_plane(across)
+        voxel, dims, (rows, columns) = self.voxel, self._active_case.viewer.dims, in_plane(across)
         sides = [self.scan.grid.spacing[a] for a in self.axes.order]
         known, index = self.scan.orientation_known, voxel[across]
         name = PLANES[across] if known else f"across {'IJK'[int(self.axes.order[across])]}"
@@ -190,7 +190,7 @@ class ScanPlanes:
 
     def masks(self) -> list[DrawnMask]:
         """The last on top; what is corrected hides what it was made from, and a mask that is only seen likewise."""
-        own, prediction, masks = self._own(), self._desk.prediction, []
+        own, prediction, masks = self._own(), self._active_case.prediction, []
         if prediction is not None:
             masks.append(self._of_model("coarse", prediction.coarse, "dotted"))
             if not own:
@@ -199,7 +199,7 @@ class ScanPlanes:
 
     def _own(self) -> list[DrawnMask]:
         """The mask that is corrected, or else the one that is only seen: one, or none."""
-        corrected, host = self._desk.corrected, self._desk.host
+        corrected, host = self._active_case.corrected, self._active_case.host
         if corrected is not None:
             name, layer = "corrected", corrected.layer
         elif not host.in_view or host.layers is None or host.layers.mask is None:
@@ -209,8 +209,8 @@ class ScanPlanes:
         return [DrawnMask(name, layer.data, layer.data, _layer_colour(layer), (layer,))]
 
     def _of_model(self, role: Role, mask: Mask, style: Style) -> DrawnMask:
-        layers = [x for x in self._desk.viewer.layers if isinstance(x, Labels) and self._shows(x, role)][:1]
-        colour = _layer_colour(layers[0]) if layers else _table_colour(self._desk.labels)
+        layers = [x for x in self._active_case.viewer.layers if isinstance(x, Labels) and self._shows(x, role)][:1]
+        colour = _layer_colour(layers[0]) if layers else _table_colour(self._active_case.labels)
         return DrawnMask(role, mask, self.axes.to_view(mask.data), colour, tuple(layers), style)
 
     def _shows(self, layer: Labels, role: Role) -> bool:

@@ -23,7 +23,7 @@ from napari_morse.widgets.view.difference import MODEL_STAGES
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_morse.widgets.case import Desk
+    from napari_morse.widgets.case import ActiveCase
 
 DISTANCE_COLOURS = ("#e6e6e6", "#e69f00", "#a50f15")
 """From no distance to the largest: light to dark, so that they can be told apart without hues."""
@@ -101,7 +101,7 @@ class SurfaceView(QObject):
 
     Parameters
     ----------
-    desk
+    active_case
         What is under work.
     comparison
         Gives the view up meanwhile.
@@ -114,9 +114,9 @@ class SurfaceView(QObject):
     said = Signal(str)
     """What the colours mean, or why there is nothing to show."""
 
-    def __init__(self, desk: Desk, comparison: Comparison, parent: QObject | None = None) -> None:
+    def __init__(self, active_case: ActiveCase, comparison: Comparison, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._desk, self._viewer, self._comparison = desk, desk.viewer, comparison
+        self._active_case, self._viewer, self._comparison = active_case, active_case.viewer, comparison
         self._shown: _InView | _NothingInView = _NothingInView()
         self.runner = JobRunner("morse-surfaces", self)
         self._mode: Mode = "side"
@@ -137,14 +137,14 @@ class SurfaceView(QObject):
 
     def start(self) -> None:
         """Make the surfaces, beside the window, and show them."""
-        desk, prediction, scan = self._desk, self._desk.prediction, self._desk.scan
+        active_case, prediction, scan = self._active_case, self._active_case.prediction, self._active_case.scan
         if self.active:
             return
         if prediction is None or scan is None or self._comparison.names != MODEL_STAGES:
             self.said.emit(NOT_NOW)
             self.changed.emit()
             return
-        corrected = desk.corrected
+        corrected = active_case.corrected
         if corrected is None:
             names, last = ("coarse", "rendered"), prediction.rendered.data
             first = prediction.coarse.data
@@ -172,7 +172,7 @@ class SurfaceView(QObject):
         if self._comparison.settling:  # it would show layers again that are hidden here
             QTimer.singleShot(RETRY_MS, partial(self._on_made, surfaces))
             return
-        if surfaces.scan is not self._desk.scan or not self._comparison.names:
+        if surfaces.scan is not self._active_case.scan or not self._comparison.names:
             self.changed.emit()
             return
         if not all(len(each) for each in surfaces.meshes):

@@ -62,8 +62,8 @@ def yesterday(viewer, dock, qtbot, tmp_path):
 def test_corrections_of_another_day_are_there_when_the_scan_is_opened(viewer, yesterday, qtbot):
     (path, mask), said = yesterday, len(messages())
     dock = day(viewer, qtbot, path)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
-    np.testing.assert_array_equal(dock.desk.corrected.corrections.mask, mask)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
+    np.testing.assert_array_equal(dock.active_case.corrected.corrections.mask, mask)
     assert any("earlier corrections" in text for text in messages()[said:])
 
 
@@ -71,7 +71,7 @@ def test_they_are_saved_though_nobody_asked_to_go_on_with_them(viewer, yesterday
     path, mask = yesterday
     dock = day(viewer, qtbot, path)
     run_through(qtbot, dock)
-    qtbot.waitUntil(lambda: not dock.desk.coming, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.active_case.coming, timeout=10000)
     save(qtbot, dock.segment.results.save, tmp_path / "out", monkeypatch)
     np.testing.assert_array_equal(open_mask(tmp_path / "out" / "case_corrected.nii.gz").data, mask)
 
@@ -88,8 +88,8 @@ def test_where_another_window_has_them_saving_says_that_they_are_left_out(
     save(qtbot, box, tmp_path / "out", monkeypatch)
     assert "not among them" in box.saved.text() and not (tmp_path / "out" / "case_corrected.nii.gz").exists()
     other.close()
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
     save(qtbot, box, tmp_path / "again", monkeypatch)
     assert "not among them" not in box.saved.text()
     np.testing.assert_array_equal(open_mask(tmp_path / "again" / "case_corrected.nii.gz").data, mask)
@@ -97,23 +97,23 @@ def test_where_another_window_has_them_saving_says_that_they_are_left_out(
 
 def test_nothing_is_saved_before_it_is_known_whether_there_are_some(viewer, yesterday, qtbot):
     dock = day(viewer, qtbot, yesterday[0])
-    assert dock.desk.coming, "Save would write the model's masks without a word"
+    assert dock.active_case.coming, "Save would write the model's masks without a word"
 
 
 def test_a_scan_that_nobody_corrected_begins_nothing_by_itself(viewer, yesterday, qtbot, tmp_path):
     dock = day(viewer, qtbot, file(tmp_path / "scans", "other", seed=1))
-    qtbot.waitUntil(lambda: not dock.desk.coming, timeout=10000)
+    qtbot.waitUntil(lambda: not dock.active_case.coming, timeout=10000)
     qtbot.wait(100)
-    assert dock.desk.corrected is None and not dock.desk._standalone.layers
+    assert dock.active_case.corrected is None and not dock.active_case._standalone.layers
 
 
 def test_corrections_that_the_person_takes_away_stay_away(viewer, yesterday, qtbot):
     dock = day(viewer, qtbot, yesterday[0])
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
-    viewer.layers.remove(dock.desk.corrected.layer)
-    qtbot.waitUntil(lambda: dock.desk.corrected is None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
+    viewer.layers.remove(dock.active_case.corrected.layer)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is None)
     qtbot.wait(100)
-    assert dock.desk.corrected is None and not dock.desk.coming
+    assert dock.active_case.corrected is None and not dock.active_case.coming
 
 
 def test_the_same_file_opened_twice_has_one_correction(viewer, dock, qtbot, tmp_path):
@@ -122,10 +122,12 @@ def test_the_same_file_opened_twice_has_one_correction(viewer, dock, qtbot, tmp_
     mask = paint(begin(qtbot, dock))
     second = add_scan(viewer, open_scan(path))
     assert dock.segment.scans.layer is second
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
-    np.testing.assert_array_equal(dock.desk.corrected.corrections.mask, mask)
-    assert len(dock.desk._standalone.layers) == 1 and not any("another window" in text for text in messages()[said:])
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
+    np.testing.assert_array_equal(dock.active_case.corrected.corrections.mask, mask)
+    assert len(dock.active_case._standalone.layers) == 1 and not any(
+        "another window" in text for text in messages()[said:]
+    )
 
 
 def test_the_eraser_is_seen_in_the_next_dock_too(viewer, dock, qtbot):
@@ -134,14 +136,16 @@ def test_the_eraser_is_seen_in_the_next_dock_too(viewer, dock, qtbot):
     paint(begin(qtbot, dock))
     rows, scan = dock.segment.results.table.rowCount(), dock.segment.scans.layer
     dock = again(viewer, dock, qtbot)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
     settled(qtbot, dock)
     shown = dock.comparison.shown
-    assert shown.scan is scan and dock.segment.results.table.rowCount() == rows and dock.desk.prediction is not None
-    inside = tuple(np.argwhere(np.asarray(dock.desk.corrected.layer.data) == 1)[0])
-    dock.desk.corrected.layer.data[inside] = 0
-    dock.desk.corrected.compare()
-    check_fill(dock, dock.desk.corrected, shown)
+    assert (
+        shown.scan is scan and dock.segment.results.table.rowCount() == rows and dock.active_case.prediction is not None
+    )
+    inside = tuple(np.argwhere(np.asarray(dock.active_case.corrected.layer.data) == 1)[0])
+    dock.active_case.corrected.layer.data[inside] = 0
+    dock.active_case.corrected.compare()
+    check_fill(dock, dock.active_case.corrected, shown)
     masks = [x for x in viewer.layers if isinstance(x, Labels) and x.visible and not is_twin(x)]
     assert sum(x.contour == 0 for x in masks) == 1, "another mask's fill lies over what is erased"
     assert dock.segment.to_save() is not None
@@ -157,7 +161,7 @@ def test_what_was_found_in_a_viewer_that_is_gone_is_given_to_nobody(viewer, dock
     assert len(shown_result._left) == 1
     viewer.layers.clear()
     dock = add_dock(viewer, FakeEngine())
-    assert not shown_result._left and not dock.segment._shown._results and dock.desk.prediction is None
+    assert not shown_result._left and not dock.segment._shown._results and dock.active_case.prediction is None
 
 
 def test_the_corrected_mask_of_each_scan_stays_in_the_layer_list(viewer, dock, qtbot):
@@ -175,14 +179,14 @@ def test_the_corrected_mask_of_each_scan_stays_in_the_layer_list(viewer, dock, q
     np.testing.assert_array_equal(anna.corrections.mask, mask)
     choose(qtbot, dock, first)
     check_one_patient(viewer, dock)
-    assert dock.desk.corrected is anna and anna.layer.visible and not berta.layer.visible
+    assert dock.active_case.corrected is anna and anna.layer.visible and not berta.layer.visible
     keymap = {str(key): call for key, call in viewer.keymap.items()}
     keymap["Ctrl+Z"](viewer)
     assert anna.corrections.redoable == 1 and not np.array_equal(anna.corrections.mask, mask)
     assert berta.corrections.undoable == 1, "Ctrl+Z takes the other patient's stroke back"
     viewer.layers.remove(second)
     qtbot.waitUntil(lambda: berta.layer not in viewer.layers)
-    assert dock.desk.corrected is anna
+    assert dock.active_case.corrected is anna
 
 
 def test_what_is_said_of_saving_is_not_said_of_the_next_scan(viewer, dock, qtbot, tmp_path, monkeypatch):

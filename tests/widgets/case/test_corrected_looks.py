@@ -28,16 +28,16 @@ def begun(viewer, dock, qtbot):
     run_through(qtbot, dock)
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     settled(qtbot, dock)
     dock.sharpener.enabled = False
-    return dock.desk.corrected
+    return dock.active_case.corrected
 
 
 def take(qtbot, dock, mode, size=3):
     press(qtbot, dock.correct.modes[mode])
-    assert str(dock.desk.corrected.layer.mode) == mode
-    dock.desk.corrected.layer.brush_size = size
+    assert str(dock.active_case.corrected.layer.mode) == mode
+    dock.active_case.corrected.layer.brush_size = size
 
 
 def inside(layer):
@@ -155,7 +155,7 @@ def test_titles_say_which_line_is_which_and_colours_come_back_with_the_end_of_th
     dock.view_bar.side.click()
     settled(qtbot, dock)
     viewer.layers.remove(begun.layer)
-    qtbot.waitUntil(lambda: dock.desk.corrected is None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is None)
     settled(qtbot, dock)
     assert (shown.coarse.contour, shown.rendered.contour) == (0, 0) and colours(shown.rendered) == own
 

@@ -68,7 +68,7 @@ def keeper(dock):
     """What keeps the corrections of the scan in view."""
     if dock.host.project is not None:
         return dock.host.keeper
-    return dock.desk._standalone._kept[dock.desk.scan].keeper
+    return dock.active_case._standalone._kept[dock.active_case.scan].keeper
 
 
 def rested(qtbot, dock):
@@ -78,7 +78,7 @@ def rested(qtbot, dock):
 
 def recovered(dock, corrected):
     """The mask as another window would find it after a crash."""
-    folder = dock.desk.folder
+    folder = dock.active_case.folder
     copy = folder.parent / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
@@ -182,7 +182,7 @@ def test_a_dock_that_is_closed_asks_until_the_strokes_are_somewhere(viewer, qtbo
     disk.full = True
     stroke(viewer, corrected, 2, qtbot)
     mask = np.array(corrected.corrections.mask)
-    scan, folder = corrected.scan, dock.desk.folder
+    scan, folder = corrected.scan, dock.active_case.folder
     asked = answers("Try again", "Try again")
     tries = iter((True, True, False))
     owner = keeper(dock)
@@ -245,16 +245,18 @@ def test_strokes_in_memory_stay_while_another_scan_is_corrected_and_are_asked_ab
     stroke(viewer, corrected, 2, qtbot)
     mask = np.array(corrected.corrections.mask)
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(other))
-    assert dock.desk.corrected is None and dock.unwritten.isVisible()
+    assert dock.active_case.corrected is None and dock.unwritten.isVisible()
     disk.full = False
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    assert dock.desk.corrected is not corrected and corrected.layer in viewer.layers and not corrected.layer.visible
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    assert (
+        dock.active_case.corrected is not corrected and corrected.layer in viewer.layers and not corrected.layer.visible
+    )
     disk.full = True
-    stroke(viewer, dock.desk.corrected, 3, qtbot)
+    stroke(viewer, dock.active_case.corrected, 3, qtbot)
     asked = answers("Try again", "Try again")
     disk.full = False
-    assert dock.desk.may_leave() and len(asked.asked) == 0, "what can be written is, without a question"
+    assert dock.active_case.may_leave() and len(asked.asked) == 0, "what can be written is, without a question"
     viewer.layers.remove(first)
     qtbot.waitUntil(lambda: corrected.layer not in viewer.layers)
     back = open_standalone(scan, None)

@@ -15,10 +15,10 @@ from tests.widgets.segment.test_dock_run import run_through
 
 def listeners(dock):
     """How many hear of a stroke before the call that made it returns; a relay counts as those behind it."""
-    layer, desk = dock.desk.corrected, dock.desk
+    layer, active_case = dock.active_case.corrected, dock.active_case
     assert len(layer.case.edited) == 1, "but for its layer, nobody listens to the case itself"
     assert len(layer.corrections.changed) == 1, "who watches what is not on the disk"
-    relayed = layer.receivers(layer.acted) - 1 + desk.receivers(desk.acted)
+    relayed = layer.receivers(layer.acted) - 1 + active_case.receivers(active_case.acted)
     return relayed + layer.receivers(layer.stroked)
 
 

@@ -42,9 +42,11 @@ def test_measures_of_a_scan_beside_the_case_are_not_kept_with_the_case(both, qtb
     box, work = both.measures, both.host.work
     assert box._folder != work.folder, "the case's measures are listed and drawn over another patient"
     begin(qtbot, both)
-    both.desk.label = 1
+    both.active_case.label = 1
     rendered = both.comparison.shown.rendered
-    both.desk.viewer.dims.set_point(0, float(rendered.data_to_world(np.argwhere(np.asarray(rendered.data) == 1)[0])[0]))
+    both.active_case.viewer.dims.set_point(
+        0, float(rendered.data_to_world(np.argwhere(np.asarray(rendered.data) == 1)[0])[0])
+    )
     box.area.click()
     assert len(box.measures.items) == 1, box.note.text()
     choose(qtbot, both, both.host.layers.scan)
@@ -57,7 +59,7 @@ def test_planes_draw_no_mask_of_the_case_over_the_scan_in_view(both, qtbot):
     both.show_planes()
     drawn = [layer for mask in both.planes.over.masks() for layer in mask.layers]
     assert both.host.layers.mask not in drawn
-    assert drawn and all(carrier_of(x).scan is both.desk.scan for x in drawn)
+    assert drawn and all(carrier_of(x).scan is both.active_case.scan for x in drawn)
 
 
 def ctrl_z(viewer):
@@ -71,13 +73,13 @@ def test_undo_from_any_layer_is_of_the_mask_in_view_also_after_another_was_corre
     loose.compare()
     case = dock.host.corrected
     choose(qtbot, dock, dock.host.layers.scan)
-    assert dock.desk.corrected is case
+    assert dock.active_case.corrected is case
     case.layer.data[4:9, 4:9, 4:9] = 1
     case.compare()
     ctrl_z(viewer)
     assert (case.corrections.undoable, loose.corrections.undoable) == (0, 1)
     choose(qtbot, dock, dock.segment.scans.layers()[0])
-    assert dock.desk.corrected is loose
+    assert dock.active_case.corrected is loose
     ctrl_z(viewer)
     assert loose.corrections.undoable == 0
     loose.layer.data[2:4, 3:5, 4:6] = 1
@@ -90,8 +92,8 @@ def test_undo_from_any_layer_is_of_the_mask_in_view_also_after_another_was_corre
 def begin(qtbot, dock):
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    return dock.desk.corrected
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    return dock.active_case.corrected
 
 
 def test_the_truth_of_another_scan_gives_no_figures(viewer, dock, first, qtbot):  # noqa: F811
@@ -171,7 +173,7 @@ def test_the_result_in_view_stays_when_the_run_on_another_scan_ends(viewer, qtbo
     qtbot.waitUntil(lambda: not dock.session.running and not dock.segment.presenting, timeout=20000)
     qtbot.wait(50)
     check_one_patient(viewer, dock)
-    assert dock.desk.prediction is not None, "Anna's numbers, walk and sharpening are gone"
+    assert dock.active_case.prediction is not None, "Anna's numbers, walk and sharpening are gone"
     assert dock.segment.results.isVisible() and dock.segment.results.caption.whole.startswith("Anna")
     assert dock.segment.to_save() is not None, "Save says that there is no mask"
 
@@ -276,7 +278,7 @@ def test_an_edge_that_was_ready_as_the_scan_was_switched_lands_on_no_other_mask(
     engine.sharpening.set()
     thread.join(5)  # done; the window has not heard of it yet
     dock.segment.scans.choose(dock.host.layers.scan)
-    assert dock.desk.corrected is case
+    assert dock.active_case.corrected is case
     qtbot.wait(100)
     np.testing.assert_array_equal(case.corrections.mask, before)
 
@@ -343,18 +345,18 @@ def test_correcting_begins_also_while_another_scan_s_is_being_read(viewer, dock,
     press(qtbot, dock.correct.begin)
     dock.segment.scans.choose(second)
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
-    assert dock.desk.corrected.scan.stem == "Berta"
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
+    assert dock.active_case.corrected.scan.stem == "Berta"
     check_one_patient(viewer, dock)
 
 
 def test_nothing_is_saved_without_the_corrected_mask_that_is_being_read(viewer, dock, first, qtbot):  # noqa: F811
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)
-    assert dock.desk.corrected is None
+    assert dock.active_case.corrected is None
     press(qtbot, dock.correct.save.button)
     assert "is being read" in messages()[-1]
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     assert dock.segment.to_save().corrected is not None
 
 

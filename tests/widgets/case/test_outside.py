@@ -37,7 +37,7 @@ def scene(viewer, dock, qtbot):
     """A mask that is 2 everywhere, label 1 in hand, and a longer scan behind it."""
     scan = make_scan(SHAPE, SPACING)
     corrected = begin(viewer, dock, scan, qtbot)
-    dock.desk.apply(Roi((0, 0, 0), SHAPE), np.full(SHAPE, 2, np.uint8), "start")
+    dock.active_case.apply(Roi((0, 0, 0), SHAPE), np.full(SHAPE, 2, np.uint8), "start")
     first = dock.segment.scans.layer
     add_scan(viewer, longer(scan))
     dock.segment.scans.combo.setCurrentIndex(dock.segment.scans.combo.findData(first))  # which comes into view again
@@ -109,7 +109,7 @@ def draw(viewer, dock, corrected, qtbot, way, mouse):
 
 def kept(dock, corrected):
     """All that a stroke changes: what is shown, what is kept, what is on the disk."""
-    files = {path.name: path.read_bytes() for path in dock.desk.folder.iterdir() if path.is_file()}
+    files = {path.name: path.read_bytes() for path in dock.active_case.folder.iterdir() if path.is_file()}
     files.pop("lock.json")
     return np.array(corrected.layer.data).tobytes(), corrected.corrections.mask.tobytes(), files
 
@@ -184,7 +184,7 @@ def test_tools_for_this_slice_change_nothing_where_there_is_none(viewer, dock, s
     scan, corrected = scene
     holed = np.full(SHAPE, 1, np.uint8)
     holed[HOLE] = 0
-    dock.desk.apply(Roi((0, 0, 0), SHAPE), holed, "start")
+    dock.active_case.apply(Roi((0, 0, 0), SHAPE), holed, "start")
     turn(viewer, axis)
     go(viewer, corrected, axis, -2)
     tools = dock.tools
@@ -194,7 +194,7 @@ def test_tools_for_this_slice_change_nothing_where_there_is_none(viewer, dock, s
         for button in (tools.holes, tools.islands, tools.bigger, tools.smaller, tools.interpolate):
             tools.note.say("")
             qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-            qtbot.waitUntil(lambda: not dock.desk.runner.busy)
+            qtbot.waitUntil(lambda: not dock.active_case.runner.busy)
             np.testing.assert_array_equal(corrected.corrections.mask, holed)
             assert "slice of the scan" in tools.note.text()
     viewer.dims.ndisplay = 2
@@ -232,5 +232,5 @@ def test_other_labels_layers_draw_as_napari_has_it(viewer, dock, scene, qtbot):
     assert (other.data[-2] == 3).any()
     assert "paint" not in vars(other) and Labels.paint is type(corrected.layer).paint
     layer = corrected.layer
-    dock.desk._standalone.put_all_away()
+    dock.active_case._standalone.put_all_away()
     assert not {"paint", "fill", "paint_polygon"} & set(vars(layer))

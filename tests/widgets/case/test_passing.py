@@ -24,9 +24,9 @@ from tests.widgets.view.test_stage import choose
 def corrected(viewer, dock, walker, qtbot):  # noqa: F811
     """A mask whose strokes are sharpened: half of what is drawn there stays."""
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    go(viewer, dock.desk.corrected, 0, 9)
-    return dock.desk.corrected
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    go(viewer, dock.active_case.corrected, 0, 9)
+    return dock.active_case.corrected
 
 
 def sharpened(dock, qtbot, corner=(8, 8, 6)):
@@ -67,7 +67,7 @@ def test_a_line_of_the_last_stroke_goes_with_undo_another_stroke_the_switch_and_
         qtbot.waitUntil(lambda: "edge moved" not in dock.correct.note.text())
         key(viewer, qtbot)
     choose(qtbot, dock, first)
-    assert dock.desk.corrected is corrected and not dock.correct.note.text()
+    assert dock.active_case.corrected is corrected and not dock.correct.note.text()
     sharpened(dock, qtbot, (8, 8, 9))
     dock.correct.sharpen.click()
     assert dock.correct.note.text() == "Strokes stay as they are drawn."
@@ -110,17 +110,17 @@ def test_the_hint_of_the_live_wire_stays_while_it_is_in_use(viewer, dock, correc
 
 def test_lines_of_the_tools_go_with_an_undo_and_a_lock(viewer, dock, corrected, qtbot):
     tools = dock.tools
-    dock.desk.label = 1
+    dock.active_case.label = 1
     press(qtbot, tools.bigger)
     qtbot.waitUntil(lambda: "voxels changed" in tools.note.text())
     qtbot.wait(100)
     assert "voxels changed" in tools.note.text()
     press(qtbot, dock.correct.undo)
     gone(qtbot, tools.note)
-    dock.desk.lock(1, True)
+    dock.active_case.lock(1, True)
     tools.run_holes()  # by its key or a script: the button is disabled
     assert "locked" in tools.note.text()
-    dock.desk.lock(1, False)
+    dock.active_case.lock(1, False)
     gone(qtbot, tools.note)
 
 
@@ -143,7 +143,7 @@ def test_lines_of_the_walk_go_when_the_decision_is_taken_back(viewer, dock, corr
 def test_what_was_measured_is_not_said_of_a_changed_mask_or_of_another_scan(viewer, dock, corrected, qtbot):
     box = dock.measures
     dock.correct.sharpen.click()
-    dock.desk.label = 1
+    dock.active_case.label = 1
     for change in (lambda: stroke(dock, (1, 1, 1), value=1), lambda: add_scan(viewer, make_scan(stem="Berta"))):
         press(qtbot, box.area)
         assert "area:" in box.note.text()
@@ -154,7 +154,7 @@ def test_what_was_measured_is_not_said_of_a_changed_mask_or_of_another_scan(view
 
 
 def test_figures_against_a_truth_go_with_the_scan_at_once(viewer, dock, corrected, qtbot):
-    scan = dock.desk.scan
+    scan = dock.active_case.scan
     data, attributes, _ = mask_layer_data(Mask(np.ones(scan.grid.shape, np.uint8), scan.grid), scan, "truth")
     viewer.add_labels(data, **attributes)
     dock.truth.combo.setCurrentIndex(dock.truth.combo.findText("truth"))

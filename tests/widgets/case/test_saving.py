@@ -39,8 +39,8 @@ def correct(qtbot, dock, box=np.s_[2:4, 3:7, 5:6]):
     """Begin with the button, and paint."""
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
-    corrected = dock.desk.corrected
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
+    corrected = dock.active_case.corrected
     corrected.layer.data[box] = 2
     corrected.compare()
     return corrected
@@ -207,7 +207,7 @@ def test_the_mask_of_a_decided_case_is_saved_though_it_is_only_looked_at(viewer,
     dock.host.close_project()
     dock.host.take(Project.open(tmp_path / "study", read_only=True))
     qtbot.waitUntil(lambda: dock.host.layers is not None and dock.host.layers.mask is not None, timeout=20000)
-    assert dock.host.corrected is None and dock.desk.corrected is None
+    assert dock.host.corrected is None and dock.active_case.corrected is None
     dock.tabs.setCurrentIndex(2)
     save(qtbot, dock.correct.save, tmp_path / "out", monkeypatch)
     saved = np.asarray(nib.load(tmp_path / "out" / "P00_t1_corrected.nii.gz").dataobj)

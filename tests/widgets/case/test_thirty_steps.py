@@ -72,10 +72,10 @@ class Sitting:
             press(self.dock.segment.run_bar.run, self.qtbot)
 
     def correct(self):
-        desk = self.dock.desk
-        if desk.corrected is None and desk.blocked:
+        active_case = self.dock.active_case
+        if active_case.corrected is None and active_case.blocked:
             return
-        corrected = desk.corrected or begin(self.dock, self.qtbot)
+        corrected = active_case.corrected or begin(self.dock, self.qtbot)
         turn_to(self.dock, "Correct", self.qtbot)
         press(self.dock.correct.modes["paint"], self.qtbot)
         self.viewer.layers.selection.active = corrected.layer
@@ -95,7 +95,7 @@ class Sitting:
         self.qtbot.wait(100)
 
     def undo(self):
-        if self.dock.desk.corrected is not None:
+        if self.dock.active_case.corrected is not None:
             canvas = self.viewer.window._qt_viewer.canvas.native
             self.qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
 
@@ -137,7 +137,7 @@ class Sitting:
         dock = self.dock
         self.qtbot.waitUntil(
             lambda: (
-                not (dock.session.running or dock.segment.presenting or dock.host.busy or dock.desk.coming)
+                not (dock.session.running or dock.segment.presenting or dock.host.busy or dock.active_case.coming)
                 and (dock.comparison.shown is None or not dock.comparison.settling)
             ),
             timeout=20000,
@@ -145,8 +145,8 @@ class Sitting:
 
     def check(self):
         check_one_patient(self.viewer, self.dock)
-        current = self.dock.desk.corrected
-        for case in self.dock.desk.cases:
+        current = self.dock.active_case.corrected
+        for case in self.dock.active_case.cases:
             if case.corrections is None:
                 continue
             found = self.from_disk(case)

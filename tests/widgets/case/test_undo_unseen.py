@@ -88,12 +88,12 @@ def test_the_slice_is_numbered_as_on_the_slider_beside_a_longer_and_finer_scan(v
 
 
 def test_a_change_of_several_slices_that_left_the_one_in_view_alone_is_told_of_too(viewer, dock, corrected, qtbot):
-    scan = dock.desk.scan
+    scan = dock.active_case.scan
     turn(viewer, 0)
     slices = np.zeros(corrected.layer.data.shape, np.uint8)
     slices[2], slices[8] = 1, 1
     stored = display_axes(scan).to_storage(slices)
-    dock.desk.apply(Roi((0, 0, 0), stored.shape), stored, "tool")
+    dock.active_case.apply(Roi((0, 0, 0), stored.shape), stored, "tool")
     said, ends = len(messages()), []
     for index in (2, 8):
         go(viewer, corrected, 0, index)
@@ -119,10 +119,10 @@ def test_in_3d_and_where_there_is_nothing_to_take_back_nothing_is_said(viewer, d
 
 def test_where_undo_leads_to_the_patch_it_is_seen(viewer, dock, walker, qtbot):  # noqa: F811
     press(qtbot, dock.review.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     press(qtbot, dock.review.next)
     press(qtbot, dock.review.coarse)
-    go(viewer, dock.desk.corrected, 0, 0)
+    go(viewer, dock.active_case.corrected, 0, 0)
     said = len(messages())
     key(viewer, qtbot)
     assert dock.walker.rank == 0 and not walker.walk.decisions

@@ -44,9 +44,9 @@ def on(dock, qtbot):
 def rim(viewer, dock, corrected, radius=9.0, count=6):
     """Display voxels on the ball's rim in the slice in view."""
     plane = dock.wire.drawn.plane
-    middle = np.array(plane.pixel(display_axes(dock.desk.scan).index_to_view(np.array([CENTRE]))[0]))
+    middle = np.array(plane.pixel(display_axes(dock.active_case.scan).index_to_view(np.array([CENTRE]))[0]))
     angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    steps = [radius * np.array([np.sin(a), np.cos(a)]) / plane.spacing(dock.desk.scan) for a in angles]
+    steps = [radius * np.array([np.sin(a), np.cos(a)]) / plane.spacing(dock.active_case.scan) for a in angles]
     return plane.places(np.rint([middle + step for step in steps]))
 
 
@@ -158,12 +158,12 @@ def test_another_slice_drops_the_wire_and_erasing_takes_only_the_structure(viewe
         mouse.click(voxel)
     press(viewer, dock, "Enter")
     filled = np.array(corrected.corrections.mask)
-    dock.desk.label = 2
+    dock.active_case.label = 2
     for voxel in rim(viewer, dock, corrected, 4.0):
         mouse.click(voxel)
     press(viewer, dock, "Shift-Enter")
     np.testing.assert_array_equal(corrected.corrections.mask, filled)
-    dock.desk.label = 1
+    dock.active_case.label = 1
     for voxel in rim(viewer, dock, corrected, 4.0):
         mouse.click(voxel)
     press(viewer, dock, "Shift-Enter")
@@ -181,8 +181,8 @@ def test_locked_structures_are_not_drawn_over(viewer, dock, scene, qtbot):
     shape = corrected.corrections.mask.shape
     half = np.zeros(shape, np.uint8)
     half[: shape[0] // 2] = 2
-    dock.desk.apply(Roi((0, 0, 0), shape), half, "scratch")
-    dock.desk.lock(2, True)
+    dock.active_case.apply(Roi((0, 0, 0), shape), half, "scratch")
+    dock.active_case.lock(2, True)
     on(dock, qtbot)
     for voxel in rim(viewer, dock, corrected):
         mouse.click(voxel)
@@ -198,11 +198,11 @@ def test_side_by_side_the_wire_is_seen_in_both_cells(viewer, dock, engine, qtbot
     engine.pace.set()
     dock.segment.run_bar.run.click()
     qtbot.waitUntil(lambda: viewer.canvas.grid.enabled, timeout=20000)
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    dock.desk.label = 1
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    dock.active_case.label = 1
     on(dock, qtbot)
-    layer, layers = dock.desk.corrected.layer, len(viewer.layers)
+    layer, layers = dock.active_case.corrected.layer, len(viewer.layers)
     mouse, nodes = Mouse(viewer, layer), dock.wire.drawn.plane.places(np.array([[3, 4], [12, 5], [9, 11]]))
     for voxel in nodes:
         mouse.click(voxel)

@@ -20,8 +20,8 @@ def corrected(dock, walker, qtbot):  # noqa: F811
 
 def stroke(dock, corner=(8, 8, 6), size=(4, 4, 1), value=0):
     """Paints a box as napari does: pixels, then the event."""
-    corrected = dock.desk.corrected
-    axes = display_axes(dock.desk.scan)
+    corrected = dock.active_case.corrected
+    axes = display_axes(dock.active_case.scan)
     box = Roi(corner, tuple(a + b for a, b in zip(corner, size, strict=True)))
     there = axes.roi_to_view(box)
     places = tuple(x.ravel() for x in np.meshgrid(*map(np.arange, there.start, there.stop), indexing="ij"))
@@ -52,7 +52,7 @@ def test_a_stroke_is_sharpened_in_its_box_and_one_undo_takes_both_back(dock, cor
     sharp = np.array(before)
     sharp[box.slices] = truth[box.slices]
     np.testing.assert_array_equal(corrected.corrections.mask, sharp)
-    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), sharp)
+    np.testing.assert_array_equal(display_axes(dock.active_case.scan).to_storage(corrected.layer.data), sharp)
     assert "voxels of the edge moved" in dock.correct.note.text()
     assert corrected.corrections.undoable == 2
     corrected.undo()
@@ -68,7 +68,7 @@ WAY_OUT = "[T] draws without sharpening."
 
 def erased(viewer, dock, qtbot):
     """A stroke of the eraser by the mouse; what it changed, and what the mask was."""
-    corrected, before = dock.desk.corrected, np.array(dock.desk.corrected.corrections.mask)
+    corrected, before = dock.active_case.corrected, np.array(dock.active_case.corrected.corrections.mask)
     changed = []
     corrected.stroked.connect(lambda _act: changed.append(corrected.corrections.mask != before))
     dock.view_bar.contour.click()  # one view
@@ -107,7 +107,7 @@ def test_of_a_stroke_that_is_taken_back_whole_it_is_said_so_and_ctrl_z_brings_it
 def test_of_a_stroke_that_is_taken_back_for_the_most_part_it_is_said_so(viewer, dock, corrected, qtbot):
     local = dock.sharpener._sharpening._renderer()
     local.truth = np.array(local.truth)
-    local.truth[tuple(stored(dock.desk.scan, [n // 2 for n in corrected.layer.data.shape]))] = 0
+    local.truth[tuple(stored(dock.active_case.scan, [n // 2 for n in corrected.layer.data.shape]))] = 0
     changed, before = erased(viewer, dock, qtbot)
     left = np.count_nonzero(corrected.corrections.mask != before)
     count = int(changed.sum())
@@ -136,7 +136,7 @@ def test_what_is_drawn_since_or_locked_is_not_said_to_be_taken_back(dock, correc
     assert "voxels of the edge moved" in told[0] and told[1] == "The edge stays as you drew it."
     engine.sharpening.clear()
     stroke(dock, (2, 12, 2), value=1)
-    dock.desk.lock(1, True)
+    dock.active_case.lock(1, True)
     edges += [np.zeros_like]
     engine.sharpening.set()
     settled(qtbot, dock)
@@ -165,7 +165,7 @@ def test_a_stroke_drawn_while_the_one_before_is_sharpened_stays_on_top(dock, cor
     engine.sharpening.set()
     qtbot.waitUntil(lambda: corrected.corrections.undoable >= 3)
     settled(qtbot, dock)
-    truth = dock.desk.prediction.rendered.data
+    truth = dock.active_case.prediction.rendered.data
     np.testing.assert_array_equal(corrected.corrections.mask, truth)
     corrected.undo()
     mask = corrected.corrections.mask
@@ -200,11 +200,11 @@ def test_nothing_is_drawn_under_a_stroke_in_progress(dock, corrected, engine, qt
 
 
 def test_locked_labels_and_accepted_patches_are_not_sharpened_away(dock, corrected, qtbot):
-    dock.desk.lock(2, True)
+    dock.active_case.lock(2, True)
     dock.walker.next()
     dock.walker.accept()
     voxel = dock.walker.walk.patches.of(0)
-    truth = dock.desk.prediction.rendered.data
+    truth = dock.active_case.prediction.rendered.data
     dock.sharpener._sharpening._renderer().truth = np.where(truth == 1, 2, 1).astype(np.uint8)
     mask = corrected.corrections.mask
     before = np.array(mask)
@@ -265,7 +265,7 @@ def test_what_was_erased_last_stays_erased_whatever_edges_come_late(dock, correc
     mask = corrected.corrections.mask
     assert (mask[erased.slices] == 0).all() and not edges
     assert np.count_nonzero(mask[1:7, 1:7, 2] == 1) == 34
-    np.testing.assert_array_equal(display_axes(dock.desk.scan).to_storage(corrected.layer.data), mask)
+    np.testing.assert_array_equal(display_axes(dock.active_case.scan).to_storage(corrected.layer.data), mask)
 
 
 def test_an_edge_takes_nothing_of_a_later_stroke_for_its_own(dock, corrected, engine, edges, qtbot):
@@ -285,7 +285,7 @@ def test_an_edge_takes_nothing_of_a_later_stroke_for_its_own(dock, corrected, en
 def test_what_is_locked_or_accepted_later_is_not_put_under_an_earlier_edge(dock, corrected, engine, edges, qtbot):
     stroke(dock, (2, 2, 2), value=1)
     stroke(dock, (2, 2, 2), (2, 2, 1), value=2)
-    dock.desk.lock(2, True)
+    dock.active_case.lock(2, True)
 
     def corner_gone(part):
         part[3, 3] = 0

@@ -18,12 +18,12 @@ def scene(viewer, dock, qtbot):
 
 
 def done(qtbot, dock):
-    qtbot.waitUntil(lambda: not dock.desk.runner.busy)
+    qtbot.waitUntil(lambda: not dock.active_case.runner.busy)
 
 
 def draw(dock, corrected, axis, indices, truth):
     """Strokes, as napari tells of them, that make slices of the truth; ``axis`` and ``indices`` in display order."""
-    shown = display_axes(dock.desk.scan).to_view(truth)
+    shown = display_axes(dock.active_case.scan).to_view(truth)
     for index in indices:
         at = [slice(None)] * 3
         at[axis] = index
@@ -62,7 +62,7 @@ def test_tools_work_on_this_slice_or_on_everything(viewer, dock, scene, qtbot):
     start = truth.astype(np.uint8)
     start[15, 13, 11] = 0
     start[0, 0, 0] = 1
-    dock.desk.apply(Roi((0, 0, 0), shape), start, "scratch")
+    dock.active_case.apply(Roi((0, 0, 0), shape), start, "scratch")
     tools = dock.tools
     tools.scope.setCurrentText(VOLUME)
     for act in (tools.run_holes, tools.run_islands):
@@ -74,7 +74,7 @@ def test_tools_work_on_this_slice_or_on_everything(viewer, dock, scene, qtbot):
     tools.run_grow(1)
     done(qtbot, dock)
     grown = np.array(corrected.corrections.mask)
-    axis, index = dock.desk.plane.storage
+    axis, index = dock.active_case.plane.storage
     differs = np.flatnonzero((grown != truth).any(axis=tuple(a for a in range(3) if a != axis)))
     np.testing.assert_array_equal(differs, [index])
     tools.run_grow(-1)
@@ -91,11 +91,11 @@ def test_a_result_of_a_mask_that_was_changed_meanwhile_is_dropped(dock, scene, q
     start = truth.astype(np.uint8)
     start[15, 13, 11] = 0
     box = Roi((0, 0, 0), truth.shape)
-    dock.desk.apply(box, start, "scratch")
+    dock.active_case.apply(box, start, "scratch")
     dock.tools.scope.setCurrentText(VOLUME)
     dock.tools.run_holes()
     start[15, 13, 12] = 0
-    dock.desk.apply(box, start, "scratch")
+    dock.active_case.apply(box, start, "scratch")
     done(qtbot, dock)
     np.testing.assert_array_equal(corrected.corrections.mask, start)
     assert "meanwhile" in dock.tools.note.text()
@@ -103,12 +103,12 @@ def test_a_result_of_a_mask_that_was_changed_meanwhile_is_dropped(dock, scene, q
 
 def test_why_a_tool_cannot_be_used_is_told(dock, scene, qtbot):
     _, truth, corrected = scene
-    dock.desk.lock(1, True)
+    dock.active_case.lock(1, True)
     assert not dock.tools.holes.isEnabled() and "locked" in dock.tools.holes.toolTip()
-    dock.desk.lock(1, False)
-    dock.desk.label = 0
+    dock.active_case.lock(1, False)
+    dock.active_case.label = 0
     assert "background" in dock.tools.holes.toolTip()
-    dock.desk.label = 1
+    dock.active_case.label = 1
     dock.tools.run_interpolate()
     done(qtbot, dock)
     assert "nothing to interpolate" in dock.tools.note.text()

@@ -224,9 +224,9 @@ def test_a_structure_is_added_named_drawn_and_learned_by_its_name(dock, qtbot, r
     tab, layer, before = dock.correct, dock.host.corrected.layer, names(dock)
     answers += [None, "lesion"]
     press(qtbot, tab.another)
-    assert names(dock) == before and dock.desk.own == ()
+    assert names(dock) == before and dock.active_case.own == ()
     press(qtbot, tab.another)
-    added = dock.desk.own[-1]
+    added = dock.active_case.own[-1]
     assert names(dock) == [*before, "lesion"] and layer.selected_label == added.id
     assert added.id > max(entry.id for info in zoo.available() for entry in info.card.labels)
     assert not np.allclose(layer.get_color(added.id), layer.get_color(added.id + 40))  # not as what nobody named
@@ -267,4 +267,4 @@ def test_a_name_goes_nowhere_else_than_where_it_was_asked_for(dock, qtbot, answe
 
     answers.append(elsewhere)
     press(qtbot, dock.correct.another)
-    assert dock.desk.own == () and dock.host.case.id == other
+    assert dock.active_case.own == () and dock.host.case.id == other

@@ -134,9 +134,9 @@ def test_what_is_only_looked_at_is_what_is_measured_and_not_the_model_s_mask(vie
     viewer.window.remove_dock_widget(dock)
     dock = opened_to_look(viewer, qtbot, tmp_path)
     settled(qtbot, dock)
-    assert dock.desk.corrected is None and dock.desk.prediction is not None
-    assert not np.array_equal(dock.desk.prediction.rendered.data, painted)
-    np.testing.assert_array_equal(dock.desk.mask, painted)
+    assert dock.active_case.corrected is None and dock.active_case.prediction is not None
+    assert not np.array_equal(dock.active_case.prediction.rendered.data, painted)
+    np.testing.assert_array_equal(dock.active_case.mask, painted)
 
 
 def test_a_case_for_judging_shows_no_model_before_one_says_how_its_truth_is_made(viewer, qtbot, tmp_path):

@@ -27,7 +27,7 @@ def scene(viewer, dock, qtbot):
     scan, far = oblique_scan()
     corrected = begin(viewer, dock, scan, qtbot)
     truth = (far < 9).astype(np.uint8)
-    dock.desk.apply(Roi((0, 0, 0), truth.shape), truth, "scratch")
+    dock.active_case.apply(Roi((0, 0, 0), truth.shape), truth, "scratch")
     middle = (np.array(corrected.layer.data.shape) - 1) // 2
     viewer.dims.set_point(range(3), corrected.layer.data_to_world(middle))
     return scan, truth, corrected
@@ -43,7 +43,7 @@ def test_a_line_is_as_long_as_it_is_in_the_patient(viewer, dock, scene, order, q
     scan, _, corrected = scene
     viewer.dims.order = order
     box, mouse = dock.measures, Mouse(viewer, corrected.layer)
-    plane = dock.desk.plane
+    plane = dock.active_case.plane
     first, last = plane.places(np.array([[2.0, 3.0], [12.0, 9.0]]))
     before = list(viewer.mouse_drag_callbacks)
     box.ruler.begin()
@@ -72,23 +72,26 @@ def test_structures_are_measured_kept_marked_when_changed_and_deleted(viewer, do
     box.diameters.click()
     box.area.click()
     diameters, area = box.measures.items
-    axis, index = dock.desk.plane.storage
+    axis, index = dock.active_case.plane.storage
     plane = np.take(truth, index, axis)
     sides = [s for a, s in enumerate(scan.grid.spacing) if a != axis]
     assert area.values[0] == pytest.approx(plane.sum() * np.prod(sides))
     assert 15 < diameters.values[1] <= diameters.values[0] < 21
-    assert read_measures(dock.desk.folder) == box.measures.items
+    assert read_measures(dock.active_case.folder) == box.measures.items
     at = [slice(0, n) for n in truth.shape]
     at[axis] = slice(index, index + 1)
     where = Roi(tuple(s.start for s in at), tuple(s.stop for s in at))
-    dock.desk.apply(where, np.zeros(where.shape, np.uint8), "scratch")
+    dock.active_case.apply(where, np.zeros(where.shape, np.uint8), "scratch")
     qtbot.waitUntil(lambda: box.table.item(1, 2).text().endswith("*"))
     assert box.measures.items == (diameters, area)
     corrected.undo()
     qtbot.waitUntil(lambda: not box.table.item(1, 2).text().endswith("*"))
     viewer.dims.order = (2, 0, 1)
     box.table.cellClicked.emit(0, 0)
-    assert viewer.dims.order[0] == display_axes(scan).order.index(axis) and dock.desk.plane.storage == (axis, index)
+    assert viewer.dims.order[0] == display_axes(scan).order.index(axis) and dock.active_case.plane.storage == (
+        axis,
+        index,
+    )
     box.table.setCurrentCell(0, 0)
     box.delete.click()
     assert box.measures.items == (area,)
@@ -100,19 +103,22 @@ def test_what_was_measured_before_correcting_began_is_kept_then(viewer, dock, qt
     scan, _ = oblique_scan()
     layer = add_scan(viewer, scan)
     dock.measures.ruler.begin()
-    mouse, plane = Mouse(viewer, layer), dock.desk.plane
+    mouse, plane = Mouse(viewer, layer), dock.active_case.plane
     for voxel in plane.places(np.array([[2.0, 3.0], [12.0, 9.0]])):
         mouse.click(voxel)
     assert len(dock.measures.measures.items) == 1
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    assert read_measures(dock.desk.folder) == dock.measures.measures.items and len(dock.measures.measures.items) == 1
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    assert (
+        read_measures(dock.active_case.folder) == dock.measures.measures.items
+        and len(dock.measures.measures.items) == 1
+    )
 
 
 def line(viewer, dock, layer, first=(2.0, 3.0), last=(12.0, 9.0)):
     """Draw a line with two clicks in the slice in view."""
     box = dock.measures
-    mouse, ends = Mouse(viewer, layer), dock.desk.plane.places(np.array([first, last]))
+    mouse, ends = Mouse(viewer, layer), dock.active_case.plane.places(np.array([first, last]))
     box.ruler.begin()
     for end in ends:
         mouse.click(end)
@@ -125,7 +131,7 @@ def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end)
     box = dock.measures
     ends, mouse = line(viewer, dock, corrected.layer)
     before = box.measures.items[0]
-    to = dock.desk.plane.places(np.array([[7.0, 16.0]]))[0]
+    to = dock.active_case.plane.places(np.array([[7.0, 16.0]]))[0]
     mouse.drag(ends[end] + 0.2 * (ends[1 - end] - ends[end]) / np.ptp(ends), to)
     (moved,) = box.measures.items
     stored = display_axes(scan).index_to_storage(np.array([ends[1 - end], to]))
@@ -136,7 +142,7 @@ def test_an_end_is_dragged_to_another_place_and_undone(viewer, dock, scene, end)
     mouse.click(ends[1 - end])  # taken, and let go where it was
     assert box.measures.items == (moved,)
     box.restore.click()
-    assert read_measures(dock.desk.folder) == box.measures.items == (before,)
+    assert read_measures(dock.active_case.folder) == box.measures.items == (before,)
 
 
 def test_measures_are_drawn_in_their_plane_only_and_in_no_other_slice(viewer, dock, scene):
@@ -212,10 +218,10 @@ def test_what_was_measured_on_a_scan_comes_back_with_it(viewer, dock, qtbot):
     add_scan(viewer, scans[1])
     combo = dock.segment.scans.combo
     combo.setCurrentIndex(1)
-    qtbot.waitUntil(lambda: dock.desk.scan is scans[1])
+    qtbot.waitUntil(lambda: dock.active_case.scan is scans[1])
     assert box.measures.items == () and box.shown.layer is None and not box.table.isVisibleTo(box)
     combo.setCurrentIndex(0)
-    qtbot.waitUntil(lambda: dock.desk.scan is scans[0])
+    qtbot.waitUntil(lambda: dock.active_case.scan is scans[0])
     assert box.measures.items == kept and len(box.shown.layer.data)
 
 
@@ -252,12 +258,12 @@ def test_old_values_are_marked_after_opening_again_and_measured_again_on_demand(
     (before,) = box.measures.items
     half = truth.copy()
     half[: truth.shape[0] // 2] = 0
-    dock.desk.apply(Roi((0, 0, 0), truth.shape), half, "scratch")
+    dock.active_case.apply(Roi((0, 0, 0), truth.shape), half, "scratch")
     viewer.window.remove_dock_widget(dock)
     dock.close()
     second = add_dock(viewer, engine)
-    qtbot.waitUntil(lambda: second.desk.scan is scan)
-    second.desk.begin()
+    qtbot.waitUntil(lambda: second.active_case.scan is scan)
+    second.active_case.begin()
     qtbot.waitUntil(lambda: second.measures.measures.items == (before,))
     box = second.measures
     qtbot.waitUntil(lambda: box.table.item(0, 2).text() == f"{before.text} *")
@@ -268,7 +274,7 @@ def test_old_values_are_marked_after_opening_again_and_measured_again_on_demand(
     region = np.take(half, before.index, before.axis) == 1
     sides = [s for a, s in enumerate(scan.grid.spacing) if a != before.axis]
     assert after.values[0] == pytest.approx(region.sum() * np.prod(sides)) and after.values[0] < before.values[0]
-    assert read_measures(second.desk.folder) == (after,) and not box.legend.isVisibleTo(box)
+    assert read_measures(second.active_case.folder) == (after,) and not box.legend.isVisibleTo(box)
     box.restore.click()
     qtbot.waitUntil(lambda: box.table.item(0, 2).text() == f"{before.text} *")
 
@@ -289,7 +295,7 @@ def test_figures_against_a_truth_are_those_of_the_table_and_follow_strokes(viewe
 
     qtbot.waitUntil(lambda: line() in dock.truth.figures.text())
     before = line()
-    dock.desk.apply(Roi((0, 0, 0), truth.shape), np.where(stored > 0, 1, truth).astype(np.uint8), "scratch")
+    dock.active_case.apply(Roi((0, 0, 0), truth.shape), np.where(stored > 0, 1, truth).astype(np.uint8), "scratch")
     assert line() != before
     qtbot.waitUntil(lambda: line() in dock.truth.figures.text())
     viewer.layers.remove("truth")

@@ -21,9 +21,9 @@ def walker(viewer, dock, qtbot):
 
 
 def begun(qtbot, dock):
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    return dock.desk.corrected
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    return dock.active_case.corrected
 
 
 def test_next_and_back_lead_to_open_patches_in_turn(viewer, dock, walker):
@@ -36,8 +36,8 @@ def test_next_and_back_lead_to_open_patches_in_turn(viewer, dock, walker):
     assert walker.rank == 0
     walker.back()
     assert walker.rank == len(walker.walk) - 1
-    centre = display_axes(dock.desk.scan).index_to_view(walker.walk.patches.centre[-1:])[0]
-    at = dock.desk.scan_layer.world_to_data(viewer.dims.point)
+    centre = display_axes(dock.active_case.scan).index_to_view(walker.walk.patches.centre[-1:])[0]
+    at = dock.active_case.scan_layer.world_to_data(viewer.dims.point)
     np.testing.assert_allclose(at, centre, atol=0.51)
 
 
@@ -50,7 +50,7 @@ def test_an_accepted_patch_is_kept_from_strokes_and_undo_opens_it_again(viewer, 
     assert walker.walk.counter().left == pytest.approx(left - walker.walk.patches.length[0])
     voxel = walker.walk.patches.of(0)
     before = np.array(corrected.corrections.mask)
-    shown = display_axes(dock.desk.scan).to_storage(corrected.layer.data)
+    shown = display_axes(dock.active_case.scan).to_storage(corrected.layer.data)
     shown[...] = 2
     corrected.compare()
     mask = corrected.corrections.mask
@@ -72,7 +72,7 @@ def test_an_accepted_patch_is_kept_from_strokes_and_undo_opens_it_again(viewer, 
 
 def test_the_coarse_side_is_taken_around_the_patch_alone_and_one_undo_takes_it_back(dock, walker, qtbot):
     corrected = begun(qtbot, dock)
-    prediction = dock.desk.prediction
+    prediction = dock.active_case.prediction
     before = np.array(corrected.corrections.mask)
     walker.next()
     walker.take_coarse()
@@ -94,11 +94,11 @@ def test_rerender_is_an_act_of_its_own_inside_the_box(dock, walker, qtbot):
     corrected = begun(qtbot, dock)
     walker.next()
     box = walker.walk.box(0).grown(2, corrected.corrections.mask.shape)
-    dock.desk.apply(box, np.zeros(box.shape, np.uint8), "scratch")
+    dock.active_case.apply(box, np.zeros(box.shape, np.uint8), "scratch")
     scratched = np.array(corrected.corrections.mask)
     with qtbot.waitSignal(walker.said):
         walker.rerender()
-    truth = dock.desk.prediction.rendered.data
+    truth = dock.active_case.prediction.rendered.data
     np.testing.assert_array_equal(corrected.corrections.mask, truth)
     corrected.undo()
     np.testing.assert_array_equal(corrected.corrections.mask, scratched)
@@ -110,22 +110,22 @@ def test_decisions_are_found_again(dock, walker, qtbot, viewer):
         act()
     decided = dict(walker.walk.decisions)
     assert set(decided.values()) == {"accepted"} and len(decided) == 2
-    folder = dock.desk.folder
+    folder = dock.active_case.folder
     assert (folder / WALK).is_file()
-    viewer.layers.remove(dock.desk.corrected.layer)
-    qtbot.waitUntil(lambda: dock.desk.corrected is None)
+    viewer.layers.remove(dock.active_case.corrected.layer)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is None)
     assert walker.walk.decisions == {}
     begun(qtbot, dock)
     assert walker.walk.decisions == decided
-    assert len(dock.desk.corrected.case.protection.patches) == 2
+    assert len(dock.active_case.corrected.case.protection.patches) == 2
 
 
 def test_what_is_drawn_over_counts_as_edited(dock, walker, qtbot):
     begun(qtbot, dock)
     box = walker.walk.box(0)
     left = walker.walk.counter()
-    now = dock.desk.corrected.corrections.mask[box.slices]
-    dock.desk.apply(box, np.where(now == 0, 1, 0).astype(np.uint8), "scratch")
+    now = dock.active_case.corrected.corrections.mask[box.slices]
+    dock.active_case.apply(box, np.where(now == 0, 1, 0).astype(np.uint8), "scratch")
     assert walker.walk.state(0) == "edited"
     assert walker.walk.counter().left < left.left
     assert dock.review.table.item(0, 0).text() == "✎ 1"
@@ -135,10 +135,10 @@ def test_what_is_drawn_over_counts_as_edited(dock, walker, qtbot):
 
 def test_accepting_before_correcting_was_begun_begins_it(dock, walker, qtbot):
     walker.next()
-    assert dock.desk.corrected is None
+    assert dock.active_case.corrected is None
     walker.accept()
     qtbot.waitUntil(lambda: walker.walk is not None and walker.walk.decisions == {0: "accepted"})
-    assert dock.desk.corrected is not None
+    assert dock.active_case.corrected is not None
 
 
 def test_a_list_of_another_mask_is_made_from_it(dock, walker, qtbot):

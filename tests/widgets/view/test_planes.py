@@ -233,10 +233,10 @@ def test_what_is_under_the_cursor_is_told_and_then_the_crosshair_again(viewer, s
 
 def test_masks_and_frames_are_drawn_where_they_are(viewer, dock, scene, qtbot):
     scan, planes = scene
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     box = Roi((3, 4, 5), (6, 8, 10))
-    dock.desk.apply(box, np.ones(box.shape, np.uint8), "scratch")
+    dock.active_case.apply(box, np.ones(box.shape, np.uint8), "scratch")
     planes.frame(box)
     there = display_axes(scan).roi_to_view(box)
     go(planes, qtbot, there.start)
@@ -259,10 +259,10 @@ def test_masks_and_frames_are_drawn_where_they_are(viewer, dock, scene, qtbot):
 
 def test_masks_have_the_colours_of_their_layer_and_are_lines_filled_or_hidden(viewer, dock, scene, qtbot):
     scan, planes = scene
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    dock.desk.apply(Roi((0, 0, 0), scan.grid.shape), np.ones(scan.grid.shape, np.uint8), "scratch")
-    layer, pane = dock.desk.corrected.layer, planes.panes[0]
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    dock.active_case.apply(Roi((0, 0, 0), scan.grid.shape), np.ones(scan.grid.shape, np.uint8), "scratch")
+    layer, pane = dock.active_case.corrected.layer, planes.panes[0]
     go(planes, qtbot, (5, 5, 5))
     viewer.layers[0].contrast_limits = (5000, 6000)  # the scan is black
     qtbot.waitUntil(lambda: pane.content.limits == (5000, 6000))
@@ -304,18 +304,18 @@ def test_coarse_and_rendered_mask_are_shown_until_one_is_corrected(viewer, dock,
         ):
             np.testing.assert_array_equal(outline.labels, np.take(axes.to_view(mask.data), voxel[across], axis=across))
             assert outline.style == style and outline.labels.any()
-    dock.desk.begin()
+    dock.active_case.begin()
     qtbot.waitUntil(lambda: [e.text for e in planes.legend.entries][:2] == ["coarse", "corrected"])
     box = Roi((0, 0, 0), scan.grid.shape)
-    dock.desk.apply(box, np.zeros(scan.grid.shape, np.uint8), "scratch")
+    dock.active_case.apply(box, np.zeros(scan.grid.shape, np.uint8), "scratch")
     qtbot.waitUntil(lambda: not planes.panes[0].content.outlines[1].labels.any())
     assert planes.panes[0].content.outlines[0].labels.any()
 
 
 def test_only_planes_that_an_act_crosses_are_painted_again_and_once_a_turn(viewer, dock, scene, qtbot, monkeypatch):
     scan, planes = scene
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     go(planes, qtbot, (5, 6, 7))
     qtbot.waitUntil(lambda: len(planes.panes[0].content.outlines) == 1)
     qtbot.wait(50)
@@ -323,11 +323,11 @@ def test_only_planes_that_an_act_crosses_are_painted_again_and_once_a_turn(viewe
     monkeypatch.setattr(PlanePane, "paintEvent", lambda pane, event: counts.update([pane]) or paint(pane, event))
     there = Roi((5, 10, 10), (6, 14, 15))  # display order: the axial plane alone goes through it
     box = display_axes(scan).roi_to_storage(there)
-    dock.desk.apply(box, np.ones(box.shape, np.uint8), "scratch")
+    dock.active_case.apply(box, np.ones(box.shape, np.uint8), "scratch")
     qtbot.waitUntil(lambda: planes.panes[0].content.outlines[0].labels.sum() == 20)
     qtbot.wait(50)
     assert [counts[pane] for pane in planes.panes] == [1, 0, 0]
-    dock.desk.corrected.undo()
+    dock.active_case.corrected.undo()
     qtbot.waitUntil(lambda: not planes.panes[0].content.outlines[0].labels.any())
     qtbot.wait(50)
     assert [counts[pane] for pane in planes.panes] == [2, 0, 0]

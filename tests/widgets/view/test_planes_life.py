@@ -49,8 +49,10 @@ def test_closed_it_leaves_nothing_behind(viewer, dock, qtbot):
     )  # fmt: skip
 
     def ties():
-        desk = dock.desk
-        signals = [desk.receivers(signal) for signal in (desk.changed, desk.acted, desk.redrawn)]
+        active_case = dock.active_case
+        signals = [
+            active_case.receivers(signal) for signal in (active_case.changed, active_case.acted, active_case.redrawn)
+        ]
         return [len(event.callbacks) for event in events], signals
 
     before = ties()
@@ -62,7 +64,7 @@ def test_closed_it_leaves_nothing_behind(viewer, dock, qtbot):
     planes.frame(Roi((0, 0, 0), (4, 4, 4)))
     planes.refresh()
     assert ties() == before
-    alone = Planes(dock.desk)
+    alone = Planes(dock.active_case)
     qtbot.addWidget(alone)
     alone.show()
     settled(alone, qtbot)

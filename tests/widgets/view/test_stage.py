@@ -29,7 +29,7 @@ def seen(viewer):
 def check_one_patient(viewer, dock):
     """Image, masks, points and titles are of the chosen scan, and of no other."""
     scan = dock.session.scan
-    assert dock.desk.scan is scan
+    assert dock.active_case.scan is scan
     for layer in seen(viewer):
         carrier = carrier_of(layer)
         assert carrier is None or carrier.scan is scan, f"“{layer.name}” is seen over {scan.stem}"
@@ -81,7 +81,7 @@ def test_a_second_scan_takes_the_stage_and_the_first_comes_back_with_all_of_its_
     assert {x.name for x in seen(viewer)} == before and viewer.canvas.grid.enabled == grid
     assert (tuple(viewer.dims.point), tuple(viewer.scene.camera.center)) == at_first
     assert dock.segment.results.isVisible() and dock.segment.results.caption.whole.startswith("Anna")
-    assert dock.walker.walk is not None and dock.desk.prediction is dock.session.result
+    assert dock.walker.walk is not None and dock.active_case.prediction is dock.session.result
 
 
 def test_two_results_each_stand_under_their_own_scan(viewer, dock, first, qtbot):
@@ -164,25 +164,25 @@ def test_a_result_that_arrives_while_another_scan_is_in_view_waits_for_its_own(v
 
 def test_a_correction_is_hidden_with_its_scan_and_goes_on_with_it(viewer, dock, first, qtbot):
     press(qtbot, dock.correct.begin)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
-    corrected = dock.desk.corrected
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
+    corrected = dock.active_case.corrected
     corrected.layer.data[2:4, 3:5, 4:6] = 1
     corrected.compare()
     mask = corrected.corrections.mask.copy()
     second = add_scan(viewer, make_scan(stem="Berta", seed=1))
     check_one_patient(viewer, dock)
-    assert dock.desk.corrected is None and not corrected.layer.visible
+    assert dock.active_case.corrected is None and not corrected.layer.visible
     viewer.keymap[next(key for key in viewer.keymap if str(key) == "Ctrl+Z")](viewer)
     np.testing.assert_array_equal(corrected.corrections.mask, mask, "undo reached a mask that is not in view")
     dock.tabs.setCurrentIndex(2)
     press(qtbot, dock.correct.begin)  # of the second scan: the first one's is put away
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     check_one_patient(viewer, dock)
     choose(qtbot, dock, first)
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None, timeout=10000)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None, timeout=10000)
     check_one_patient(viewer, dock)
-    np.testing.assert_array_equal(dock.desk.corrected.corrections.mask, mask)
-    assert dock.desk.corrected.corrections.undoable == 1 and second in viewer.layers
+    np.testing.assert_array_equal(dock.active_case.corrected.corrections.mask, mask)
+    assert dock.active_case.corrected.corrections.undoable == 1 and second in viewer.layers
 
 
 def test_a_case_and_a_loose_scan_never_share_the_stage(viewer, dock, first, qtbot, project):  # noqa: F811
@@ -190,11 +190,11 @@ def test_a_case_and_a_loose_scan_never_share_the_stage(viewer, dock, first, qtbo
     dock.host.take(project)
     at(qtbot, dock, 1)
     check_one_patient(viewer, dock)
-    assert dock.session.scan is dock.host.work.scan and dock.desk.corrected is dock.host.corrected
+    assert dock.session.scan is dock.host.work.scan and dock.active_case.corrected is dock.host.corrected
     choose(qtbot, dock, first)
     settled(qtbot, dock)
     check_one_patient(viewer, dock)
-    assert dock.desk.corrected is None and not dock.host.corrected.layer.visible
+    assert dock.active_case.corrected is None and not dock.host.corrected.layer.visible
     case = dock.host.case
     press(qtbot, dock.case_bar.accept)
     assert dock.host.project.case(case.id).status == case.status, "a case was accepted that was not in view"

@@ -29,21 +29,21 @@ def test_the_difference_is_that_of_the_masks_follows_strokes_and_gives_the_view_
     shown = dock.comparison.shown
     dock.view_bar.modes["difference"].click()
     qtbot.waitUntil(lambda: dock.comparison.differences.shown.there)
-    axes = display_axes(dock.desk.scan)
+    axes = display_axes(dock.active_case.scan)
     found = dock.comparison.differences.shown
     wanted = difference(run.coarse.data, run.rendered.data)
     np.testing.assert_array_equal(axes.to_storage(found.layer.data), wanted)
     assert not shown.coarse.visible and not shown.rendered.visible and wanted.any()
     assert dock.comparison.titles.text[0] == "coarse to rendered\ncase"
-    ml = (wanted == ADDED).sum() * dock.desk.scan.grid.voxel_volume / 1000
+    ml = (wanted == ADDED).sum() * dock.active_case.scan.grid.voxel_volume / 1000
     assert f"added {ml:.2f} ml" in dock.view_bar.note.text()
-    dock.desk.begin()
-    qtbot.waitUntil(lambda: dock.desk.corrected is not None)
+    dock.active_case.begin()
+    qtbot.waitUntil(lambda: dock.active_case.corrected is not None)
     qtbot.waitUntil(lambda: dock.comparison.titles.text[0] == "rendered to corrected\ncase")
     box = dock.walker.walk.box(0)
-    dock.desk.apply(box, np.full(box.shape, 2, np.uint8), "scratch")
+    dock.active_case.apply(box, np.full(box.shape, 2, np.uint8), "scratch")
     found = dock.comparison.differences.shown
-    mask = dock.desk.corrected.corrections.mask
+    mask = dock.active_case.corrected.corrections.mask
     np.testing.assert_array_equal(axes.to_storage(found.layer.data), difference(run.rendered.data, mask))
     dock.comparison.swapped = True
     np.testing.assert_array_equal(
@@ -74,7 +74,7 @@ def test_surfaces_lie_in_the_layers_own_mm_and_the_view_comes_back(viewer, dock,
     dock.view_bar.solid.click()
     qtbot.waitUntil(lambda: len(dock.surfaces.layers) == 2, timeout=20000)
     assert viewer.dims.ndisplay == 3 and not any(viewer.layers[name].visible for name in before)
-    scan = dock.desk.scan
+    scan = dock.active_case.scan
     for layer, mask in zip(dock.surfaces.layers, (run.coarse, run.rendered), strict=True):
         voxel = np.argwhere(display_axes(scan).to_view(mask.data))
         low = np.array(layer.data_to_world(layer.data[0].min(axis=0)))
