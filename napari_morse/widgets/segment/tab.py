@@ -53,9 +53,9 @@ class SegmentTab(EndingWidget):
     napari_viewer
         Whose layers are segmented.
     session
-        The state behind the tab.
+        The state behind the tab; a new one when None.
     comparison
-        Shows the result.
+        Shows the result; a new one when None.
     parent
         Owner.
     """
@@ -63,13 +63,15 @@ class SegmentTab(EndingWidget):
     def __init__(
         self,
         napari_viewer: Viewer,
-        session: SegmentSession,
-        comparison: Comparison,
+        session: SegmentSession | None = None,
+        comparison: Comparison | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        # The Plugins menu opens this tab as a dock of its own, and hands over the viewer alone.
         self._viewer = viewer = plain(napari_viewer)
-        self._session, self._comparison = session, comparison
+        self._session = SegmentSession() if session is None else session
+        self._comparison = Comparison(viewer, self) if comparison is None else comparison
         self._runner = JobRunner("morse-segment", self)
         self._asker = JobRunner("morse-devices", self)
         self.scans = ScanPicker(viewer, self)

@@ -15,7 +15,6 @@ from napari_morse.types import Mask
 from napari_morse.widgets.bridge import carrier_of, mask_layer_data
 from napari_morse.widgets.bridge.presentation import prepare_presentation
 from napari_morse.widgets.segment.tab import SegmentTab
-from napari_morse.widgets.view import Comparison
 from tests.fakes import FakeEngine, make_prediction, make_scan
 from tests.layer_cases import affine_of, write_nifti
 from tests.widgets.conftest import add_dock, add_scan
@@ -315,7 +314,7 @@ def test_a_picture_beside_a_volume_is_looked_at_where_it_lies(viewer, dock, qtbo
 
 
 def test_closing_the_segment_tab_alone_leaves_the_title_of_the_dock(viewer, dock, first, qtbot):  # noqa: F811
-    tab = SegmentTab(viewer, SegmentSession(FakeEngine()), Comparison(viewer))
+    tab = SegmentTab(viewer, SegmentSession(FakeEngine()))
     viewer.window.add_dock_widget(tab, name="MORSE Segment")
     qtbot.wait(50)
     add_scan(viewer, make_scan(stem="Berta", seed=1))
