@@ -53,6 +53,7 @@ class Predictor:
         self.model = model
         self.card = model.card
         self.device = resolve_device(device)
+        # `to` moves the loaded model's own network: all predictors of one loaded model share it, on one device.
         self.net = model.net.to(self.device).eval()
         self.net.renderer.precision = point_precision(self.device)
         self._set: Prepared | None = None
