@@ -208,7 +208,7 @@ def snap(point: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def nearest_labels(labels: Tensor, image: Tensor, voxel_work: Tensor) -> Tensor:
     """(B, *space) integer labels read at the voxels that hold the points → (N,)."""
-    # Nearest, never linear: between the ids 1 and 3 there is no 2.
+    # Nearest, never linear: half-way between the ids 1 and 3 that would be the structure 2.
     inside = snap(voxel_work, tuple(labels.shape[1:])).long()
     return labels[(image, *inside.unbind(1))]
 

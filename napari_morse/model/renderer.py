@@ -81,7 +81,7 @@ class Renderer(nn.Module):
         super().__init__()
         self.encoding = make_encoding(config.encoding, dims, strides, config.fourier_features, config.fourier_draw)
         inputs = channels + ((native_channels,) if native_channels else ())
-        # Never silenced: what the others read has been through the coarse classifier, only this one sees something new.
+        # Never silenced: what the others read, the coarse classifier has read already; only this one sees what is new.
         protected = len(channels) if native_channels else None
         self.mixture: PointExperts | DenseMixture | None = None
         if config.dense:

@@ -98,8 +98,7 @@ class UNETRBackbone(PooledInput):
         """As the base class says."""
         net, x = self.net, pooled(x, self.stem)
         last, hidden = vit_maps(net.vit, x, self.grid)
-        # As MONAI counts, from 0: the states after the 4th, 7th and 10th block, one later than the paper's z3, z6 and
-        # z9.
+        # As MONAI's own forward takes them, counted from 0: the states after the 4th, 7th and 10th block.
         d3 = net.decoder5(last, net.encoder4(hidden[9]))
         d2 = net.decoder4(d3, net.encoder3(hidden[6]))
         d1 = net.decoder3(d2, net.encoder2(hidden[3]))
