@@ -17,6 +17,7 @@ BACKBONE = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
 class _Frozen(BaseModel):
+    # pydantic's JSON reader takes NaN and Infinity; most numbers below have no upper bound that would refuse them.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

@@ -27,6 +27,7 @@ def frozen(array: Array) -> Array:
     return view
 
 
+# No `==`: between arrays it is an array, which is neither true nor false.
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Where voxels lie.
@@ -43,6 +44,7 @@ class Grid:
     affine: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        # A copy: `frozen` makes a view, through which a caller's later change would still be seen.
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise GeometryError("The affine is not a finite 4 × 4 matrix.", "Repair the header of the file.")

@@ -59,6 +59,7 @@ def _groups(image: Tensor, work: Tensor) -> list[Tensor]:
     """Indices of the points, block by block."""
     if not len(work):
         return []
+    # Points of a finer scan lie up to half a working voxel before the first centre.
     cell = (work / STEM_BLOCK[work.shape[1]]).floor().long().clamp(min=0)
     key = image
     for axis in range(cell.shape[1]):
@@ -72,4 +73,5 @@ def _box(at: Tensor, reach: int, size: tuple[int, ...]) -> tuple[slice, ...]:
     low = at.min(dim=0).values.floor().long() - reach
     high = at.max(dim=0).values.ceil().long() + reach + 1
     ends = zip(low.tolist(), high.tolist(), size, strict=True)
+    # Whole blocks of the stem: a box that begins inside one would fold other voxels together than the whole grid does.
     return tuple(slice(max(0, a - a % STRIDE), min(n, b + b % STRIDE)) for a, b, n in ends)

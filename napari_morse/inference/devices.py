@@ -51,4 +51,5 @@ def point_precision(device: str) -> torch.dtype:
 
     A card is left at float32: there the points take no time worth saving.
     """
+    # By what the processor can do, never by a stopwatch: one scan must give one mask.
     return torch.bfloat16 if device == "cpu" and has_bfloat16(device) else torch.float32

@@ -103,6 +103,7 @@ def coarse_pass(
     native = NativeImage(torch.from_numpy(images).to(device), step)
     if given is None:
         return CoarsePass(net.mixed(maps), frame, native, pixels, _on_native(maps, frame))
+    # First: below, the given mask's logits take the place of the model's own.
     found_share = _found_share(maps, given.to(device), frame)
     maps = net.mixed(maps)
     maps = replace(maps, logits=_on_work(given.to(device), frame), logit_stride=1)

@@ -54,6 +54,7 @@ def _like(scan: Scan, mask: Mask) -> Array:
     axes = axes_to(scan.grid if scan.is_picture else mask.grid, RAS)
     same = mask.data.shape == scan.data.shape
     if not scan.is_picture:
+        # In RAS: another program may have stored the same voxels in another order of axes.
         same = oriented(mask.grid, axes).same_as(oriented(scan.grid, axes_to(scan.grid, RAS)))
     if not same:
         raise GeometryError("The coarse mask does not lie on the scan's grid.", "Resample it to the scan's grid.")

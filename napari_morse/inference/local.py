@@ -147,6 +147,7 @@ class LocalRenderer:
         if mask.shape != self._ready.scan.grid.shape:
             raise GeometryError(f"A mask of shape {mask.shape} on a scan of {self._ready.scan.grid.shape}.")
         box.check(mask.shape)
+        # A copy: the result is a proposal, and the mask itself is not written to.
         painted = np.array(mask[box.slices])
         stack = self._box_of(box)
         if stack is None or strength <= 0:
@@ -154,6 +155,7 @@ class LocalRenderer:
         with self._lock, _one_core_left():
             part = self._part(stack, cancelled)
             labels = self._rendered(part, self._classes(mask), stack, strength, cancelled)
+        # A view: what is written into it lands in `painted`, which is returned.
         canonical = self._in_ras(painted)
         inside = self._inside(box)
         ids = self._ids[labels].astype(mask.dtype)
@@ -237,12 +239,14 @@ class LocalRenderer:
                 return self._parts[key]
         part = self._read(box, cancelled)
         self._parts[part.outer] = part
+        # The part just read stays, however large: it is the one that is asked for.
         while len(self._parts) > 1 and self.kept_bytes > self._cache:
             self._parts.popitem(last=False)
         return part
 
     def _read(self, box: Bounds, cancelled: Callable[[], bool] | None) -> _Part:
         net, card = self._predictor.net, self._predictor.card
+        # The whole scan's contrast, found once: parts judged one by one could be read in different ones.
         ready = self._ready = self._predictor.choose_polarity(self._ready, cancelled)
         outer, core = self._around(box)
         slices, *space = (slice(a, b) for a, b in zip(*outer, strict=True))
@@ -250,6 +254,7 @@ class LocalRenderer:
         pixels = ready.stack[(slices, *channels, *space)]
         frame = frame_of(pixels, ready.spacing, card.spacing, net)
         done = coarse_pass(net, np.ascontiguousarray(pixels), frame, None, cancelled)
+        # Logits come from the painted mask; the backbone's, at the scan's own resolution, would fill the cache unread.
         nothing = done.logits.new_empty(0)
         return _Part(outer, core, replace(done, logits=nothing))
 
@@ -306,6 +311,7 @@ class LocalRenderer:
         """The box with as much around it as distances are looked at, inside the part."""
         low, high = [box[0][0]], [box[1][0]]
         for axis, step in enumerate(steps, start=1):
+            # A border outside the box moves the distances, and so the logits, inside it.
             reach = math.ceil(SATURATION_DISTANCE / step) + 1
             low.append(max(part.outer[0][axis], box[0][axis] - reach))
             high.append(min(part.outer[1][axis], box[1][axis] + reach))

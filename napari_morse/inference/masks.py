@@ -39,6 +39,7 @@ def mask_logits(classes: NDArray[np.integer], count: int, steps: tuple[float, ..
     Tensor
         float32; ± half the distance in working voxels, at most half of ``SATURATION_DISTANCE``.
     """
+    # Half: two classes' distances have opposite signs at their common border, so that the margin is the distance.
     return torch.from_numpy(np.stack([_near(classes == index, steps) for index in range(count)]) / 2)
 
 
@@ -63,6 +64,8 @@ def signed_distances(classes: NDArray[np.integer], count: int, steps: tuple[floa
 def _signed(inside: NDArray[np.bool_], steps: tuple[float, ...]) -> NDArray[np.float32]:
     if inside.all() or not inside.any():
         return np.full(inside.shape, np.inf if inside.all() else -np.inf, np.float32)
+    # edt measures to the centre of the other side's nearest voxel, and the border runs half a voxel before it;
+    # `_halve` mends that where voxels are longer along one axis. The image's end is no border.
     within, beyond = (edt.edt(part, anisotropy=steps, black_border=False, parallel=1) for part in (inside, ~inside))
     half = min(steps) / 2
     signed: NDArray[np.float32] = np.where(inside, within - half, half - beyond)

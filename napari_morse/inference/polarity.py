@@ -45,6 +45,7 @@ polarity_cache = PolarityCache()
 def polarity_key(digest: str, stack: NDArray[np.float32], spacing: tuple[float, ...]) -> str:
     """Of a stack as the model with that digest reads it."""
     values = hashlib.blake2b(np.ascontiguousarray(stack).data, digest_size=16).hexdigest()
+    # The card's digest, not the weights': a model tuned from another may hold its weights and read another contrast.
     return f"{digest} {stack.shape} {spacing} {values}"
 
 

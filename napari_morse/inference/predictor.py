@@ -53,6 +53,7 @@ class Predictor:
         self.model = model
         self.card = model.card
         self.device = resolve_device(device)
+        # `to` moves the loaded model's own network: all predictors of one loaded model share it, on one device.
         self.net = model.net.to(self.device).eval()
         self.net.renderer.precision = point_precision(self.device)
         self._set: Prepared | None = None
@@ -97,6 +98,7 @@ class Predictor:
         plane = tuple(s for a, s in enumerate(spacing) if a != slice_axis)
         unsized = scan.is_picture and not scan.size_known
         if unsized:
+            # The 1 mm of such a picture is an assumption; at the model's own spacing its pixels are not resampled.
             plane = self.card.spacing
         extent = tuple(n * s for n, s in zip(stacks[0].shape[1:], plane, strict=True))
         warnings = out_of_domain_warnings(self.card, plane, extent, image, unsized, roi is not None)
@@ -191,6 +193,7 @@ class Predictor:
         ready = replace(ready, warnings=(*ready.warnings, *doubts, *((nowhere,) if nowhere else ())))
         between = time.perf_counter()
         rendering = render(self.net, done, teller("render", share, progress), cancelled)
+        # NaN wins no comparison: it would come out as background, an empty mask without an error.
         if not rendering.finite:
             raise MorseError(f"The model {self.card.name!r} gave numbers that are not finite.", "Try another model.")
         seconds = {"prepare": ready.seconds, "coarse": between - begun, "render": time.perf_counter() - between}
@@ -237,6 +240,7 @@ class Predictor:
     def _frame(self, ready: Prepared, given: bool) -> WorkFrame:
         """Where the coarse pass works, if the memory suffices for it."""
         frame = frame_of(ready.stack, ready.spacing, self.card.spacing, self.net)
+        # Before the pass allocates anything: a wrong voxel size in a header asks for a working grid of any size.
         needed, budget = coarse_bytes(self.net, frame, len(ready.stack), given), memory_budget()
         if needed > budget:
             raise MemoryBudgetError(
@@ -273,6 +277,7 @@ class Predictor:
         prepared = replace(ready, polarity_chosen=True)
         if inverted:
             prepared = replace(prepared, stack=-ready.stack, warnings=(*ready.warnings, INVERTED_NOTICE))
+        # Another scan may be set by now: a `LocalRenderer` goes on with its own.
         if self._set is ready:
             self._set = prepared
         return prepared, done
@@ -302,6 +307,8 @@ class Predictor:
             for m in (coarse, rendered)
         ]
         kept_notices = () if ready.image.flat else _kept(rendering, labels)
+        # `rendered` as it was cleaned, not `rendering.rendered`: where an island was taken out, the background given
+        # instead is what may be wrong.
         doubt, error = _doubt(rendering, rendered, self.card.temperature, ready.image.flat)
         points = self._points(ready, rendering, masks[0].data, masks[1].data)
         begun = time.perf_counter()
@@ -332,6 +339,7 @@ class Predictor:
     def _points(self, ready: Prepared, rendering: Rendering, before: Array, after: Array) -> Points:
         """Re-predicted voxels in storage order, most doubtful after rendering first."""
         margin = rendering.point_margin
+        # Stable: equal margins keep their order, and the same scan gives the same table.
         order = np.argsort(margin, kind="stable")
         if ready.image.flat:
             order = order[:0]

@@ -138,6 +138,7 @@ def _keep(coarse: Tensor, rendered: Tensor, chosen: Tensor) -> tuple[int, ...]:
     """Give classes that vanished from ``rendered`` (flat, changed in place) their coarse voxels back; which ones."""
     before, after = coarse[chosen], rendered[chosen]
     gone = set(before.unique().tolist()) - set(after.unique().tolist()) - {0}
+    # A class with voxels that were not re-predicted is still in the mask.
     kept_classes = [c for c in sorted(gone) if int((coarse == c).sum()) == int((before == c).sum())]
     for c in kept_classes:
         rendered[chosen[before == c]] = c
@@ -164,7 +165,7 @@ def _steps(
         # Neighbours one after the other: what they read lies together.
         by_index = chosen.argsort()
         rows = _over_views(net, done, chosen[by_index], _during(step, config.steps, tick), cancelled)
-        logits, weights = (part[by_index.argsort()] for part in rows)
+        logits, weights = (part[by_index.argsort()] for part in rows)  # the inverse permutation
         parts.append((chosen, logits, weights))
     chosen, logits, weights = (torch.cat(p) for p in zip(*parts, strict=True))
     return chosen, logits, weights
@@ -273,6 +274,7 @@ def render_places(
 
 def on_work(voxel_native: Tensor, frame: WorkFrame) -> Tensor:
     """(N, d) indices of the scan's own voxels → working indices, float32."""
+    # As `WorkFrame.to_work`, in float64 and rounded once at the end, so that both name the same cell.
     scale = torch.tensor(frame.scale, dtype=torch.float64, device=voxel_native.device)
     pad = torch.tensor(frame.pad, dtype=torch.float64, device=voxel_native.device)
     return ((voxel_native + 0.5) * scale - 0.5 + pad).float()

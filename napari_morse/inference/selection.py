@@ -27,6 +27,7 @@ def most_uncertain(logits: Tensor, count: int) -> Tensor:
     voxels = logits[0, 0].numel()
     margins = labels_and_margins(logits)[1].view(-1, voxels)
     flat = torch.cat([smallest(one, min(count, voxels)) + voxels * number for number, one in enumerate(margins)])
+    # `smallest` gives them by place; stable, so that equal margins stay so and each run chooses alike.
     return flat[margins.flatten()[flat].argsort(stable=True)]
 
 

@@ -94,6 +94,7 @@ def scan_margins(logits: Tensor, bound: float) -> Margins:
 
 def _leader(part: Tensor, bound: float) -> tuple[int | None, bool]:
     """The class of (C, n) logits that leads by a bound throughout, or None; and whether all are finite numbers."""
+    # aminmax lets NaN through: it makes no class lead, and is seen without a reading of its own.
     least, most = zip(*((float(a), float(b)) for a, b in (torch.aminmax(one) for one in part)), strict=True)
     best = least.index(max(least))
     leads = all(least[best] - top >= bound for number, top in enumerate(most) if number != best)
@@ -107,6 +108,7 @@ def _empty_labels(flat: Tensor) -> Tensor:
 
 def _winners(part: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Largest and second largest of (C, n) logits, as `two_largest`; the winner is written into ``labels``."""
+    # Strictly larger: of equal logits the first class wins, as with argmax.
     labels.copy_(_above(part[1], part[0]))
     high, low = torch.maximum(part[0], part[1]), torch.minimum(part[0], part[1])
     for number, other in enumerate(part[2:], start=2):
@@ -127,7 +129,7 @@ def _above(one: Tensor, other: Tensor) -> Tensor:
 def doubts(logits: Tensor, temperature: float) -> Tensor:
     """(C, …) logits → (V,) one minus the difference of the two largest probabilities, 0 to 1."""
     flat = logits.flatten(1)
-    # BackgroundPredictor by so much, and the doubt is less than half the step between two float32 below 1.
+    # Ahead by so much, and the doubt is less than half the step between two float32 below 1.
     sure = temperature * (25 * math.log(2) + math.log(2 * (len(flat) - 1)))
     out = torch.zeros(flat.shape[1], dtype=flat.dtype, device=flat.device)
     for slab in _slabs(flat.shape[1]):
@@ -161,6 +163,7 @@ def smallest(values: Tensor, count: int) -> Tensor:
     some, near = _few(values, count)
     last = near.kthvalue(count).values
     sure = near < last
+    # Of those equal to the last, the first by place: which ones a partial sort takes is left open by torch.
     equal = torch.nonzero(near == last).squeeze(1)[: count - int(sure.count_nonzero())]
     sure[equal] = True
     return some[sure]
@@ -175,6 +178,7 @@ def _few(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         threshold = float(taken.kthvalue(rank).values)
         below = [torch.nonzero(values[s] <= threshold).squeeze(1).add_(s.start) for s in _slabs(len(values))]
         some = torch.cat(below)
+        # The sample may mislead; then all values are looked at.
         if len(some) >= count:
             return some, values.index_select(0, some)
     return torch.arange(len(values), device=values.device), values

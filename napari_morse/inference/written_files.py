@@ -49,6 +49,7 @@ class WrittenRecord(BaseModel):
 
 def digest_of_scan(scan: Scan) -> str:
     """Sha256 over the voxels of every channel and where they lie, whatever the file is called and however packed."""
+    # + 0.0 makes −0 a 0: they are one place, in different bytes.
     digest = hashlib.sha256((scan.grid.affine + 0.0).astype("<f8").tobytes())
     for channel in scan.channels:
         digest.update(pixel_digest(channel).encode())
@@ -76,6 +77,7 @@ def check_free(scan: Scan, folder: Path, replace: bool = False, endings: Iterabl
     """
     names = [p.name for p in output_files(scan.stem, folder, scan.is_picture)]
     names += [f"{scan.stem}{ending}" for ending in (*endings, RECORD_ENDING) if f"{scan.stem}{ending}" not in names]
+    # lexists: a link that leads nowhere is in the way, too.
     existing = [folder / name for name in names if os.path.lexists(folder / name)]
     for path in existing:
         _check_kind(path)
@@ -106,6 +108,8 @@ def _check_own(existing: list[Path], scan: Scan, record: WrittenRecord | None) -
     unknown = [path for path in files if path.name[len(scan.stem) :] not in known]
     if unknown:
         raise _taken(unknown, "is there already, and nothing says that it was predicted from this scan")
+    # Except on Windows, a rename asks for rights on the folder alone: without this look, what somebody write-protected
+    # would go.
     protected = [path for path in files if not path.stat().st_mode & _WRITABLE]
     if protected:
         raise _taken(protected, "is write-protected")
@@ -180,6 +184,7 @@ def save_safely(
     InputError
         As `check_free`; or the folder cannot be written to.
     """
+    # Inside the folder itself: a rename replaces in one step on one disk only.
     part = part_folder(folder / "morse")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,6 +212,7 @@ def _take_place(files: list[Path], prediction: Prediction, scan: Scan, folder: P
         )
         write_text(folder / f"{scan.stem}{RECORD_ENDING}", record.model_dump_json(indent=1) + "\n")
 
+    # Old and new digests first: killed between two files, whatever lies there is still known as our own.
     both = {ending: tuple({*before.get(ending, ()), digest}) for ending, digest in digests.items()}
     remember({**before, **both})
     finals = replace_files(files, folder)

@@ -64,6 +64,7 @@ def load_arrays(path: Path | str) -> StoredArrays:
     """
     file = Path(path)
     try:
+        # Twice: the bytes as read, and the arrays made of them.
         check_budget(2 * file.stat().st_size, file.name)
         with enough_memory(file.name):
             content = file.read_bytes()

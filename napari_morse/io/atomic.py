@@ -37,6 +37,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     InputError
         The folder does not exist, is read-only, or the disk is full.
     """
+    # Behind the links: a rename onto a link would leave the file that it names as it was, and the link gone.
     final = Path(os.path.realpath(target))
     part = final.parent / f".morse-part-{_HOST_IN_NAMES}-{os.getpid()}-{secrets.token_hex(4)}{_suffix(final)}"
     try:
@@ -96,6 +97,7 @@ def replace_files(parts: Iterable[Path], folder: Path) -> list[Path]:
             shutil.copymode(final, part)
         part.replace(final)
         finals.append(final)
+    # The names alone: what the files hold was flushed where they were written.
     flush_folder(folder)
     return finals
 
@@ -114,6 +116,7 @@ def flush_folder(folder: Path) -> None:
 def part_folder(target: Path) -> Path:
     """A name beside a folder that is to be made, for making it; what a killed writer left a day ago goes."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.part-????????"):
+        # By age alone: unlike a part's, this name does not say whether its writer still runs.
         if time.time() - left.lstat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     return target.with_name(f".{target.name}.part-{secrets.token_hex(4)}")

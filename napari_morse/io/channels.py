@@ -20,6 +20,7 @@ _WAY_OUT = "Put them beside each other as {case}_0000.nii.gz to {case}_{last:04d
 def case_name(path: Path | str, channels: int = 1) -> str:
     """Name of the case that a file belongs to: `case_stem`, less the channel's number where there are several."""
     stem = case_stem(path)
+    # With one channel four digits are part of a name: there, `scan_0001` and `scan_0002` are two cases.
     numbered = _NUMBERED.fullmatch(stem) if channels > 1 else None
     return numbered[1] if numbered else stem
 

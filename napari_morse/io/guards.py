@@ -84,6 +84,7 @@ def keep_original(target: Path, original: Path | None) -> None:
     """Raise InputError when ``target`` is the very file ``original`` (also by another name or link)."""
     if original is None or not original.exists() or not target.exists():
         return
+    # By identity, not by name: a link or the name in another case of letters is the same file.
     if target.samefile(original):
         raise InputError(f"“{target.name}” is the original scan, which is never written over.", "Choose another name.")
 
@@ -111,6 +112,7 @@ class Stream:
         """Go forward by ``count`` bytes."""
         if isinstance(self._file, gzip.GzipFile):
             while count > 0:
+                # Read: seeking past the end of a gzipped file stops there without a word.
                 count -= len(self._some(min(count, _READ_AT_ONCE)))
         else:
             self._file.seek(count, os.SEEK_CUR)

@@ -57,6 +57,7 @@ def _few_levels(data: Array) -> tuple[float, ...]:
 def _blocks(data: Array) -> Iterator[Array]:
     """All values, piece by piece as they lie in memory; first a few from everywhere, which end it for most scans."""
     yield data[tuple(slice(n // 8 // 2, None, max(1, n // 8)) for n in data.shape)].reshape(-1)
+    # Planes across the slowest axis are one piece of memory each: flattening them copies nothing.
     slowest = int(np.argmax(np.abs(data.strides)))
     for plane in np.moveaxis(data, slowest, 0):
         flat = plane.reshape(-1, order="A")
@@ -90,6 +91,7 @@ def as_labels(array: Array, name: str = "The mask") -> Array:
     if kind is None:
         raise InputError(f"{name} holds the id {high:g}; ids end at 4294967295.", "Renumber the labels.")
     if array.dtype.kind != "f":
+        # A NIfTI's voxels lie in F order, and are written so: another order here costs a transposition there.
         return array.astype(kind, order="K")
     whole = np.rint(array)
     if np.abs(array - whole).max(initial=0.0) > _LABEL_ROUNDING:

@@ -70,6 +70,7 @@ class Lock:
         lock = cls(path, secrets.token_hex(8), reader)
         while True:
             try:
+                # Made and taken in one step: with a look first, two windows could both find the way free.
                 handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
                 lock._displace(take_over)
@@ -83,6 +84,7 @@ class Lock:
         """Give a sign of life; False when the lock is no longer ours."""
         if not self.held:
             return False
+        # Whole or not at all: a lock that cannot be read counts as another window's.
         write_text(self._path, self._text())
         return True
 
@@ -179,6 +181,7 @@ def _age(path: Path, lock: dict[str, Any]) -> float:
 def _gone(lock: dict[str, Any]) -> bool:
     """Whether the holder is known to be gone: only a process of this computer can be asked."""
     process = lock.get("process")
+    # On Windows signal 0 is Ctrl-C, which would end the process: there, nobody is known to be gone.
     if lock.get("host") != _HOST or not isinstance(process, int) or os.name == "nt":
         return False
     try:

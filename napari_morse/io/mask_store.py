@@ -285,6 +285,7 @@ class _Reader:
                     if member.filename in parts:
                         raise self._damaged("it holds one part twice")
                     parts[member.filename] = packed.read(member)
+                    # Members that share bytes unfold without any compression: together they are longer than the file.
                     if sum(map(len, parts.values())) > len(content):
                         raise self._damaged("its parts overlap")
         except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError, RuntimeError) as error:
@@ -311,6 +312,7 @@ class _Reader:
     def _array(self, name: str, axes: int) -> _ArrayMeta:
         meta = self._parsed(f"{name}/zarr.json", _ArrayMeta)
         shape, chunk = meta.shape, meta.chunk_grid.configuration.chunk_shape
+        # A mask has a voxel at least; a history may be empty.
         if not len(shape) == len(chunk) == axes or min(shape) < (axes == 3) or min(chunk) < 1:
             raise self._damaged(f"the shape {shape} in chunks of {chunk} is impossible")
         if [codec.name for codec in meta.codecs] != _CODECS:
@@ -323,6 +325,7 @@ class _Reader:
 
     def _check_members(self, *arrays: tuple[str, _ArrayMeta]) -> None:
         count = sum(meta.count for _, meta in arrays)
+        # Counted before they are named: a few bytes of metadata may claim more chunks than memory holds names.
         if count > len(self._parts):
             there = sum("/c/" in key for key in self._parts)
             raise self._damaged(f"{count - there} of the {count} chunks of its mask and history are missing")

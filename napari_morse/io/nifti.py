@@ -77,6 +77,7 @@ def read_mask(path: Path, sniffed: Sniffed) -> Mask:
     data = stored.data
     if np.isfinite(stored.slope) and not stored.plain:
         with np.errstate(all="ignore"):
+            # Unlike a scan's, in float64 to the end: float32 holds no odd label above 16 777 216.
             data = data.astype(np.float64) * stored.slope + stored.inter
     return Mask(as_labels(data, f"“{path.name}”"), stored.grid, header=stored.header)
 
@@ -127,6 +128,7 @@ def choose_frame(frame: int | None, frames: int, name: str) -> int | None:
 def _intensities(stored: Stored) -> tuple[Array, tuple[str, ...]]:
     data = stored.data
     if data.dtype.kind in "iu" and stored.plain:
+        # As Python's integers: in int32, −(−2³¹) is −2³¹.
         if data.dtype.itemsize < 4 or max(-int(data.min()), int(data.max())) <= _EXACT:
             return data, ()
         big = "Intensities above 16777216 were rounded to 7 digits (float32)."
@@ -145,6 +147,7 @@ def _intensities(stored: Stored) -> tuple[Array, tuple[str, ...]]:
 
 def _flat(volume: Array) -> Iterator[Array]:
     """Views on at most `_CONVERTED_AT_ONCE` voxels of an F-ordered volume, together all of it."""
+    # Only in the volume's own order is this a view; any other makes a copy, and what is written into it is lost.
     line = volume.reshape(-1, order="F")
     for start in range(0, line.size, _CONVERTED_AT_ONCE):
         yield line[start : start + _CONVERTED_AT_ONCE]
@@ -193,6 +196,7 @@ def write_nifti(data: Array, grid: Grid, path: Path, header: Any = None) -> None
 def _write(data: Array, grid: Grid, like: Any, path: Path) -> None:
     header = nifti_header.header_for(data.dtype, grid, like)
     if isinstance(like, Nifti1Header) and int(like["dim"][0]) == 2 and data.shape[2] == 1:
+        # A 2-D file's mask is 2-D, too, not a volume of one slice.
         header.set_data_shape(data.shape[:2])
     with atomic_path(path) as part, part.open("wb") as raw:
         if path.name.lower().endswith(".gz"):
@@ -206,4 +210,5 @@ def _write(data: Array, grid: Grid, like: Any, path: Path) -> None:
 def _write_to(file: IO[bytes] | gzip.GzipFile, header: Nifti1Header, data: Array) -> None:
     header.write_to(file)
     for k in range(data.shape[2]):
+        # Slice by slice: in one go there would be a second copy of the whole volume.
         file.write(data[:, :, k].tobytes(order="F"))

@@ -65,6 +65,7 @@ class Layout:
 def parse(block: bytes, name: str) -> Nifti1Header:
     """The header in ``block``, the 348 (NIfTI-2: 540) bytes that a sniffer has recognised; extensions are left out."""
     try:
+        # Unchecked: nibabel would mend what is odd by itself, with a line in a log; here it is told, or refused.
         return Nifti1Header(block, check=False) if len(block) == 348 else Nifti2Header(block, check=False)
     except (HeaderDataError, ValueError) as error:
         raise DamagedFileError(f"The header of “{name}” is damaged.", REPAIR) from error
@@ -147,6 +148,7 @@ def affine_of(header: Nifti1Header) -> tuple[NDArray[np.float64], bool]:
     elif int(header["qform_code"]) > 0:
         affine, known = _qform(header), True
     else:
+        # Unlike nibabel's, which turns the first axis round where there is no form (`default_x_flip`): left stays left.
         affine, known = np.diag([*_steps(header), 1.0]), False
     affine[:3] *= _TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return affine, known
@@ -241,6 +243,7 @@ def header_for(dtype: np.dtype[Any], grid: Grid, like: object = None) -> Nifti1H
     Where ``like`` gives the very affine of ``grid``, its fields are copied bit by bit. NIfTI-2 where ``like`` is, or
     where an axis is longer than NIfTI-1 can say.
     """
+    # New, never a copy of `like`: the free text of a scan's header may name the patient.
     version2 = isinstance(like, Nifti2Header) or max(grid.shape) > np.iinfo(np.int16).max
     header = Nifti2Header() if version2 else Nifti1Header()
     header.set_data_shape(grid.shape)
@@ -252,6 +255,7 @@ def header_for(dtype: np.dtype[Any], grid: Grid, like: object = None) -> Nifti1H
             header[field] = like[field]
         for axis in "xyz":
             header[f"srow_{axis}"], header[f"qoffset_{axis}"] = like[f"srow_{axis}"], like[f"qoffset_{axis}"]
+        # From 0: pixdim[0] is qfac, the handedness; without it the copied qform may be mirrored.
         header["pixdim"][:4] = like["pixdim"][:4]
     else:
         _set_affine(header, grid, like)
@@ -276,6 +280,7 @@ def _set_affine(header: Nifti1Header, grid: Grid, like: object) -> None:
     header.set_sform(grid.affine, code=code)
     header["pixdim"][1:4] = grid.spacing
     try:
+        # Without stripping: a qform that silently lost the shear would lie elsewhere than the sform.
         header.set_qform(grid.affine, code=code, strip_shears=False)
     except HeaderDataError:  # a sheared affine has no qform
         header["qform_code"] = 0

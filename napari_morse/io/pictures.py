@@ -134,6 +134,7 @@ def _opened(path: Path, sniffed: Sniffed) -> Iterator[tuple[ImageFile.ImageFile,
             if sniffed.kind is Kind.PNG:
                 with reader(path) as checked:  # decoding alone does not look at the checksums
                     checked.verify()
+            # Opened anew: after `verify` Pillow cannot decode any more.
             with reader(path) as image:
                 _check_size(image, sniffed, path.name)
                 yield image, grumbles

@@ -96,6 +96,7 @@ def _size(path: Path) -> int:
         raise InputError(f"“{path.name[:80]!s}” cannot be opened: {error}.", "Check its name and folder.") from error
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"“{path.name}” is a folder.", "Give one of the files in it.")
+    # Before it is opened: opening a pipe waits for its writer.
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"“{path.name}” is not a regular file.", OPENABLE)
     return status.st_size

@@ -166,6 +166,7 @@ def _stamp(path: Path) -> tuple[object, ...]:
         seen = path.stat()
     except OSError as error:
         raise InputError(f"The scan {path} can't be read: {error.strerror}.", "Bring it back.") from error
+    # With the inode: a file moved over another one in one step may have its size and its time.
     return (str(path.resolve()), seen.st_size, seen.st_mtime_ns, seen.st_ino)
 
 

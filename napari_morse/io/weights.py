@@ -71,6 +71,7 @@ def save_model(
     content = save({name: _plain(name, tensors[name]) for name in sorted(tensors)})
     written = _with_digest(card, hashlib.sha256(content).hexdigest(), folder.name)
     text = (written.model_dump_json(indent=2) + "\n").encode()
+    # Read back before anything is written: a card that could not be opened again is refused now.
     parse_card(text, folder.name)
     _check_replaceable(folder, overwrite)
     part = part_folder(folder)
@@ -107,6 +108,7 @@ def load_model(folder: Path | str) -> tuple[ModelCard, dict[str, Tensor]]:
     folder = Path(folder)
     card = parse_card(card_bytes(folder), folder.name)
     content = read_file(folder, WEIGHTS, WEIGHTS_LIMIT)
+    # Before the parser sees a byte: a flipped bit in the numbers would load without complaint.
     if hashlib.sha256(content).hexdigest() != card.weights_sha256:
         raise WeightsError(
             f"The weights of the model “{folder.name}” are damaged or were changed: their digest is not the card's.",
@@ -185,6 +187,7 @@ def _plain(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         tensor = tensor.float()
+    # A clone: safetensors refuses tensors that share memory, as tied weights do.
     return tensor.contiguous().clone()
 
 
@@ -237,6 +240,7 @@ def _publish(part: Path, folder: Path) -> None:
         if previous is not None:
             previous.rename(folder)
         raise
+    # The new name is on the disk before the old model goes: a power cut in between leaves both, never none.
     flush_folder(folder.parent)
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)

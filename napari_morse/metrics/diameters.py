@@ -117,6 +117,7 @@ def _largest(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.i
 
 def _filled(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """With its holes; the rim is empty."""
+    # 4-connected, as the part is 8-connected: through pixels that touch at a corner, the outside must not slip in.
     outside = cc3d.connected_components((~part).view(np.uint8), connectivity=4)
     return np.asarray(outside != outside[0, 0])
 

@@ -13,6 +13,7 @@ from napari_morse.types import Array
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """(N, C) logits divided by a temperature → (N, C) probabilities."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
+    # Less the largest: a logit of 800 has an infinite exponential.
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
 
@@ -40,6 +41,7 @@ def fit_temperature(logits: NDArray[np.floating], truth: Array) -> float:
         likely = softmax(logits, float(np.exp(log_t)))[rows, truth]
         return float(-np.log(np.maximum(likely, 1e-12)).mean())
 
+    # By its logarithm: half as sure and twice as sure are equally far from 1.
     fitted = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return round(float(np.exp(fitted.x)), 4)
 
@@ -107,5 +109,6 @@ def captured(length: NDArray[np.floating], wrong: NDArray[np.integer], share: fl
     total = int(np.sum(wrong))
     if not total:
         return None
+    # A trifle more: rounding must not leave out the patch that ends exactly at the share.
     within = np.cumsum(length) <= share * np.sum(length) * (1 + 1e-9)
     return float(np.sum(wrong[within]) / total)

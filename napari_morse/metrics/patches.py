@@ -158,6 +158,7 @@ def contour_shares(mask: Array, spacing: Sequence[float], slice_axis: int) -> ND
     (I, J, K) float64
     """
     slices = np.moveaxis(mask, slice_axis, 0)
+    # With its own edge: where the image or the region ends, there is no contour.
     padded = np.pad(slices, ((0, 0), (1, 1), (1, 1)), mode="edge")
     corners = [padded[:, r : r + slices.shape[1] + 1, c : c + slices.shape[2] + 1] for r in (0, 1) for c in (0, 1)]
     mixed = np.nonzero((corners[0] != corners[1]) | (corners[0] != corners[2]) | (corners[0] != corners[3]))
@@ -174,6 +175,7 @@ def contour_shares(mask: Array, spacing: Sequence[float], slice_axis: int) -> ND
     out = np.zeros(slices.shape)
     for k, (row, column) in enumerate(((-1, -1), (-1, 0), (0, -1), (0, 0))):
         neighbour = np.clip(mixed[1] + row, 0, slices.shape[1] - 1), np.clip(mixed[2] + column, 0, slices.shape[2] - 1)
+        # Not `+=`: two corners are clipped onto one voxel at the image's rim, and one of their shares would be lost.
         np.add.at(out, (mixed[0], *neighbour), share * edge[:, k])
     return np.moveaxis(out, 0, slice_axis)
 
@@ -211,6 +213,7 @@ def _patches(
     _leave_if(cancelled)
     piece = _connected(voxel_ijk, shape, 1 + np.digitize(doubt, ERROR_LEVELS) + apart)
     _leave_if(cancelled)
+    # Before anything is cut: this join heeds no extent, and afterwards it would undo the cut.
     piece = _joined(voxel_ijk, piece, shape, _around(slice_axis if planar else None))
     cut = np.zeros(len(voxel_ijk), np.int64)
     parts = (p for whole in _groups(piece) for p in _split(whole, voxel_ijk, spacing, extent))
@@ -252,6 +255,7 @@ def _beside(
     around: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """For each small voxel, the nearest piece that is not small and touches it; −1 where there is none."""
+    # A rim of nothing: a step before the array's start (index −1) would be one to its end.
     volume = np.full([n + 2 for n in shape], -1, np.int64)
     volume[tuple(voxel_ijk[~small].T + 1)] = piece[~small]
     met = np.full(np.count_nonzero(small), -1, np.int64)
@@ -311,6 +315,7 @@ def _fitting(
         both = np.minimum(low[small], low[large]), np.maximum(high[small], high[large])
         if goes[small] == small and np.linalg.norm((both[1] - both[0] + 1) * spacing) <= extent:
             goes[small] = large
+            # At once: the next small one is measured against the box as it has grown.
             low[large], high[large] = both
     return goes
 
@@ -329,6 +334,7 @@ def _split(
     while todo:
         piece = todo.pop()
         low, high = voxel_ijk[piece].min(axis=0), voxel_ijk[piece].max(axis=0)
+        # One voxel cannot be halved, however long it is.
         if (low == high).all() or np.linalg.norm((high - low + 1) * spacing) <= extent:
             yield piece
             continue

@@ -58,6 +58,7 @@ def doubtful_patches(
 def _across(grid: Grid) -> int:
     """The storage axis of the longest voxel side, along which slices were taken; of equal ones, the superior one."""
     spacing = np.array(grid.spacing)
+    # Equal but for rounding: the last digits of a header must not choose the slices.
     long = np.flatnonzero(spacing >= spacing.max() * (1 - 1e-3))
     superior = int(axes_to(grid, RAS).order[SUPERIOR])
     thin = [axis for axis, n in enumerate(grid.shape) if n == 1]
@@ -67,6 +68,7 @@ def _across(grid: Grid) -> int:
 
 
 def _listed(pieces: Partition, voxel_ijk: NDArray[np.int64], mask: Array, grid: Grid, axis: int) -> Patches:
+    # By patch, in it by doubt: the first voxel of each is its worst one, and `Patches.of` cuts the list by counts.
     order = np.lexsort((-pieces.error, pieces.patch))
     patch, voxel_ijk, error = pieces.patch[order], voxel_ijk[order], pieces.error[order]
     count = np.bincount(patch, minlength=pieces.count)

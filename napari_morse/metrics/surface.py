@@ -63,6 +63,7 @@ def surface_scores(pred: BinaryMask, truth: BinaryMask, spacing: Sequence[float]
     areas = surfel_areas(tuple(float(s) for s in spacing))
     return SurfaceScores(
         hd95=float(max(np.percentile(there, 95), np.percentile(back, 95))),
+        # Both directions in one list, as MONAI has it: a mean of two means would weigh the smaller surface more.
         asd=float(np.concatenate([there, back]).mean(dtype=np.float64)),
         nsd=_surface_dice(_corner_codes(pred), _corner_codes(truth), areas, spacing, tolerance),
     )
@@ -145,8 +146,10 @@ def surfel_areas(spacing: tuple[float, ...]) -> NDArray[np.float64]:
         areas = np.array([_contour_length(code, *spacing) for code in range(16)])
     else:
         a, b, c = spacing
+        # A normal's component is the area seen along that axis, and grows with the other two spacings.
         scale = np.array([b * c, a * c, a * b])
         areas = np.array([np.linalg.norm(normals * scale, axis=1).sum() for normals in _cube_normals()])
+    # The cache hands out this very array: what one caller changed would be changed for all.
     areas.flags.writeable = False
     return areas
 
@@ -177,6 +180,7 @@ def _cube_normals() -> tuple[NDArray[np.float64], ...]:
     for code in range(1, 255):
         sparse = code if code.bit_count() <= 4 else 255 - code
         cube = np.array([sparse >> bit & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
+        # Lorensen's triangles are those of the published areas; skimage's own choice parts ambiguous cubes differently.
         vertices, faces, _, _ = marching_cubes(cube, 0.5, method="lorensen")  # type: ignore[no-untyped-call]
         a, b, c = vertices[faces].astype(np.float64).transpose(1, 0, 2)
         normals.append(np.cross(b - a, c - a) / 2)

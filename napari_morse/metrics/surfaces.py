@@ -76,6 +76,7 @@ def _closed(region: NDArray[np.bool_], most: int) -> tuple[NDArray[np.float32], 
     solid = region[box]
     step = 1
     while True:
+        # Enough empty voxels that a coarse step meets one: a structure that ends with the image is closed there.
         wide = 2 * step
         vertex, face, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
             np.pad(solid, wide).astype(np.float32), 0.5, step_size=step

@@ -108,6 +108,7 @@ def score(
         The arrays differ in shape, are neither 2-D nor 3-D, or the spacing doesn't fit them.
     """
     pred, truth, spacing = _planar(*_checked(pred, truth, spacing))
+    # Before cropping: a missed structure costs the whole image's diagonal, not that of the box around what was found.
     diagonal = float(np.linalg.norm(np.multiply(pred.shape, spacing)))
     pred_union, truth_union = np.isin(pred, ids), np.isin(truth, ids)
     box = bounding_box(pred_union | truth_union)

@@ -26,6 +26,7 @@ class MixedMaps(CoarseMaps):
 
 def _gate_norm(name: str, channels: int, dims: int) -> nn.Module:
     if name == "group":
+        # The gate's last layer has one channel for each expert: mostly no multiple of eight.
         return nn.GroupNorm(MOST_GROUPS if channels % MOST_GROUPS == 0 else 1, channels)
     if name == "instance":
         kind = nn.InstanceNorm3d if dims == 3 else nn.InstanceNorm2d
@@ -59,6 +60,8 @@ class DenseMixture(nn.Module):
             _gate_norm(config.gate_norm, width, dims),
             nn.ReLU(),
             conv(width, count, 3, padding=1),
+            # A norm and a ReLU right before the softmax look superfluous, but are the published gate: this form exists
+            # for fidelity.
             _gate_norm(config.gate_norm, count, dims),
             nn.ReLU(),
         )
@@ -73,6 +76,8 @@ class DenseMixture(nn.Module):
 
     def mix(self, maps: tuple[Tensor, ...], size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """S × (B, C_s, *cells) → mixture before its fusion (B, H, *size) and weights (B, S, *size)."""
+        # Each expert at its map's own resolution first, then upsampled, as published: with a ReLU in between the other
+        # order is another function.
         spoken = torch.cat(
             [self._full(e(m), s, size) for e, m, s in zip(self.experts, maps, self.strides, strict=True)], dim=1
         )
@@ -80,6 +85,7 @@ class DenseMixture(nn.Module):
         if self.training:
             weights = silence(weights, self.config.silencing, None, self.config.rescale)
         parts = spoken.chunk(len(maps), dim=1)
+        # Added part by part: one product of all would hold S more maps of H channels at full size; see `dense_floats`.
         mixed = parts[0] * weights[:, :1]
         for index, part in enumerate(parts[1:], start=1):
             mixed = mixed + part * weights[:, index : index + 1]
@@ -94,6 +100,8 @@ class DenseMixture(nn.Module):
     def _full(self, cells: Tensor, stride: int, size: tuple[int, ...]) -> Tensor:
         if stride != 1:
             mode = "trilinear" if self.dims == 3 else "bilinear"
+            # By the stride, then cropped, never straight to `size`: cells may reach past the image's end (padding), and
+            # squeezing them in would shift all of the map.
             cells = F.interpolate(cells, scale_factor=stride, mode=mode, align_corners=False)
         return cells[(slice(None), slice(None), *(slice(0, n) for n in size))]
 
@@ -101,6 +109,7 @@ class DenseMixture(nn.Module):
         """Coarse maps with the S finest ones mixed; outside training one image at a time, to hold less at once."""
         read = maps.features[-len(self.strides) :]
         if self.training:
+            # All images at once: batch norm in the gate takes its statistics from the whole batch.
             mixed = self(read, maps.size)
         else:
             images = [self(tuple(f[b : b + 1] for f in read), maps.size) for b in range(len(maps.logits))]

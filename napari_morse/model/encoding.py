@@ -36,6 +36,7 @@ class FourierEncoding(Encoding):
         super().__init__()
         self.matrix: Tensor
         empty = torch.empty(dims, features)
+        # Saved with the weights: the head is trained for this very draw, another one would be noise to it.
         self.register_buffer("matrix", empty.uniform_() if draw == "uniform" else empty.normal_())
         self.width = 2 * features
 
@@ -59,6 +60,7 @@ class CellRelativeEncoding(Encoding):
 
     def forward(self, voxel_work: Tensor, size: tuple[int, ...]) -> Tensor:  # noqa: ARG002
         """(N, d) voxels → (N, 2·d·S)."""
+        # No remainder is taken: sine and cosine are periodic in the cell already, and have no jump at its end.
         angle = torch.cat([2 * math.pi * (voxel_work + 0.5) / stride for stride in self.strides], dim=1)
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 

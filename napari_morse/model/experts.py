@@ -58,6 +58,7 @@ def silence(
     if float(torch.rand(1, generator=generator)) >= share:
         return weights
     experts = weights.shape[1]
+    # One draw for the whole call, not one for each point: the published gate silences an expert for the batch.
     speaks = draw_survivors(experts, protected, generator).to(weights.device)
     weights = weights * speaks.view(1, experts, *[1] * (weights.ndim - 2))
     if rescale == "none":
@@ -104,6 +105,7 @@ class PointExperts(nn.Module):
         Rows sum to 1, but where experts are silenced in training without ``renorm``.
         """
         spoken = self._speak(features)
+        # In float32: rounded to bfloat16, weights would no longer sum to 1.
         weights = mlp(self.gate, spoken).float().softmax(dim=1)
         if self.training:
             weights = silence(weights, self.stochastic, self.protected, self.rescale, generator)
@@ -112,6 +114,7 @@ class PointExperts(nn.Module):
     def _speak(self, features: list[Tensor]) -> Tensor:
         """What the experts say, side by side: (N, S·H)."""
         if torch.is_grad_enabled():
+            # torch refuses to write into a given array where a gradient is asked for.
             return torch.cat([mlp(e, f) for e, f in zip(self.experts, features, strict=True)], dim=1)  # type: ignore[arg-type]
         width = self.experts[0][-2].out_features  # type: ignore[index]
         features_out = features[0].new_empty(len(features[0]), width * len(features))

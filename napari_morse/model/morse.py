@@ -143,9 +143,11 @@ class Morse(nn.Module):
         maps = self.mixed(maps)
         scales = list(zip(maps.features, maps.strides, strict=True))
         if not isinstance(maps, MixedMaps):
+            # The finest ones: maps go from deep to shallow.
             scales = scales[-len(self.read_strides) :]
         features = [sample(f, image, to_cells(voxel_work, s)) for f, s in scales]
         if self.recipe.render.native:
+            # The rings are in voxels of the model's spacing: in mm they are the same on every scan, however fine.
             around = neighbourhood(native.pixels, image, voxel_native, self.offsets * native.step)
             features.append(around if stem is None else torch.cat([around, stem], dim=1))
         logits, weights = self.renderer(features, voxel_work, maps.size, coarse)

@@ -26,6 +26,8 @@ def two_largest(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def uncertainty(logits: Tensor, dim: int = 1) -> Tensor:
     """Second largest minus largest logit along ``dim``: ≤ 0, larger is more uncertain."""
+    # Of raw logits, as published: with three classes or more, probabilities put points in another order; and the
+    # recipe's `uncertain_below` is in logits.
     high, low = two_largest(logits.movedim(dim, 0))
     return low - high
 
@@ -181,6 +183,7 @@ def training_points(
     chosen = int(importance * count)
 
     def draw(number: int) -> Tensor:
+        # Drawn on the CPU and moved: one seed then draws the same candidates on every device.
         unit = torch.rand(batch, number, dims, generator=generator).to(logits.device)
         voxel_work = unit * torch.tensor(size, device=logits.device) - 0.5
         voxel_work = snap(voxel_work, size) if voxel_centres else voxel_work
@@ -189,6 +192,7 @@ def training_points(
     drawn = draw(candidates)
     which = torch.arange(batch, device=logits.device)
     read = sample(logits.detach(), which.repeat_interleave(candidates), to_cells(drawn.flatten(0, 1), stride))
+    # Image by image: over the whole batch, one hard image could take the points of all.
     best = uncertainty(read).view(batch, candidates).topk(chosen, dim=1).indices
     hard = drawn.gather(1, best[..., None].expand(-1, -1, dims))
     voxel_work = torch.cat([hard, draw(count - chosen)], dim=1)
@@ -204,12 +208,15 @@ def snap(point: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def nearest_labels(labels: Tensor, image: Tensor, voxel_work: Tensor) -> Tensor:
     """(B, *space) integer labels read at the voxels that hold the points → (N,)."""
+    # Nearest, never linear: half-way between the ids 1 and 3 that would be the structure 2.
     inside = snap(voxel_work, tuple(labels.shape[1:])).long()
     return labels[(image, *inside.unbind(1))]
 
 
 def ring_offsets(dims: int, rings: tuple[int, ...]) -> Tensor:
     """(K, d) the point itself, then for each ring r the 3^d − 1 neighbours at distance r along the axes."""
+    # The order is part of every saved model: the native expert's first layer has columns for each offset, in this
+    # order, and the offsets themselves are not saved.
     steps = [o for o in itertools.product((-1, 0, 1), repeat=dims) if any(o)]
     offsets = [(0,) * dims] + [tuple(r * s for s in step) for r in rings for step in steps]
     return torch.tensor(offsets, dtype=torch.float32)

@@ -27,6 +27,7 @@ class RenderingHead(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a + classes, b) for a, b in itertools.pairwise(widths))
         self.last = nn.Linear(width + classes, classes)
         if residual:
+            # Only the last layer: with zeros in all, no gradient would ever reach those before it.
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)
 
@@ -40,6 +41,7 @@ class RenderingHead(nn.Module):
             else:
                 rows = self._beside(layer, rows, coarse_again)  # type: ignore[arg-type]
         out = linear(self.last, rows).to(coarse.dtype)
+        # The sum in P(p)'s own float32: in bfloat16, adding nothing would round P(p) and change the mask.
         return coarse + out if self.residual else out
 
     @staticmethod
@@ -79,6 +81,7 @@ class Renderer(nn.Module):
         super().__init__()
         self.encoding = make_encoding(config.encoding, dims, strides, config.fourier_features, config.fourier_draw)
         inputs = channels + ((native_channels,) if native_channels else ())
+        # Never silenced: what the others read, the coarse classifier has read already; only this one sees what is new.
         protected = len(channels) if native_channels else None
         self.mixture: PointExperts | DenseMixture | None = None
         if config.dense:
@@ -124,9 +127,10 @@ class Renderer(nn.Module):
             (N, S); a column of ones without a mixture.
         """
         if torch.is_grad_enabled() or self.training:
+            # In one go: experts are silenced once for a call, and each block would draw anew.
             return self._of(features, voxel_work, size, coarse)
         parts = []
-        for start in range(0, max(1, len(coarse)), POINTS_AT_ONCE):
+        for start in range(0, max(1, len(coarse)), POINTS_AT_ONCE):  # no points are one empty part
             rows = slice(start, start + POINTS_AT_ONCE)
             read = [f[rows].to(self.precision) for f in features]
             if isinstance(self.mixture, DenseMixture):

@@ -36,6 +36,7 @@ class NativeStem(nn.Module):
         self.layers = nn.ModuleList(conv(width, width, 3, padding=1) for _ in range(layers))
         self.last = conv(width, outputs * fold, 1)
         self.outputs = outputs
+        # In blocks: one for each 3-wide convolution, and one more, as a voxel may lie at either end of its own block.
         self.reach = STRIDE * (2 + layers)
 
     def forward(self, pixels: Tensor, logits: Tensor) -> Tensor:
@@ -44,6 +45,7 @@ class NativeStem(nn.Module):
         seen = torch.cat([pixels, logits.softmax(dim=1)], dim=1)
         short = [n % STRIDE for n in size]
         if any(short):
+            # Behind the end only: padding in front would fold other voxels together. `F.pad` counts from the last axis.
             seen = F.pad(seen, [p for s in reversed(short) for p in (0, s)], mode="replicate")
         x = self.first(folded(seen)).relu()
         for layer in self.layers:

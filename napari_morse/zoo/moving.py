@@ -50,6 +50,7 @@ def export_model(info: zoo.ModelInfo, folder: Path | str) -> Path:
 
     target = Path(folder).expanduser() / info.name
     _check_free(target)
+    # For its checks alone: a damaged model does not travel.
     load_model(info.folder)
     _copy(info.folder, target, cards.model_digest(info.folder))
     return target
@@ -159,6 +160,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
     try:
         with _made(target.parent), _part(target) as part:
             for name, limit in _FILES.items():
+                # By content, not by copying the folder: links, other files and write protection stay behind.
                 write_bytes(part / name, cards.read_file(folder, name, limit))
             _check_copy(part, target.name, digest)
             _check_free(target)  # again: copying gigabytes takes long enough for somebody else to have been here
@@ -179,10 +181,10 @@ def _made(target: Path) -> Iterator[None]:
     try:
         target.mkdir(parents=True, exist_ok=True)
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C leaves nothing either
         for folder in missing:
             with suppress(OSError):
-                folder.rmdir()
+                folder.rmdir()  # which takes empty folders only: what others put there meanwhile stays
         raise
 
 

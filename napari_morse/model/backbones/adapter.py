@@ -54,6 +54,7 @@ class CoarseMaps:
     def _full(self, logits: Tensor, stride: int) -> Tensor:
         if stride > 1:
             mode = "trilinear" if len(self.size) == 3 else "bilinear"
+            # By the stride, then cropped, never straight to `size`: padded cells would be squeezed into the image.
             logits = F.interpolate(logits, scale_factor=stride, mode=mode, align_corners=False)
         return logits[(slice(None), slice(None), *(slice(0, n) for n in self.size))]
 
@@ -134,6 +135,7 @@ class Backbone(nn.Module, abc.ABC):
             # Behind the end only, so that cells start at voxel 0; with its own edge, as zeros would be a new border.
             x = F.pad(x, pads, mode="replicate")
         logits, features = self.maps(x)
+        # In training alone: nothing reads them elsewhere, and they are whole maps of logits.
         deeper = self.deeper(features) if self.training else ()
         return CoarseMaps(logits, features, self.strides, self.logit_stride, size, deeper)
 

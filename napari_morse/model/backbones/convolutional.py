@@ -49,6 +49,8 @@ class DynUNetBackbone(Backbone):
     def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As the base class says."""
         net = self.net
+        # Block by block instead of `net(x)`: that keeps the decoder maps to itself, and gives a stack of heads while
+        # training with deep supervision.
         x = pooled(x, self.pool)
         skips = [net.input_block(x)]
         for down in net.downsamples:
@@ -176,6 +178,7 @@ class UNetBackbone(Backbone):
         x = level(x)
         features = [x]
         for up, skip in zip(reversed(ups), reversed(skips), strict=True):
+            # The skip first, as MONAI's SkipConnection has it: the weights go by this order.
             x = up(torch.cat([skip, x], dim=1))
             features.append(x)
         return features.pop(), tuple(features)

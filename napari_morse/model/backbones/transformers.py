@@ -47,6 +47,7 @@ def vit_maps(vit: ViT, x: Tensor, grid: tuple[int, ...]) -> tuple[Tensor, list[T
     embedding = vit.patch_embedding
     x = embedding.patch_embeddings(x)
     tokens = tuple(x.shape[2:])
+    # Not `vit(x)`: MONAI adds the embedding as it is, and fails on any other number of tokens.
     position = embedding.position_embeddings.transpose(1, 2).unflatten(2, grid)
     if tokens != grid:
         mode = "trilinear" if len(grid) == 3 else "bilinear"
@@ -97,6 +98,7 @@ class UNETRBackbone(PooledInput):
         """As the base class says."""
         net, x = self.net, pooled(x, self.stem)
         last, hidden = vit_maps(net.vit, x, self.grid)
+        # As MONAI's own forward takes them, counted from 0: the states after the 4th, 7th and 10th block.
         d3 = net.decoder5(last, net.encoder4(hidden[9]))
         d2 = net.decoder4(d3, net.encoder3(hidden[6]))
         d1 = net.decoder3(d2, net.encoder2(hidden[3]))

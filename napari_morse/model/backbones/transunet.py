@@ -49,7 +49,7 @@ class TransUNetBackbone(PooledInput):
             num_layers=config.vit_blocks,
             num_heads=config.vit_heads,
             spatial_dims=dims,
-            qkv_bias=True,
+            qkv_bias=True,  # ViT-B/16 has them; MONAI leaves them out unless asked
         )
         drop_unused(self.vit)
         decoder = (widths[2], widths[2] // 2, widths[1] // 2, widths[0], max(NORM_GROUPS, widths[0] // 4))
