@@ -15,7 +15,7 @@ from napari_morse.types import Label, Patches, Points, Prediction, Scan
 def save_prediction(prediction: Prediction, scan: Scan, folder: Path) -> list[Path]:
     """Write ``<case>_coarse.nii.gz``, ``<case>_rendered.nii.gz``, ``<case>_points.csv`` and ``<case>_patches.csv``.
 
-    Pictures also get both masks as PNG. What is there is written over; `written.save_safely` looks first.
+    Pictures also get both masks as PNG. What is there is written over; `written_files.save_safely` looks first.
 
     Returns
     -------

@@ -134,7 +134,7 @@ class ProjectHost(QObject):
         )
 
     def _let_go(self) -> None:
-        project, self.project = self.project, None
+        project, self.project, self.here = self.project, None, None  # also where its case could not be left in order
         if project is not None:
             project.close()
             self._open.clear()
@@ -317,7 +317,8 @@ class ProjectHost(QObject):
         corrected = None if here is None else here.layers.corrected
         if here is None or corrected is None:
             return
-        self.follow(here.row, rules.after_edit(here.row, here.blind), of_itself=True)
+        row = here.row
+        self.follow(row, rules.after_edit(row, here.blind), of_itself=True)
         journal = (corrected.corrections.dirty, corrected.corrections.unwritten)
         if journal != self._journal:
             self._journal = journal

@@ -72,6 +72,8 @@ class StandaloneCases(QObject):
         self._viewer, self._cases = viewer, cases
         self._kept: dict[Scan, _Kept] = {}
         self._queue: deque[_Asked] = deque()
+        self._asked_about: WeakSet[Scan] = WeakSet()
+        """Scans that are being put away, while the person is asked about strokes that are in memory only."""
         self._gone: list[Scan] = []
         """Scans whose layer, or corrected layer, the person has removed."""
         self._now: _Asked | None = None
@@ -194,12 +196,13 @@ class StandaloneCases(QObject):
 
     def put_away(self, scan: Scan) -> None:
         """Save, and take the layer out of the viewer; beginning again brings it back."""
-        if scan not in self._kept:
+        if scan not in self._kept or scan in self._asked_about:
             return
-        kept = self._kept[scan]
-        kept.keeper.may_leave(may_stay=False)
-        if self._kept.pop(scan, kept) is not kept:
-            return  # put away while the person was asked
+        # The question runs the event loop: the scan's layer and the mask's, deleted together, come here twice.
+        self._asked_about.add(scan)
+        self._kept[scan].keeper.may_leave(may_stay=False)
+        self._asked_about.discard(scan)
+        kept = self._kept.pop(scan)
         each_of(
             (
                 kept.layer.close_down,

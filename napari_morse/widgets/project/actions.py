@@ -94,7 +94,14 @@ class ProjectActions(QObject):
             self.adjudicating.reject()
         self._host.bring()
         self.adjudicating = Adjudicate(self._viewer, self._host, here, done, self._parent)
+        self.adjudicating.finished.connect(self._on_adjudicated)
         self.adjudicating.show()
+
+    def _on_adjudicated(self) -> None:
+        """Let go of the dialog: as a child of the bar it would live as long, and hold its case's scan and masks."""
+        over, self.adjudicating = self.adjudicating, None
+        if over is not None:
+            over.deleteLater()
 
     def find_scans(self, project: Project) -> None:
         """Ask where scans that were moved are now."""

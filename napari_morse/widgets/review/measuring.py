@@ -154,8 +154,9 @@ class Measuring(QObject):
         memory = f" {self._memory}" if self._memory and len(self._measures.items) == 1 else ""
         self._box.note.say(f"{measure.kind}: {measure.text}{more}.{memory}")
         self._fill()
-        row = next(row for row, each in enumerate(self._measures.items) if each.id == measure.id)
-        self._box.table.setCurrentCell(row, 0)
+        ids = [each.id for each in self._measures.items]
+        if measure.id in ids:  # it may have been deleted in the list while its end was dragged
+            self._box.table.setCurrentCell(ids.index(measure.id), 0)
 
     def _on_remove(self) -> None:
         for measure in self._selected():

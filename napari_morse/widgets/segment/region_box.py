@@ -165,7 +165,7 @@ class _RegionInView(_NothingInView):
     def __init__(self, viewer: ViewerModel, scan: Scan, region: Region, box: RegionBox) -> None:
         super().__init__(box)
         self._viewer, self._scan, self._region, self._box = viewer, scan, region, box
-        self._outline = NoOutline(viewer, scan, self)
+        self._outline: NoOutline = NoOutline(viewer, scan, self)
         # Later, not at once: while napari tells of its layers or shapes, they must not be changed.
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)

@@ -297,3 +297,28 @@ def test_a_report_is_not_made_without_the_strokes_that_are_only_in_memory(viewer
     disk.full = False
     dock.case_bar.menu.acts["Close"].trigger()
     assert dock.host.project is None  # without a question: it could be written meanwhile
+
+
+def test_scan_and_mask_deleted_together_are_asked_about_once(viewer, qtbot, dock, disk, answers):
+    corrected = begin(viewer, dock, make_scan(), qtbot)
+    turn(viewer, 0)
+    stroke(viewer, corrected, 1, qtbot)
+    rested(qtbot, dock)
+    disk.full = True
+    stroke(viewer, corrected, 2, qtbot)
+    asked, shown = answers(), []
+
+    def late(box):
+        """Let all that waits for the event loop happen while the question stands, then answer it."""
+        shown.append(box)
+        if len(shown) > 5:
+            next(button for button in box.buttons() if "Lose" in button.text()).click()
+
+    asked.act = late
+    before = len(messages())
+    viewer.layers.selection = set(viewer.layers)
+    viewer.layers.remove_selected()
+    qtbot.waitUntil(lambda: not dock.active_case.cases.current, timeout=5000)
+    qtbot.wait(200)
+    assert len(set(map(id, shown))) == 1, "the same strokes were asked about twice"
+    assert not [text for text in messages()[before:] if "RuntimeError" in text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from dataclasses import replace
 
 import nibabel as nib
@@ -324,6 +325,24 @@ def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewe
     acts.adjudicating.reject()
     qtbot.wait(500)
     assert not [layer.name for layer in viewer.layers if layer.name.startswith("CD")]
+
+
+def test_a_case_whose_final_mask_was_chosen_is_not_kept_in_memory(viewer, qtbot, tmp_path):
+    dock = opened(viewer, qtbot, study(tmp_path, 2))
+    dock.host.project.ask_second_reader("P00_t1", "CD")
+    as_reader(qtbot, dock, tmp_path, "CD")
+    paint(dock, np.s_[2:6, 3:9, 4:6], 2)
+    dock.host.submit()
+    qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
+    as_reader(qtbot, dock, tmp_path, "EF")
+    dock.case_bar.menu.acts["Whose mask is final…"].trigger()
+    qtbot.waitUntil(lambda: bool(dock.case_bar.acts.adjudicating.layers), timeout=10000)
+    scan, corrections = weakref.ref(dock.host.work.scan), weakref.ref(dock.host.work.corrections)
+    dock.host.go("P01_t1")
+    at(qtbot, dock, 2)
+    qtbot.wait(300)
+    gc.collect()
+    assert scan() is None and corrections() is None
 
 
 def test_a_run_on_an_accepted_case_leaves_the_accepted_mask(viewer, qtbot, tmp_path):
