@@ -332,7 +332,7 @@ class Walker(QObject):
         self._leave()
         corrected, active_case = self._active_case.corrected, self._active_case
         make = partial(Walk, patches, listed, prediction.coarse.data, scan.grid.spacing)
-        self.rank = rank
+        self.rank = rank if rank < len(patches) else -1  # it may be of a longer list, made anew from another mask
         self.blocked = "" if len(patches) else "The mask has no boundary."
         if corrected is None:
             self._way = _Way(prediction, scan, make(None))

@@ -158,3 +158,18 @@ def test_a_list_of_another_mask_is_made_from_it(dock, walker, qtbot):
         first[axis] = slice(1, None)
         edge[tuple(first)] |= step
     assert edge[at].all() and edge.sum() == len(at[0])
+
+
+def test_a_place_in_a_longer_list_goes_with_it(viewer, dock, walker, qtbot):
+    models = len(walker.walk)
+    corrected = begun(qtbot, dock)
+    mask = np.zeros_like(corrected.corrections.mask)
+    mask[1::4, 1::4, 1::4] = 1
+    corrected.act(Roi((0, 0, 0), mask.shape), mask, "scratch")
+    walker.list_again()
+    qtbot.waitUntil(lambda: len(walker.walk) > models)
+    walker.back()
+    assert walker.rank >= models
+    viewer.layers.remove(corrected.layer)
+    qtbot.waitUntil(lambda: dock.active_case.corrected is None)
+    assert len(walker.walk) == models and walker.rank == -1
