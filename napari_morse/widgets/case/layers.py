@@ -70,6 +70,7 @@ class CaseLayers:
         if self.corrected is not None:
             self.corrected.close_down()
         for layer in list(self._viewer.layers):
+            # Looked for again: to remove one layer of a comparison takes its twins away with it.
             if is_of(layer, self._work.scan) and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         if self.corrected is not None:

@@ -197,6 +197,7 @@ class ProjectHost(QObject):
         self.leave_case()
         self.wanted, self._next = case, None
         self.opening.emit(case)
+        # Never read while it is written: the older mask would come, and its last strokes be offered as if a crash had left them.
         if self.loader.busy or self.keeper.writes.busy_in(request.folder):
             self._next = partial(self.go, case, unfinished)
         else:
@@ -232,9 +233,11 @@ class ProjectHost(QObject):
         if here is None:
             return
         self.leaving.emit()
+        # The layers first: the last stroke becomes an act as they go, and is saved with the rest.
         here.layers.take_away()
         self.keeper.save()
         self._spend(here)
+        # Saving goes on in the queue with the corrections themselves: the case may be let go of before it has ended.
         self.keeper.drop()
         self.here = None
         self.submitting, self.session.forbidden = False, ""
@@ -287,6 +290,7 @@ class ProjectHost(QObject):
         if corrected is None:
             return
         corrected.compare()
+        # Nothing is drawn between the mask that is compared and the submission, which shows the first reader's.
         corrected.layer.editable, self.submitting = False, True
         case, first = here.work.id, here.project.places.case(here.work.id) / CORRECTED
 
@@ -338,6 +342,7 @@ class ProjectHost(QObject):
 
     def _on_loaded(self, read: tuple[OpenCaseRequest, OpenCase, Presentation | None]) -> None:
         request, work, presentation = read
+        # The person has gone on while it was read: only what was asked for last is shown.
         if self.project is None or work.id != self.wanted or self._next is not None:
             self._go_on()
             return
