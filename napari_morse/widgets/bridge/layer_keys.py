@@ -49,6 +49,7 @@ class LayerKeys:
         self._bound.append(target)
 
     def _meet(self, layer: Layer) -> None:
+        # On layers of ours alone: a person's own points and shapes keep napari's keys.
         if isinstance(layer, Points | Shapes) and carrier_of(layer) is not None:
             self._bind(layer)
 
