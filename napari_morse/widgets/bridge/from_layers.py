@@ -108,7 +108,8 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     labels = labels_of(layer)
     data = as_labels(_solid(_pixels(layer), 3), f"“{layer.name}”")
     if owner is not None:
-        # By the exact grid of the scan, not by the layer's scale and translate: the viewer shows an oblique scan straightened.
+        # By the exact grid of the scan, not by the layer's scale and translate: the viewer shows an oblique scan
+        # straightened.
         return Mask(display_axes(owner).to_storage(data), owner.grid, labels, owner.header)
     return Mask(_stored(data, layer.ndim), _own_grid(layer), labels)
 

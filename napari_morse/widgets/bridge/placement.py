@@ -81,7 +81,8 @@ def placement(scan: Scan) -> dict[str, Any]:
     attributes: dict[str, Any] = {"units": (units_of(scan),) * 3, "axis_labels": AXIS_LABELS}
     steps = np.diag(matrix)[:3]
     if np.array_equal(matrix[:3, :3], np.diag(steps)):
-        # Scale and translate wherever they say it all: napari 0.9 cuts slices of turned affines at the wrong place in 2-D.
+        # Scale and translate wherever they say it all: napari 0.9 cuts slices of turned affines at the wrong place in
+        # 2-D.
         return attributes | {"scale": tuple(steps.tolist()), "translate": tuple(matrix[:3, 3].tolist())}
     return attributes | {"affine": matrix}
 

@@ -113,7 +113,8 @@ def _meant(boxes: Sequence[Box]) -> Box:
     """Bounds meant by all boxes: enclosed within one view, intersected across views."""
     views: dict[tuple[bool, ...], list[Box]] = {}
     for box in boxes:
-        # Rectangles of one view enclose each other, those of different views intersect: which view it was is told by what is flat.
+        # Rectangles of one view enclose each other, those of different views intersect: which view it was is told by
+        # what is flat.
         views.setdefault(tuple((box[1] - box[0] < _FLAT).tolist()), []).append(box)
     meant = np.array([[-np.inf] * 3, [np.inf] * 3])
     for flat, group in views.items():

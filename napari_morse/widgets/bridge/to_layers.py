@@ -76,7 +76,8 @@ def is_of(layer: Any, scan: Scan, *roles: Role) -> bool:
 def scan_layer_data(scan: Scan) -> LayerData:
     """An image layer: display order, mm, grey, contrast from robust percentiles of the finite voxels."""
     attributes = _attributes(scan, scan.stem, Carrier(scan, "scan"))
-    # rgb is said: napari takes a last axis of three or four voxels for colours. Limits too, or it looks for them itself.
+    # rgb is said: napari takes a last axis of three or four voxels for colours. Limits too, or it looks for them
+    # itself.
     attributes |= {"contrast_limits": contrast_limits(scan.data), "colormap": "gray", "rgb": False}
     return display_axes(scan).to_view(scan.data), attributes, "image"
 

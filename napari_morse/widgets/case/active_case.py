@@ -180,7 +180,8 @@ class ActiveCase(QObject):
             self.said.emit(self.blocked or NO_MASK)
             return 0
         models = (entry.id for info in self.session.engine.models() for entry in info.card.labels)
-        # Above every id of any model or other mask: a number that one of them has would mean two structures in one file.
+        # Above every id of any model or other mask: a number that one of them has would mean two structures in one
+        # file.
         above = max((*models, *(label.id for label in self.session.labels), *self.elsewhere()), default=0)
         try:
             made = structures.add(name, self.labels, above, corrected.corrections.mask, self._reader)
@@ -334,7 +335,8 @@ class ActiveCase(QObject):
             self.own,
         )  # fmt: skip
         same = len(now) == len(self._told) and all(
-            # Scans, predictions and masks by identity: they hold whole volumes, and what is under work is this very object.
+            # Scans, predictions and masks by identity: they hold whole volumes, and what is under work is this very
+            # object.
             a is b or (isinstance(a, int | str | frozenset | Path) and a == b)
             for a, b in zip(now, self._told, strict=True)
         )

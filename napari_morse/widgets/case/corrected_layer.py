@@ -314,7 +314,8 @@ class CorrectedLayer(QObject):
     def _take(self, box: Roi | None, kind: str) -> bool:
         shown = self._axes.to_storage(np.asarray(self.layer.data))
         where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_to_storage(box)
-        # Compared, not believed: napari tells of brush, undo and scripts by different events, and of some of them early.
+        # Compared, not believed: napari tells of brush, undo and scripts by different events, and of some of them
+        # early.
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
         if differs and self.frozen():
             return True

@@ -75,7 +75,8 @@ class CaseKeeper(QObject):
             return
         if self._replaces_changed:
             self.writes.add(case.folder, saving(case.corrections))
-        # Once in conflict, nothing is saved by itself: each further save would lay one more copy beside the other's mask.
+        # Once in conflict, nothing is saved by itself: each further save would lay one more copy beside the other's
+        # mask.
         elif case.folder not in self.conflicts:
             kept_beside = partial(self._on_conflict, case.folder, case.corrections)
             self.writes.add(case.folder, saving(case.corrections, kept_beside))

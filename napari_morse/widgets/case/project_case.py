@@ -197,7 +197,8 @@ class ProjectHost(QObject):
         self.leave_case()
         self.wanted, self._next = case, None
         self.opening.emit(case)
-        # Never read while it is written: the older mask would come, and its last strokes be offered as if a crash had left them.
+        # Never read while it is written: the older mask would come, and its last strokes be offered as if a crash had
+        # left them.
         if self.loader.busy or self.keeper.writes.busy_in(request.folder):
             self._next = partial(self.go, case, unfinished)
         else:

@@ -211,7 +211,8 @@ def submitting(
     """Saves a second reading and compares it with the ``first`` reader's file, which the reader has not seen."""
 
     def begin() -> Write:
-        # A copy in the window's thread, with the checkpoint: what is compared is what is saved, whatever is drawn meanwhile.
+        # A copy in the window's thread, with the checkpoint: what is compared is what is saved, whatever is drawn
+        # meanwhile.
         own, job = np.array(corrections.mask), corrections.begin_checkpoint()
 
         def write() -> Callable[[], None]:
