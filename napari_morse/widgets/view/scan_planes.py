@@ -182,6 +182,7 @@ class ScanPlanes:
         i, j, k = (int(v) for v in self.axes.index_to_storage(np.array([voxel]))[0])
         where = f"voxel {i}, {j}, {k}"
         if scan.size_known:
+            # By the scan's exact grid: the viewer's world shows an oblique scan straightened.
             x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
             where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
         return f"{where}; value {scan.data[i, j, k]:.5g}"

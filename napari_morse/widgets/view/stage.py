@@ -93,6 +93,7 @@ class _OnStage:
 
     def claim(self, layer: Layer) -> None:
         """A layer lies on this scan from now on."""
+        # A weak value: a scan is its own owner, and a strong one would keep it in memory for ever.
         _owners[layer] = ref(self.layer)
 
     def owner(self, layer: Layer) -> Image | None:
@@ -264,6 +265,7 @@ class Stage(QObject):
             staged.claim(layer)
             self.claimed.emit()
         elif owner is not None and open_still:
+            # Marked, not shown: it comes into view with its whole scan, as `_place` finds the mark.
             owner.metadata[OFF] = True
             self.asked.emit(owner)
         if not self.holds(layer):  # unless its own scan took the stage just now
