@@ -202,6 +202,7 @@ class DrawnRegion(NoOutline):
         if not unread:
             return
         rectangle = np.asarray(self.layer.data[int(unread[-1])])
+        # Alone in the layer: outlines of the box before would be read as rectangles too.
         self._draw([rectangle])
         region.take_in(rectangle, roi_from_shapes(self.layer, self._scan))
         self.layer.mode = "select"
@@ -212,6 +213,7 @@ class DrawnRegion(NoOutline):
         self._draw(roi_shape_data(region.box, self._scan)[0] if boxed else [])
 
     def _draw(self, shapes: list[Any]) -> None:
+        # Our own listener alone: napari's canvas must hear of it.
         with self.layer.events.data.blocker(self._on_data):
             self.layer.selected_data = set()
             self.layer.data = shapes

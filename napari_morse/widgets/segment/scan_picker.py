@@ -114,6 +114,7 @@ class ScanPicker(QObject):
 
     def _read(self, layer: Image) -> Scan | None:
         try:
+            # One `Scan` for a layer, the same each time: results, regions and masks are found by this very object.
             if layer not in self._scans:
                 self._scans[layer] = scan_of(layer, self._viewer)
         except MorseError as error:
@@ -159,6 +160,7 @@ class ScanPicker(QObject):
             self.listed.emit()
 
     def _on_changed(self, event: Any) -> None:
+        # A changed layer is another scan: what was found on the one before is not of its pixels.
         self._scans.pop(event.source, None)
         if event.source is self.layer:
             QTimer.singleShot(0, self._choose)
