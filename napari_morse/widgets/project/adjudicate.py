@@ -129,6 +129,7 @@ class Adjudicate(QDialog):
         self.reader.start(lambda _tell, _cancelled: _masks(paths))
 
     def _on_masks(self, masks: dict[str, Any]) -> None:
+        # Masks that come after the dialog was closed would stay in the viewer, with nothing to take them away.
         if self._over or self._host.here is not self._here:
             return
         work = self._here.work
@@ -157,6 +158,7 @@ class Adjudicate(QDialog):
         self._viewer.dims.set_point(self._viewer.dims.ndim - first.ndim, float(place[0]))
 
     def _on_failed(self, error: Exception) -> None:
+        # Empty, not None: they are not being read any more.
         self._masks = {}
         if not isinstance(error, CancelledError):
             show_error(f"The readers' masks could not be shown: {error}")

@@ -176,6 +176,7 @@ class BackgroundPredictor(QObject):
         self.changed.emit()
 
     def _give_up(self, case: str) -> None:
+        # By model: another one may manage the case, and none is tried in a circle.
         self._failed.add((case, self._session.model))
         self.later()
 
@@ -199,4 +200,5 @@ def _give_way() -> None:
     """Let the window go first; only Linux can say so of one thread."""
     if sys.platform == "linux":
         with suppress(OSError):
+            # Never set back, which needs rights: the thread lasts for one case.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
