@@ -30,6 +30,7 @@ CURVES_TIP = (
 
 def plotting() -> Any:
     """pyqtgraph, on the Qt binding that is in use; loaded at the first call, in any thread."""
+    # Before the import, which chooses a binding: it must be the one that the viewer runs on.
     os.environ.setdefault("PYQTGRAPH_QT_LIB", str(qtpy.API_NAME))
     hooks = sys.excepthook, threading.excepthook
     import pyqtgraph
@@ -91,6 +92,7 @@ class Plots:
             plot.getPlotItem().layout.setColumnFixedWidth(2, SIDE)
             plot.getAxis("left").setWidth(SIDE)
             for side in ("left", "right", "bottom"):
+                # Else pyqtgraph scales small losses and writes the factor beside the name.
                 plot.getAxis(side).enableAutoSIPrefix(False)
         self.held.showAxis("right")
         self.held.getAxis("right").setWidth(SIDE)

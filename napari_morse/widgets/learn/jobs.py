@@ -178,6 +178,7 @@ def beginning(folder: Path, reader: str, choice: Choice) -> Work:
     """Makes a round and starts it; gives the `Round`."""
 
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Round:
+        # Asked again on the disk: another window may have begun one since.
         if any(other.alive for other in rounds(folder)):
             raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
         plotting()  # quick from here on, when the first curve is drawn
