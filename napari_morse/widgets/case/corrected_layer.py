@@ -351,6 +351,7 @@ class CorrectedLayer(QObject):
 
 def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:
     """The box (display order) that an atom of napari's history lies in."""
+    # napari has two kinds of atoms: a masked patch with the slice that it lies in, and (indices, before, after).
     keys = getattr(atom, "slice_key", None)
     if keys is None:
         keys = atom[0]

@@ -68,6 +68,7 @@ class CaseLayers:
     def take_away(self) -> None:
         """Take over what was painted last, and remove the layers."""
         if self.corrected is not None:
+            # First: a stroke that is not yet an act would go with the layer.
             self.corrected.close_down()
         for layer in list(self._viewer.layers):
             # Looked for again: to remove one layer of a comparison takes its twins away with it.

@@ -120,6 +120,7 @@ class ProjectHost(QObject):
         """Save what is to be saved, and let the project go."""
         self.may_leave(may_stay=False)
         self.decisions.cancel()
+        # First: what still arrives of a case that is read or saved finds nothing wanted, and opens none.
         self.wanted, self._next = "", None
         each_of(
             (
@@ -188,6 +189,7 @@ class ProjectHost(QObject):
         if project is None:
             return
         try:
+            # Before the open case is left: where a scan is not found the person stays where they are.
             request = OpenCaseRequest.of(project, case, unfinished)
         except MorseError as error:
             show_error(str(error))
@@ -350,6 +352,7 @@ class ProjectHost(QObject):
         if work.corrections is None and work.unfinished is not None:
             self.go(work.id, "recover" if self._ask(work.unfinished) else "set_aside")
             return
+        # Only here: the project's database belongs to the window's thread, and the case was read in another.
         work.home = ProjectHome(self.project, request.folder)
         work.labels = work.labels or self.session.labels
         here = self.here = CaseInView(self.project, work, CaseLayers(self._viewer, work, self))

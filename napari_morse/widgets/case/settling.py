@@ -36,6 +36,7 @@ def settled(corrected: CorrectedLayer, save: Callable[[], None], may_stay: bool)
     """
     corrected.compare()
     if corrected.unwritten.at_stake:
+        # The cheap way first: lines of the journal. A whole mask is written only where they do not go.
         corrected.corrections.retry()
     if corrected.unwritten.at_stake:
         _waiting(save)

@@ -203,9 +203,12 @@ class StandaloneCases(QObject):
         self._asked_about.add(scan)
         self._kept[scan].keeper.may_leave(may_stay=False)
         self._asked_about.discard(scan)
+        # Out of the table before its layer goes: the removal is told of, and would put it away again.
         kept = self._kept.pop(scan)
         each_of(
             (
+                # In this order: the last stroke is taken over, and saved while the folder is still ours; then the layer
+                # goes.
                 kept.layer.close_down,
                 kept.keeper.save_now,
                 kept.keeper.drop,
