@@ -288,6 +288,7 @@ def _solid(array: Any, ndim: int) -> Array:
     """In memory (dask, zarr and the like are loaded), with ``ndim`` axes; the memory budget is asked first."""
     if not isinstance(array, np.ndarray):
         size = int(np.prod([int(n) for n in array.shape])) * np.dtype(array.dtype).itemsize
+        # Before anything is loaded: the array may be larger than the memory.
         check_budget(size, "The layer")
     solid = np.asarray(array)
     return solid.reshape((1,) * (ndim - solid.ndim) + solid.shape)

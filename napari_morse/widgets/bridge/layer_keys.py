@@ -57,6 +57,7 @@ class LayerKeys:
         self._meet(event.value)
 
     def _on_removed(self, event: Any) -> None:
+        # Not held any longer: a layer carries its scan, and through it a whole volume.
         self._bound = [target for target in self._bound if target is not event.value]
 
 
