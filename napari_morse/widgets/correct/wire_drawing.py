@@ -209,6 +209,7 @@ class DrawnWire(NoWire):
 
     def take_back(self) -> None:
         """Take the last node back."""
+        # Of a contour that is closed this opens it, and takes no node: the wire can be filled with another label.
         self.contour.take_back()
 
     def fill(self, active_case: ActiveCase, corrected: CorrectedLayer, erase: bool) -> str:
@@ -339,6 +340,7 @@ class OnNode(Press):
     def release(self, wire: NoWire) -> bool:
         """Leave the node where it is; a mere click on the first one fills."""
         if self._dragged:
+            # The last move of the mouse may not have been drawn, which is what lays the paths.
             self._wire.contour.move(self._node, self._wanted)
             return False
         return self._node == 0 and wire.fillable
