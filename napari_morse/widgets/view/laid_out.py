@@ -434,6 +434,7 @@ class LaidOut(QObject):
             elsewhere = role_of(layer) not in {"", "mask", "corrected", "roi"}
             if isinstance(layer, Image) or elsewhere:
                 layer.visible = False
+                # Only what was visible is noted: what a person had hidden stays hidden at the end.
                 self._parked.append(layer)
 
 

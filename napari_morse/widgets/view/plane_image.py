@@ -146,6 +146,7 @@ def levels(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
         Shown as 0 and as 255; increasing.
     """
     low, high = limits
+    # A copy in floats: limits may lie beyond the range of the scan's own dtype.
     values: NDArray[Any] = pixels.astype(np.float64 if pixels.dtype.itemsize > 4 else np.float32)
     np.fmax(values, low, out=values)  # fmax, unlike maximum, lets go of NaN
     np.fmin(values, high, out=values)

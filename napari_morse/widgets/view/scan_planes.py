@@ -212,6 +212,7 @@ class ScanPlanes:
     def _of_model(self, role: Role, mask: Mask, style: Style) -> DrawnMask:
         layers = [x for x in self._active_case.viewer.layers if isinstance(x, Labels) and self._shows(x, role)][:1]
         colour = _layer_colour(layers[0]) if layers else _table_colour(self._active_case.labels)
+        # The mask is the source: the view of its array is a new object at each look.
         return DrawnMask(role, mask, self.axes.to_view(mask.data), colour, tuple(layers), style)
 
     def _shows(self, layer: Labels, role: Role) -> bool:

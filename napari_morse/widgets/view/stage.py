@@ -282,6 +282,7 @@ class Stage(QObject):
     def _look_at(self, layer: Image) -> None:
         """Where it was looked at before; the first time, its middle, whole."""
         dims, camera = self._viewer.dims, self._viewer.scene.camera
+        # A place that was kept while a layer of more axes was open is none in the axes that there are now.
         if layer in self._views and len(self._views[layer].point) == dims.ndim:
             view = self._views[layer]
             dims.set_point(range(dims.ndim), view.point)
