@@ -61,6 +61,7 @@ class Region:
 
     def take_in(self, rectangle: Array, meant: Roi) -> None:
         """Take the two axes in view from a ``rectangle`` that bounds the voxels of ``meant``, in storage order."""
+        # The axis along which it is flat: it was drawn in one slice, in whichever view.
         across = int(np.argmin(np.ptp(rectangle, axis=0)))
         box, bounds = self._box, self._axes.roi_to_view(meant)
         start, stop = list(bounds.start), list(bounds.stop)
@@ -225,6 +226,7 @@ class DrawnRegion(NoOutline):
 
     def remove(self) -> None:
         """Listen no more, and take the layer away."""
+        # First: the removal would be heard as the person's, and the region forgotten.
         self.let_go()
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)

@@ -199,6 +199,7 @@ class SegmentTab(EndingWidget):
         """Ask, beside the window, which devices the machine has; this also warms the engine up for the first run."""
         engine = self._session.engine
         if not self._asker.busy:
+            # Beside the window: the first answer imports torch, which the window's thread never does.
             self._asker.start(lambda _progress, _cancelled: tuple(engine.devices()))
 
     def _on_devices(self, names: tuple[str, ...]) -> None:
