@@ -130,6 +130,7 @@ class TruthBox(QWidget):
         if not masks or not label:
             self.figures.say("" if masks else "There is no mask to compare with it yet.")
             return
+        # Later, not dropped: the figures that are being made are of a mask before the last act.
         if self.runner.busy:
             self._soon.start(COMPARE_DELAY)
             return

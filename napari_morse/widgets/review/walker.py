@@ -118,6 +118,7 @@ def _on_decided(walk: Walk, protection: Protection, decided: Callable[[Walk, int
 
 
 def _protect(walk: Walk, protection: Protection, rank: int) -> None:
+    # Patches that only were edited stay open to strokes: nobody has said that they are right.
     if walk.decisions.get(rank) in ("accepted", "coarse"):
         protection.keep(rank, walk.patches.of(rank))
     else:
@@ -352,6 +353,7 @@ class Walker(QObject):
         corrected = self._active_case.corrected
         if corrected is not None:  # decisions of an earlier run say nothing any more
             corrected.case.protection.let_go_all()
+            # Undo goes over the acts alone: a timeline would step through decisions on a list that is gone.
             corrected.case.steps = corrected.corrections
         self.framed.emit(None)
         self.changed.emit()
