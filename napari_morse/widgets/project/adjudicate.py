@@ -80,6 +80,7 @@ class Adjudicate(QDialog):
         for widget in (self.reason, self.problem, self.buttons):
             layout.addWidget(widget)
         self.finished.connect(self._take_away)
+        # It goes with the case: its layers lie on that scan, and its choice is of that mask.
         host.leaving.connect(self.reject)
         self.reader = JobRunner("morse-readings", self)
         self.reader.succeeded.connect(self._on_masks)
@@ -99,6 +100,7 @@ class Adjudicate(QDialog):
             return
         if self._host.try_to(lambda project: project.adjudicate(self._case, chosen, self.reason.text())):
             self.accept()
+            # After the dialog is closed: to go on takes the case away, and with it a dialog that is still open.
             if chosen != FIRST_READER:
                 self._host.go(self._case)
 

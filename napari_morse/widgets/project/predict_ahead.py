@@ -162,6 +162,7 @@ class BackgroundPredictor(QObject):
     def _on_predicted(self, found: Predicted) -> None:
         self.case = ""
         project = self._host.project
+        # Another project may be open by now, and have a case of the same id.
         if project is not None and project.about.id == found.project:
             self._host.try_to(lambda project: project.record_prediction(found.case, found.record))
         self.changed.emit()
@@ -182,6 +183,7 @@ class BackgroundPredictor(QObject):
 
 
 def _predicting(place: Place, session: SegmentSession) -> Callable[[Tell, Callable[[], bool]], Predicted]:
+    # Taken here: the person may choose another model while this one runs.
     engine, model, device = session.engine, session.model, session.device
 
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Predicted:
