@@ -109,6 +109,7 @@ class BeforeAfter(QObject):
         # The very scan that was read for: a case opened again has another one, and layers of its own.
         if work is None or work.scan is not scan or layers is None:
             return
+        # Layers of the case's own result are still coming: laid out after these, they would take their place.
         if self._segment.presenting:
             QTimer.singleShot(POLL_MS, partial(self._on_masks, read))
             return

@@ -142,6 +142,7 @@ class Plots:
     def _fit(self) -> None:
         view = self.held.getViewBox()
         self._right.setGeometry(view.sceneBoundingRect())
+        # Again: what the link has worked out before was for views of other shapes.
         self._right.linkedViewChanged(view, self._right.XAxis)
 
     def paint(self, palette: QPalette) -> None:

@@ -184,6 +184,7 @@ def beginning(folder: Path, reader: str, choice: Choice) -> Work:
         plotting()  # quick from here on, when the first curve is drawn
         new_round = prepare_round(folder, reader, choice, cancelled)
         if cancelled():
+            # Cancelled while masks were copied: a round that never began must not be found as the last one.
             new_round.remove()
             raise CancelledError
         new_round.start()
