@@ -209,7 +209,6 @@ class DrawnWire(NoWire):
 
     def take_back(self) -> None:
         """Take the last node back."""
-        # Of a contour that is closed this opens it, and takes no node: the wire can be filled with another label.
         self.contour.take_back()
 
     def fill(self, active_case: ActiveCase, corrected: CorrectedLayer, erase: bool) -> str:
@@ -218,6 +217,7 @@ class DrawnWire(NoWire):
         if not self.fillable or not contour.close():
             return "Set three nodes at least, then press Enter."
         if not label:
+            # It opens the closed contour, and takes no node: the wire can still be filled with another label.
             contour.take_back()
             return "Choose a structure first: the background is not drawn with the wire."
         labels = np.array(self.plane.of(corrected.layer.data))
