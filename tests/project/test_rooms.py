@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,24 @@ def test_a_way_past_the_door_is_seen(floor):
     assert _past_the_door(checked, "napari_morse.widgets.review")
     assert not _past_the_door(beside, f"napari_morse.{floor}")
     assert not _past_the_door(f"from napari_morse.{floor} import Thing", "napari_morse.widgets.review")
+
+
+def _imported(path: Path, modules: Mapping[str, Path]) -> set[str]:
+    """Modules of ours that one imports, anywhere in it, for the type checker too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name if name in modules else node.module for name in names}
+    return found & modules.keys()
+
+
+def test_no_module_imports_itself_round_about():
+    paths = {path.relative_to(PACKAGE.parent).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")}
+    modules = {name.replace("/", ".").removesuffix(".__init__"): path for name, path in paths.items()}
+    graph = {name: _imported(path, modules) - {name} for name, path in modules.items()}
+    assert sum(map(len, graph.values())) > 1000
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' → '.join(error.args[1])}")

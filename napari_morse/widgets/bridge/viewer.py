@@ -44,7 +44,8 @@ def ask_frame(name: str, frames: int) -> int | None:
 
 def scan_files(layer: Layer) -> list[Path]:
     """Files of the scans that are open, and of the one that ``layer`` was made on."""
-    from napari_morse.widgets.bridge import carrier_of, open_scans
+    from napari_morse.widgets.bridge.from_layers import open_scans
+    from napari_morse.widgets.bridge.to_layers import carrier_of
 
     viewer, own = current_viewer(), carrier_of(layer)
     scans = [carrier.scan for _, carrier in open_scans(viewer)] if viewer is not None else []
