@@ -113,6 +113,7 @@ class _Use:
             self._modes[selected] = str(selected.mode)
             # Else the layer's tool would draw with the same press.
             selected.mode = "pan_zoom"
+        # Else a drag would lay a line and move the view below it.
         self._viewer.scene.camera.mouse_pan = False
         self._viewer.mouse_drag_callbacks.append(self._on_press)
         self._viewer.mouse_move_callbacks.append(self._on_move)

@@ -220,6 +220,7 @@ class LaidOut(QObject):
             event.disconnect(self._on_layers)
         for event in (grid.events.enabled, grid.events.stride, grid.events.shape):
             event.disconnect(self._on_grid)
+        # Before the masks of others become visible again, which would be heard as the person's wish.
         self._watch([])
         with self._quiet():
             grid.enabled = False
