@@ -71,6 +71,7 @@ class EndingWidget(QWidget):
             around = window.parentWidget()
             window = around.window() if around is not None else None
         if window is not None and window is not self._in():
+            # On the window: a dock gets no close event of its own when its window is closed.
             window.installEventFilter(self)
             self._window = ref(window)
         self._showing.start(0)
@@ -92,6 +93,7 @@ class EndingWidget(QWidget):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 (Qt's name)
         """Stop the work when the window closes (and not when the person thinks better of it)."""
         if event is not None and event.type() == QEvent.Type.Close and watched is self._in():
+            # The window may still ask, and stay: whether it is gone is looked at in the next turn of the event loop.
             self._closing.start(0)
         return False
 

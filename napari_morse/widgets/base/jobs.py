@@ -97,9 +97,11 @@ class JobRunner(QObject):
         if self._thread is None:
             return True
         self._thread.join(seconds)
+        # `busy` stays true here: the end itself comes by a queued signal, in the window's thread.
         return not self._thread.is_alive()
 
     def _end(self, result: object, error: BaseException | None) -> None:
+        # Before the signals: whoever hears of the end may start the next work at once.
         self._thread = None
         if error is None:
             self.succeeded.emit(result)
@@ -116,6 +118,7 @@ def _run(work: Work, post: _Post, stop: threading.Event) -> None:
             warnings.simplefilter("default")
             warnings.showwarning = _log_warning  # type: ignore[assignment]
             result = work(lambda progress: _say(post.progressed, progress), stop.is_set)
+        # Cancelled though it is done: who pressed Cancel never sees a result appear.
         if stop.is_set():
             error = CancelledError()
     except Exception as caught:  # whatever it is, the window must learn that the work has ended
@@ -128,6 +131,7 @@ def _run(work: Work, post: _Post, stop: threading.Event) -> None:
 def _say(signal: Any, *what: object) -> None:
     try:
         signal.emit(*what)
+    # Qt deletes the post with the application, while the thread may still be in a long step.
     except RuntimeError:
         logger.debug("The application closed before the work ended.")
 

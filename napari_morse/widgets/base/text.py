@@ -15,6 +15,7 @@ class Note(QLabel):
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWordWrap(True)
+        # Names of files and layers are in it: what looks like markup in them is no markup.
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
@@ -61,6 +62,7 @@ class Elided(QLabel):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """No width of its own: the text gives way."""
+        # Not the text's width: one long name would widen the whole dock, which must work at 340 pixels.
         return QSize(20, self.fontMetrics().height() + 2)
 
     sizeHint = minimumSizeHint  # noqa: N815 (Qt's name)

@@ -108,6 +108,8 @@ def mask_of(layer: Labels, viewer: ViewerModel | None = None, scan: Scan | None 
     labels = labels_of(layer)
     data = as_labels(_solid(_pixels(layer), 3), f"“{layer.name}”")
     if owner is not None:
+        # By the exact grid of the scan, not by the layer's scale and translate: the viewer shows an oblique scan
+        # straightened.
         return Mask(display_axes(owner).to_storage(data), owner.grid, labels, owner.header)
     return Mask(_stored(data, layer.ndim), _own_grid(layer), labels)
 
@@ -137,6 +139,7 @@ def mask_as_it_is(layer: Labels, scan: Scan) -> Callable[[], Mask]:
             f"“{layer.name}” {_shape3(layer)} does not lie on its scan “{scan.stem}” {_shown_shape(scan)} any more.",
             "Put the layer back where it was: undo its changes of scale, translation or shape.",
         )
+    # Copied here, in the window's thread: the brush goes on while another thread writes the mask.
     labels, pixels, name = labels_of(layer), np.array(_solid(_pixels(layer), 3)), layer.name
     return lambda: Mask(display_axes(scan).to_storage(as_labels(pixels, f"“{name}”")), scan.grid, labels, scan.header)
 
@@ -149,6 +152,7 @@ def lies_on(layer: Any, scan: Scan) -> bool:
     own = layer_matrix(layer)
     if layer.ndim == 2:  # a picture's layer has no S axis: compare rows and columns only
         shown, own = shown[1:, 1:], own[1:, 1:]
+    # At the corners, in mm: a tiny difference in a step or an angle only shows at the far end of the scan.
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in _shape3(layer)[3 - layer.ndim :]], indexing="ij"))
     corners = corners.reshape(layer.ndim, -1)
     corners = np.vstack([corners, np.ones(corners.shape[1])])
@@ -166,6 +170,7 @@ def open_scans(viewer: ViewerModel) -> Iterator[tuple[Any, Carrier]]:
 def _own_scan(layer: Any, carrier: Carrier) -> Scan:
     shown = display_axes(carrier.scan).to_view(carrier.scan.data)
     if carrier.role == "scan":
+        # The same memory is the same `Scan`, though the layer may hold another view of it: much is asked by identity.
         same = ("data", "strides", "shape", "typestr")
         ours, theirs = shown.__array_interface__, getattr(_pixels(layer), "__array_interface__", {})
         if all(ours[key] == theirs.get(key) for key in same):
@@ -283,6 +288,7 @@ def _solid(array: Any, ndim: int) -> Array:
     """In memory (dask, zarr and the like are loaded), with ``ndim`` axes; the memory budget is asked first."""
     if not isinstance(array, np.ndarray):
         size = int(np.prod([int(n) for n in array.shape])) * np.dtype(array.dtype).itemsize
+        # Before anything is loaded: the array may be larger than the memory.
         check_budget(size, "The layer")
     solid = np.asarray(array)
     return solid.reshape((1,) * (ndim - solid.ndim) + solid.shape)

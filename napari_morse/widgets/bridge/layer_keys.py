@@ -49,6 +49,7 @@ class LayerKeys:
         self._bound.append(target)
 
     def _meet(self, layer: Layer) -> None:
+        # On layers of ours alone: a person's own points and shapes keep napari's keys.
         if isinstance(layer, Points | Shapes) and carrier_of(layer) is not None:
             self._bind(layer)
 
@@ -56,6 +57,7 @@ class LayerKeys:
         self._meet(event.value)
 
     def _on_removed(self, event: Any) -> None:
+        # Not held any longer: a layer carries its scan, and through it a whole volume.
         self._bound = [target for target in self._bound if target is not event.value]
 
 

@@ -31,6 +31,7 @@ class LineColours:
     def set(self, mask: Labels, line: str | None) -> None:
         """Draw all structures of ``mask`` in one colour; None: in their own again."""
         if line is not None:
+            # The first time only: one line's colour after another must not be taken for the mask's own.
             self._own.setdefault(mask, mask.colormap)
             mask.colormap = DirectLabelColormap(color_dict={None: line, 0: "transparent"})
         elif mask in self._own:

@@ -57,6 +57,7 @@ def display_to_world(scan: Scan) -> Matrix:
     exact = WORLD @ grid.affine
     if scan.source is None:
         return exact
+    # Straightened for the viewer alone: saving goes by the exact grid that the `Scan` keeps.
     straight = np.diag([*grid.spacing, 1.0])
     straight[:3, 3] = exact[:3, 3]
     return straight
@@ -80,6 +81,8 @@ def placement(scan: Scan) -> dict[str, Any]:
     attributes: dict[str, Any] = {"units": (units_of(scan),) * 3, "axis_labels": AXIS_LABELS}
     steps = np.diag(matrix)[:3]
     if np.array_equal(matrix[:3, :3], np.diag(steps)):
+        # Scale and translate wherever they say it all: napari 0.9 cuts slices of turned affines at the wrong place in
+        # 2-D.
         return attributes | {"scale": tuple(steps.tolist()), "translate": tuple(matrix[:3, 3].tolist())}
     return attributes | {"affine": matrix}
 

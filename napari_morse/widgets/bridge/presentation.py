@@ -40,6 +40,7 @@ class Presentation:
 
 def prepare_presentation(prediction: Prediction, scan: Scan) -> Presentation:
     """Everything that can be made ready outside the window's thread; touches no layer."""
+    # The points come ranked, the most doubtful first: the first ones are those to be seen.
     shown = replace(prediction, points=_first(prediction.points, MOST_POINTS))
     doubt, attributes, kind = uncertainty_layer_data(prediction, scan, f"uncertainty · {scan.stem}")
     layers = (

@@ -56,6 +56,7 @@ def roi_from_shapes(layer: Shapes, scan: Scan, slices: tuple[int, int] | None = 
     low, high = _meant(boxes)
     if slices is not None:
         low[0], high[0] = max(low[0], min(slices)), min(high[0], max(slices))
+    # Bounded before they become integers: an axis of which no rectangle says anything is infinite.
     start = np.clip(np.ceil(np.maximum(low, 0.0) - 1e-6), 0, shape).astype(int)
     stop = np.clip(np.floor(np.minimum(high, shape - 1.0) + 1e-6) + 1, 0, shape).astype(int)
     if (start >= stop).any():
@@ -112,6 +113,8 @@ def _meant(boxes: Sequence[Box]) -> Box:
     """Bounds meant by all boxes: enclosed within one view, intersected across views."""
     views: dict[tuple[bool, ...], list[Box]] = {}
     for box in boxes:
+        # Rectangles of one view enclose each other, those of different views intersect: which view it was is told by
+        # what is flat.
         views.setdefault(tuple((box[1] - box[0] < _FLAT).tolist()), []).append(box)
     meant = np.array([[-np.inf] * 3, [np.inf] * 3])
     for flat, group in views.items():

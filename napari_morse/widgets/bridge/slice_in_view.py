@@ -62,6 +62,7 @@ class PlaneInView:
     def of(self, display: Any) -> Array:
         """(R, C) the slice of an array in display order."""
         plane = np.asarray(display[tuple(self.index if a == self.across else slice(None) for a in range(3))])
+        # The viewer's axes may stand in any order, as after a transpose: rows are always what runs down the screen.
         return plane if self.rows < self.columns else plane.T
 
     def places(self, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -136,6 +137,7 @@ def slice_at(viewer: ViewerModel, layer: Layer) -> tuple[int, int] | None:
     if min(rows, columns) < 0:
         return None
     across = 3 - rows - columns
+    # From the point in mm, not from the slider's step: steps count through all open layers, of other voxel sizes too.
     return across, round(float(layer.world_to_data(dims.point[-3:])[across]))
 
 

@@ -76,6 +76,8 @@ def is_of(layer: Any, scan: Scan, *roles: Role) -> bool:
 def scan_layer_data(scan: Scan) -> LayerData:
     """An image layer: display order, mm, grey, contrast from robust percentiles of the finite voxels."""
     attributes = _attributes(scan, scan.stem, Carrier(scan, "scan"))
+    # rgb is said: napari takes a last axis of three or four voxels for colours. Limits too, or it looks for them
+    # itself.
     attributes |= {"contrast_limits": contrast_limits(scan.data), "colormap": "gray", "rgb": False}
     return display_axes(scan).to_view(scan.data), attributes, "image"
 
@@ -97,6 +99,7 @@ def mask_layer_data(mask: Mask, scan: Scan, name: str, *, role: Role = "mask", v
         Whether it is shown.
     """
     _same_grid(mask, scan)
+    # A copy: what a person paints on a model's mask must not change the prediction, which is compared and kept.
     data = np.array(display_axes(scan).to_view(mask.data), order="C")
     labels = mask.labels or _unnamed(data)
     attributes = _attributes(scan, name, Carrier(scan, role, mask.labels)) | {
@@ -172,6 +175,7 @@ def colour_points(layer: Points, by: Colouring) -> None:
 def contrast_limits(data: Array) -> tuple[float, float]:
     """Grey levels shown as black and as white: `CONTRAST` percentiles of the finite voxels, always increasing."""
     step = max(1, data.size // SAMPLED)
+    # Order “A” and a stride: a scan in Fortran order, as NIfTI stores it, would be copied whole by any other order.
     sample = data.reshape(-1, order="A")[::step].astype(np.float64)
     finite = sample[np.isfinite(sample)]
     if not finite.size:
@@ -212,6 +216,7 @@ def _same_grid(mask: Mask, scan: Scan) -> None:
 def _features(prediction: Prediction) -> dict[str, Any]:
     points = prediction.points
     names = {0: "background"} | {label.id: label.name for label in prediction.rendered.labels}
+    # The shape is given in full: with no points at all, NumPy cannot tell what -1 stands for.
     weights = points.expert_weights.reshape(len(points), len(points.experts))
     dominant = weights.argmax(axis=1) if weights.size else np.zeros(len(points), dtype=np.int64)
 

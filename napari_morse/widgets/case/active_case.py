@@ -180,6 +180,8 @@ class ActiveCase(QObject):
             self.said.emit(self.blocked or NO_MASK)
             return 0
         models = (entry.id for info in self.session.engine.models() for entry in info.card.labels)
+        # Above every id of any model or other mask: a number that one of them has would mean two structures in one
+        # file.
         above = max((*models, *(label.id for label in self.session.labels), *self.elsewhere()), default=0)
         try:
             made = structures.add(name, self.labels, above, corrected.corrections.mask, self._reader)
@@ -333,6 +335,8 @@ class ActiveCase(QObject):
             self.own,
         )  # fmt: skip
         same = len(now) == len(self._told) and all(
+            # Scans, predictions and masks by identity: they hold whole volumes, and what is under work is this very
+            # object.
             a is b or (isinstance(a, int | str | frozenset | Path) and a == b)
             for a, b in zip(now, self._told, strict=True)
         )
@@ -340,6 +344,7 @@ class ActiveCase(QObject):
             self._told = now
             self.changed.emit()
         if corrected is not None and self._then:
+            # Emptied first: what is done here may change the mask, which comes here again.
             due, self._then = self._then, []
             for each in due:
                 each()
@@ -349,6 +354,7 @@ class ActiveCase(QObject):
         corrected, scan = self.corrected, self.scan
         if corrected is not None or scan is None or self.blocked:
             return corrected
+        # What it opens arrives later, and tells by `changed`, which leads here again: nothing is returned of it now.
         if self._standalone.waits(scan):
             self.begin()
         else:

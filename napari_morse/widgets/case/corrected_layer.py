@@ -115,6 +115,7 @@ class CorrectedLayer(QObject):
         """Whether a mouse button is down on the layer."""
         self._told_outside = False
         mask = Mask(np.array(corrections.mask), scan.grid, case.labels, scan.header)
+        # An array of the layer's own: it must differ from the corrections' until a stroke is taken over as an act.
         data, attributes, _ = mask_layer_data(mask, scan, f"{scan.stem}_corrected", role="corrected")
         self.layer = Labels(data, **attributes)
         self._drawn_on = False
@@ -209,6 +210,7 @@ class CorrectedLayer(QObject):
     def _on_replaced(self) -> None:
         corrections = self.corrections
         self.unwritten.follow(corrections)
+        # Ids above 255 would wrap without a word in a layer of bytes: drawing into it (`_draw`) casts.
         if self.layer.data.dtype != corrections.mask.dtype:
             with self.layer.events.data.blocker():
                 self.layer.data = np.array(self._axes.to_view(corrections.mask), order="C")
@@ -228,6 +230,7 @@ class CorrectedLayer(QObject):
 
     def close_down(self) -> None:
         """Take over what is left, and let go of the viewer and the case; the layer stays."""
+        # What was painted last is on the disk before the layer lets go of it.
         self.compare()
         for event, slot in self._events():
             event.disconnect(slot)
@@ -238,6 +241,7 @@ class CorrectedLayer(QObject):
         self._within.release()
         for key, step in self._keys.items():
             self.layer.bind_key(key, None)
+            # Another mask may have taken the viewer's keys since: only our own are taken away.
             if self._viewer.keymap.get(coerce_keybinding(key)) is step:
                 self._viewer.bind_key(key, None)
 
@@ -263,10 +267,12 @@ class CorrectedLayer(QObject):
         return bool(self.layer.visible)
 
     def _step(self, step: Callable[[], Roi | None], done: str) -> None:
+        # A stroke not yet taken over is an act first: else the one before it would be taken back.
         self.compare()
         if self.frozen():
             return
         self.stepped.emit()
+        # After what was painted was taken over, and before the step: it compares what is seen with what was.
         glimpse = Glimpse(self._viewer, self.layer)
         box = step()
         self.rest()
@@ -308,6 +314,8 @@ class CorrectedLayer(QObject):
     def _take(self, box: Roi | None, kind: str) -> bool:
         shown = self._axes.to_storage(np.asarray(self.layer.data))
         where = Roi((0, 0, 0), self.corrections.mask.shape) if box is None else self._axes.roi_to_storage(box)
+        # Compared, not believed: napari tells of brush, undo and scripts by different events, and of some of them
+        # early.
         differs = not np.array_equal(shown[where.slices], self.corrections.mask[where.slices])
         if differs and self.frozen():
             return True
@@ -343,6 +351,7 @@ class CorrectedLayer(QObject):
 
 def _box_of(atom: Any, shape: tuple[int, ...]) -> Roi:
     """The box (display order) that an atom of napari's history lies in."""
+    # napari has two kinds of atoms: a masked patch with the slice that it lies in, and (indices, before, after).
     keys = getattr(atom, "slice_key", None)
     if keys is None:
         keys = atom[0]

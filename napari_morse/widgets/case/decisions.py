@@ -48,6 +48,8 @@ class Decisions(QObject):
         ids, project = [case.id for case in cases], self._host.project
         if project is not None and self._on_the_disk(ids, "accepted"):
             may = project.writable and all("accepted" in MOVES[case.status] for case in cases)
+            # Nothing is asked about a move that cannot be made: with no cases the project refuses it at once, and says
+            # why.
             self.ask(cases if may else (), "Accept", lambda: self._host.set_status(ids, "accepted"))
 
     def submit(self, case: Case) -> None:

@@ -58,4 +58,5 @@ class Glimpse:
             return np.zeros(0, np.uint8)
         across, index = self._at
         inside = slice(index, index + 1) if index >= 0 else slice(0)
+        # A copy: the layer's pixels are changed in place by what this is compared with.
         return np.array(self._layer.data[(slice(None),) * across + (inside,)])

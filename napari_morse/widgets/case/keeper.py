@@ -57,6 +57,7 @@ class CaseKeeper(QObject):
     def hold(self, case: OpenCase, layer: CorrectedLayer | None) -> None:
         """Keep a case from now on; say what was unusual when it was read."""
         self.case, self.layer = case, layer
+        # In place: the slot that Qt calls at the end holds this very list.
         self._held[:] = [case]
         self._cases.open(case)
         self.conflicts.pop(case.folder, None)  # what is on the disk was taken; the other mask lies beside it
@@ -74,6 +75,8 @@ class CaseKeeper(QObject):
             return
         if self._replaces_changed:
             self.writes.add(case.folder, saving(case.corrections))
+        # Once in conflict, nothing is saved by itself: each further save would lay one more copy beside the other's
+        # mask.
         elif case.folder not in self.conflicts:
             kept_beside = partial(self._on_conflict, case.folder, case.corrections)
             self.writes.add(case.folder, saving(case.corrections, kept_beside))

@@ -68,8 +68,10 @@ class CaseLayers:
     def take_away(self) -> None:
         """Take over what was painted last, and remove the layers."""
         if self.corrected is not None:
+            # First: a stroke that is not yet an act would go with the layer.
             self.corrected.close_down()
         for layer in list(self._viewer.layers):
+            # Looked for again: to remove one layer of a comparison takes its twins away with it.
             if is_of(layer, self._work.scan) and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         if self.corrected is not None:

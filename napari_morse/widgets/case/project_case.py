@@ -120,6 +120,7 @@ class ProjectHost(QObject):
         """Save what is to be saved, and let the project go."""
         self.may_leave(may_stay=False)
         self.decisions.cancel()
+        # First: what still arrives of a case that is read or saved finds nothing wanted, and opens none.
         self.wanted, self._next = "", None
         each_of(
             (
@@ -188,6 +189,7 @@ class ProjectHost(QObject):
         if project is None:
             return
         try:
+            # Before the open case is left: where a scan is not found the person stays where they are.
             request = OpenCaseRequest.of(project, case, unfinished)
         except MorseError as error:
             show_error(str(error))
@@ -197,6 +199,8 @@ class ProjectHost(QObject):
         self.leave_case()
         self.wanted, self._next = case, None
         self.opening.emit(case)
+        # Never read while it is written: the older mask would come, and its last strokes be offered as if a crash had
+        # left them.
         if self.loader.busy or self.keeper.writes.busy_in(request.folder):
             self._next = partial(self.go, case, unfinished)
         else:
@@ -232,9 +236,11 @@ class ProjectHost(QObject):
         if here is None:
             return
         self.leaving.emit()
+        # The layers first: the last stroke becomes an act as they go, and is saved with the rest.
         here.layers.take_away()
         self.keeper.save()
         self._spend(here)
+        # Saving goes on in the queue with the corrections themselves: the case may be let go of before it has ended.
         self.keeper.drop()
         self.here = None
         self.submitting, self.session.forbidden = False, ""
@@ -287,6 +293,7 @@ class ProjectHost(QObject):
         if corrected is None:
             return
         corrected.compare()
+        # Nothing is drawn between the mask that is compared and the submission, which shows the first reader's.
         corrected.layer.editable, self.submitting = False, True
         case, first = here.work.id, here.project.places.case(here.work.id) / CORRECTED
 
@@ -338,12 +345,14 @@ class ProjectHost(QObject):
 
     def _on_loaded(self, read: tuple[OpenCaseRequest, OpenCase, Presentation | None]) -> None:
         request, work, presentation = read
+        # The person has gone on while it was read: only what was asked for last is shown.
         if self.project is None or work.id != self.wanted or self._next is not None:
             self._go_on()
             return
         if work.corrections is None and work.unfinished is not None:
             self.go(work.id, "recover" if self._ask(work.unfinished) else "set_aside")
             return
+        # Only here: the project's database belongs to the window's thread, and the case was read in another.
         work.home = ProjectHome(self.project, request.folder)
         work.labels = work.labels or self.session.labels
         here = self.here = CaseInView(self.project, work, CaseLayers(self._viewer, work, self))

@@ -41,6 +41,7 @@ class CaseRuns:
         if self._session.result_scan is not here.work.scan or here.work.blind or not here.project.writable:
             return
         host.follow(here.row, after_look(here.row))
+        # Asked when its turn in the queue has come: a stroke drawn until then means that corrections stay.
         host.keeper.writes.add(here.work.folder, lambda: _keeping(host, here, prediction))
 
     def _on_not_kept(self, _error: Exception) -> None:
@@ -63,6 +64,7 @@ def _keeping(host: CaseHost, here: CaseInView, prediction: Prediction) -> Write:
         here.set_editable(False)  # until it has begun anew
 
     def write() -> Callable[[], None]:
+        # The prediction first: corrections that began with it never lie on the disk without it.
         keep_prediction(prediction, work.digest, work.folder)
         record = record_of(prediction, work.scan)
 

@@ -36,9 +36,11 @@ def settled(corrected: CorrectedLayer, save: Callable[[], None], may_stay: bool)
     """
     corrected.compare()
     if corrected.unwritten.at_stake:
+        # The cheap way first: lines of the journal. A whole mask is written only where they do not go.
         corrected.corrections.retry()
     if corrected.unwritten.at_stake:
         _waiting(save)
+    # Asked again each time: “Try again” may fail again, and “Save elsewhere” may be cancelled.
     while corrected.unwritten.at_stake:
         answer = _asked(corrected, may_stay)
         if answer == "stay":

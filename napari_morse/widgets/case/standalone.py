@@ -156,6 +156,7 @@ class StandaloneCases(QObject):
     def _next(self) -> None:
         if self._queue and self._now is None:
             self._now = self._queue.popleft()
+            # By the content of the scan: one file opened twice has one correction, and its lock is ours already.
             held = {case.digest: case.scan for case in self._cases if not case.id}
             self._loader.start(_opening(self._now, held, self._coming))
 
@@ -202,9 +203,12 @@ class StandaloneCases(QObject):
         self._asked_about.add(scan)
         self._kept[scan].keeper.may_leave(may_stay=False)
         self._asked_about.discard(scan)
+        # Out of the table before its layer goes: the removal is told of, and would put it away again.
         kept = self._kept.pop(scan)
         each_of(
             (
+                # In this order: the last stroke is taken over, and saved while the folder is still ours; then the layer
+                # goes.
                 kept.layer.close_down,
                 kept.keeper.save_now,
                 kept.keeper.drop,
@@ -240,6 +244,7 @@ class StandaloneCases(QObject):
         """Read nothing any more, save, and let other windows have the scans."""
         self._queue.clear()
         self._now = None
+        # A queue that is empty before the cancelled work ends: its end starts the next one.
         self._loader.cancel()
         self._finder.cancel()
         each_of((partial(let_go, self._coming), self.put_all_away))

@@ -33,6 +33,7 @@ class CaseTruths:
             return
         if source == "blank_start":
             host.leave_case()
+            # Wanted still: it is opened again when all is put aside, unless another case was asked for by then.
             host.wanted = case.id
             host.keeper.writes.add(work.folder, lambda: partial(self._put_aside, case.id, work.folder))
         elif host.try_to(lambda project: project.set_truth_from(case.id, source)):

@@ -65,6 +65,7 @@ class Unwritten(QObject):
 
     def give_up(self) -> None:
         """The person knows that what is in memory only goes, or has it elsewhere."""
+        # A state, no flag: whatever is drawn after it is at stake again.
         self._given_up = self._corrections.state
 
     def follow(self, corrections: Corrections) -> None:

@@ -86,6 +86,7 @@ class WriteQueue(QObject):
 
     def finish(self) -> None:
         """Wait until all is written."""
+        # Joined, then done here: the thread's own end arrives by a queued signal, which nobody hears while this waits.
         self._runner.join()
         self._after()
         while self._queue:
@@ -99,6 +100,7 @@ class WriteQueue(QObject):
             self._after()
 
     def _next(self) -> None:
+        # Both are asked: after `finish` nothing is written any more, but the runner waits for the signal of its end.
         while self._now is None and not self._runner.busy and self._queue:
             folder, begin = self._queue.popleft()
             write = begin()
@@ -160,6 +162,7 @@ class Complaints(QObject):
 
 def _work(write: Write, written: list[Callable[[], None] | None]) -> Work:
     """Without the queue: the thread holds no widget."""
+    # Into a list, not as the runner's result: a write that was cancelled too late has no result, but did write.
     return lambda _tell, _cancelled: written.append(write())
 
 
@@ -208,6 +211,8 @@ def submitting(
     """Saves a second reading and compares it with the ``first`` reader's file, which the reader has not seen."""
 
     def begin() -> Write:
+        # A copy in the window's thread, with the checkpoint: what is compared is what is saved, whatever is drawn
+        # meanwhile.
         own, job = np.array(corrections.mask), corrections.begin_checkpoint()
 
         def write() -> Callable[[], None]:

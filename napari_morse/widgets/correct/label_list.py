@@ -62,6 +62,7 @@ class LabelList(QTableWidget):
     ) -> None:
         """Show the structures, the one under work selected; ``own`` can be renamed."""
         self._own = own
+        # Silent: what is filled in would be heard as chosen and locked by the person.
         with QSignalBlocker(self):
             self._ids = [x.id for x in labels]
             self.setRowCount(len(labels))

@@ -147,6 +147,7 @@ class _WireInUse:
         self._scan = active_case.scan
         self._viewer.layers.selection.active = corrected.layer
         self._mode_before = str(corrected.layer.mode)
+        # Else the layer's own tool would draw with the same press.
         corrected.layer.mode = "pan_zoom"
         for callbacks, own in self._callbacks():
             callbacks.append(own)
@@ -159,6 +160,7 @@ class _WireInUse:
                 UNDO: self._undo,
             }
         )
+        # On the layer too: napari asks the keys of the selected layer before those of the viewer.
         for target in (self._viewer, corrected.layer):
             self._keys.take(target)
         for event, slot in self._events():
@@ -193,6 +195,7 @@ class _WireInUse:
         """Give the mouse, the keys and the view back; what was not filled is gone."""
         layer = self._corrected.layer
         self._tool.edges.stop()
+        # Before the mode is set back, which would be heard as the person's choice of another tool.
         for event, slot in self._events():
             event.disconnect(slot)
         for callbacks, own in self._callbacks():
@@ -202,6 +205,7 @@ class _WireInUse:
         self._tool.select_soon.stop()
         if str(layer.mode) == "pan_zoom":
             layer.mode = self._mode_before
+        # As the selected layer wants it, not as it was: another layer may be selected by now.
         self._viewer.scene.camera.mouse_pan = getattr(self._viewer.layers.selection.active, "mouse_pan", True)
         self._drop()
         self._tool.line.clear()
@@ -364,6 +368,7 @@ class Edges(QObject):
 
     def _on_found(self, result: tuple[ScanSlice, Array]) -> None:
         sought, cost = result
+        # The very slice that was asked for last: edges that come late are of a slice that is no longer in view.
         if self._sought is sought:
             self._sought = None
             self.found.emit(cost)
@@ -384,5 +389,6 @@ class Edges(QObject):
 
 
 def _work(sought: ScanSlice) -> Work:
+    # Taken out here, in the window's thread: the other thread has the array alone, and asks no layer.
     plane, spacing, data = sought.plane, sought.spacing, sought.layer.data
     return lambda _tell, _cancelled: (sought, edge_cost(plane.of(data), spacing))

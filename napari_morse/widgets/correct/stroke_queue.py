@@ -211,6 +211,7 @@ class StrokeQueue(NoQueue):
             self._orders.popleft().done(TOO_LATE)
         if self._orders:
             order = self._under_way = self._orders.popleft()
+            # Made here, in the window's thread: the corrections change as the person goes on drawing.
             mask = _part(corrections, order)
             self._runner.start(_rendering(self._sharpening, order, mask, self._settings.strength))
         elif self._ahead is not None:
@@ -234,8 +235,10 @@ class StrokeQueue(NoQueue):
 
     def _take(self, sharp: _Sharp, corrected: CorrectedLayer) -> None:
         order = sharp.order
+        # What was drawn since is an act of its own first: the edge goes below it, and takes nothing of it.
         corrected.compare()
         corrections = corrected.corrections
+        # A copy: `apply` changes the mask in place.
         before = np.array(corrections.mask[order.box.slices])
         drawn, back = _given_back(corrections, sharp)
         last = order.state == corrections.state
@@ -262,6 +265,7 @@ def _part(corrections: Corrections, order: _Order) -> Array:
     """What an order sees: the mask around its box without what came later, the other pages of the array untouched."""
     mask = corrections.mask
     around = order.box.grown(BOX_MARGIN, mask.shape)
+    # Of the whole shape, but zeros: pages that are not written take no memory, and boxes keep their coordinates.
     part = np.zeros(mask.shape, mask.dtype)
     part[around.slices] = corrections.at(order.state, around)
     return part

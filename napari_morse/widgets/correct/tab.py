@@ -74,6 +74,7 @@ class CorrectTab(QWidget):
         self.another = QPushButton("New structure", self)
         self.modes: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
+        # Not exclusive: where nothing is corrected, or the mode has no button, none of them is down.
         self._group.setExclusive(False)
         for mode, (text, _tip) in TOOL_MODES.items():
             self.modes[mode] = button = QPushButton(text, self)
@@ -184,6 +185,7 @@ class CorrectTab(QWidget):
         """A name; empty when none was given, or when something else is under work by then."""
         structures, corrected = self._active_case.structures, self._active_case.corrected
         name, accepted = QInputDialog.getText(self, title, text, text=before)
+        # The dialog runs the event loop: another case may be under work when it is answered.
         same = (
             structures is not None
             and structures is self._active_case.structures

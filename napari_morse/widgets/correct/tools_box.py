@@ -187,6 +187,7 @@ class ToolsBox(QWidget):
         drawn = {axis: sorted(slices) for (of, axis), slices in self.drawn.items() if of == label}
         subject = _Subject(corrected, corrected.corrections.state, label, drawn)
         self.note.say("")
+        # A copy: strokes go on in place while the tool works; what it makes of an older state is dropped.
         self._active_case.runner.start(_working(kind, tool, subject, np.array(corrected.corrections.mask)))
         self.refresh()
 
@@ -278,6 +279,7 @@ class ToolsBox(QWidget):
             return
         axis = plane.storage[0]
         for box in rest.strokes:
+            # A ball of the brush reaches into slices that nobody looked at: those do not count as drawn.
             if box.shape[axis] == 1:
                 self.drawn.setdefault((self._active_case.label, axis), set()).add(box.start[axis])
         self._say_slices()

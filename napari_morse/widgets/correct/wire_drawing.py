@@ -217,6 +217,7 @@ class DrawnWire(NoWire):
         if not self.fillable or not contour.close():
             return "Set three nodes at least, then press Enter."
         if not label:
+            # It opens the closed contour, and takes no node: the wire can still be filled with another label.
             contour.take_back()
             return "Choose a structure first: the background is not drawn with the wire."
         labels = np.array(self.plane.of(corrected.layer.data))
@@ -339,6 +340,7 @@ class OnNode(Press):
     def release(self, wire: NoWire) -> bool:
         """Leave the node where it is; a mere click on the first one fills."""
         if self._dragged:
+            # The last move of the mouse may not have been drawn, which is what lays the paths.
             self._wire.contour.move(self._node, self._wanted)
             return False
         return self._node == 0 and wire.fillable

@@ -116,6 +116,7 @@ class WireLine:
             if carrier is not None and carrier.role == "scan" and carrier.scan is scan and layer in visuals:
                 node = visuals[layer].node
                 if node.parent is not None:
+                    # The image's own transform object: where napari moves the image, the line goes with it.
                     transforms[node.parent] = node.transform
         return transforms
 

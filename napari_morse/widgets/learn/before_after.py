@@ -106,8 +106,10 @@ class BeforeAfter(QObject):
     def _on_masks(self, read: tuple[Scan, Mapping[str, Array], tuple[Label, ...]]) -> None:
         scan, masks, known = read
         work, layers = self._host.work, self._host.layers
+        # The very scan that was read for: a case opened again has another one, and layers of its own.
         if work is None or work.scan is not scan or layers is None:
             return
+        # Layers of the case's own result are still coming: laid out after these, they would take their place.
         if self._segment.presenting:
             QTimer.singleShot(POLL_MS, partial(self._on_masks, read))
             return
@@ -185,6 +187,7 @@ def _reading(folder: Path, case: str, scan: Scan) -> Work:
         if verdict.alone:
             files = truth | {NEW: mask_file(folder, case, "after", "rendered")}
         masks = {name: open_mask(path) for name, path in files.items()}
+        # The scan may have been replaced since the round judged: nothing is pasted by index.
         if not all(mask.grid.same_as(scan.grid) for mask in masks.values()):
             raise GeometryError("The masks do not lie on the scan's grid.", "Judge the models again with a new round.")
         return scan, {name: np.asarray(mask.data) for name, mask in masks.items()}, _labels(folder)

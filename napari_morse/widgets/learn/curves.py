@@ -30,6 +30,7 @@ CURVES_TIP = (
 
 def plotting() -> Any:
     """pyqtgraph, on the Qt binding that is in use; loaded at the first call, in any thread."""
+    # Before the import, which chooses a binding: it must be the one that the viewer runs on.
     os.environ.setdefault("PYQTGRAPH_QT_LIB", str(qtpy.API_NAME))
     hooks = sys.excepthook, threading.excepthook
     import pyqtgraph
@@ -91,6 +92,7 @@ class Plots:
             plot.getPlotItem().layout.setColumnFixedWidth(2, SIDE)
             plot.getAxis("left").setWidth(SIDE)
             for side in ("left", "right", "bottom"):
+                # Else pyqtgraph scales small losses and writes the factor beside the name.
                 plot.getAxis(side).enableAutoSIPrefix(False)
         self.held.showAxis("right")
         self.held.getAxis("right").setWidth(SIDE)
@@ -140,6 +142,7 @@ class Plots:
     def _fit(self) -> None:
         view = self.held.getViewBox()
         self._right.setGeometry(view.sceneBoundingRect())
+        # Again: what the link has worked out before was for views of other shapes.
         self._right.linkedViewChanged(view, self._right.XAxis)
 
     def paint(self, palette: QPalette) -> None:

@@ -93,6 +93,7 @@ class RoundLog:
 
     def _on_check(self, event: dict[str, Any]) -> None:
         step = int(event["step"])
+        # A resumed run tells some checks again.
         self.checks = [check for check in self.checks if check.step != step]
         self.checks.append(Check(step, float(event["dice"]), float(event["hd95"])))
         self.checks.sort(key=lambda check: check.step)

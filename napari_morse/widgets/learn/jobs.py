@@ -178,11 +178,13 @@ def beginning(folder: Path, reader: str, choice: Choice) -> Work:
     """Makes a round and starts it; gives the `Round`."""
 
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Round:
+        # Asked again on the disk: another window may have begun one since.
         if any(other.alive for other in rounds(folder)):
             raise InputError("Another round of this project is running.", "Wait for it; it may be in another window.")
         plotting()  # quick from here on, when the first curve is drawn
         new_round = prepare_round(folder, reader, choice, cancelled)
         if cancelled():
+            # Cancelled while masks were copied: a round that never began must not be found as the last one.
             new_round.remove()
             raise CancelledError
         new_round.start()

@@ -289,6 +289,7 @@ class Learner(QObject):
 
     def _on_found(self, result: tuple[Path, NoRound]) -> None:
         folder, view = result
+        # Another project was opened while the last one was searched.
         if folder != self._folder:
             self._find()
         elif self.view.state:

@@ -68,6 +68,7 @@ class LearnChoice(QWidget):
         """Rows of those choices before."""
         self.base.currentIndexChanged.connect(self._on_base)
         self.what.currentIndexChanged.connect(self.changed)
+        # These two signals come from the person alone, not from what `offer` and `renew` set.
         self.base.activated.connect(self._on_chosen)
         self.name.textEdited.connect(self._on_named)
 

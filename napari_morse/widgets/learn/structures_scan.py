@@ -64,6 +64,7 @@ class StructuresLook(QObject):
             self._forget(folder)
         if not self.runner.busy:
             self._due = False
+            # `found` as a copy: it is filled here while the thread reads it.
             self.runner.start(_looking(folder, project.reader, self._wanted, dict(self.found), self._under_work()))
 
     def _forget(self, folder: Path) -> None:

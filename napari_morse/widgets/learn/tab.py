@@ -158,6 +158,7 @@ class LearnTab(QWidget):
         names = [info.name for info in models]
         chosen = self.learner.segment.model.currentText()
         first = chosen if chosen in names else next(iter(names), "")
+        # Names of damaged models are taken, too: their folders are there.
         self.choice.offer(names, [*names, *(info.name for info in zoo.broken())], first)
 
     def _say(self) -> None:
@@ -283,6 +284,7 @@ class LearnTab(QWidget):
         self.recipe.say(log.why)
         self.curves.tell(log)
         text = "\n".join(log.lines)
+        # Set only where it reads otherwise: it scrolls to the end, away from what is being read.
         if text != self.log.toPlainText():
             self.log.ensurePolished()
             self.log.setFixedHeight(LOG * self.log.fontMetrics().lineSpacing() + 12)

@@ -80,6 +80,7 @@ class Adjudicate(QDialog):
         for widget in (self.reason, self.problem, self.buttons):
             layout.addWidget(widget)
         self.finished.connect(self._take_away)
+        # It goes with the case: its layers lie on that scan, and its choice is of that mask.
         host.leaving.connect(self.reject)
         self.reader = JobRunner("morse-readings", self)
         self.reader.succeeded.connect(self._on_masks)
@@ -99,6 +100,7 @@ class Adjudicate(QDialog):
             return
         if self._host.try_to(lambda project: project.adjudicate(self._case, chosen, self.reason.text())):
             self.accept()
+            # After the dialog is closed: to go on takes the case away, and with it a dialog that is still open.
             if chosen != FIRST_READER:
                 self._host.go(self._case)
 
@@ -129,6 +131,7 @@ class Adjudicate(QDialog):
         self.reader.start(lambda _tell, _cancelled: _masks(paths))
 
     def _on_masks(self, masks: dict[str, Any]) -> None:
+        # Masks that come after the dialog was closed would stay in the viewer, with nothing to take them away.
         if self._over or self._host.here is not self._here:
             return
         work = self._here.work
@@ -157,6 +160,7 @@ class Adjudicate(QDialog):
         self._viewer.dims.set_point(self._viewer.dims.ndim - first.ndim, float(place[0]))
 
     def _on_failed(self, error: Exception) -> None:
+        # Empty, not None: they are not being read any more.
         self._masks = {}
         if not isinstance(error, CancelledError):
             show_error(f"The readers' masks could not be shown: {error}")

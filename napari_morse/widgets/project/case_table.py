@@ -42,6 +42,7 @@ class CaseTable(QAbstractTableModel):
 
     def fill(self, cases: list[Case]) -> None:
         """Show these; where they are the same cases in the same order, selection and place stay."""
+        # No reset where the rows are the same: Qt forgets selection and scrolling with it.
         if [case.id for case in cases] == [case.id for case in self.cases]:
             self.cases = cases
             if cases:
@@ -53,6 +54,7 @@ class CaseTable(QAbstractTableModel):
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 (Qt's name)
         """How many cases there are."""
+        # A cell has no rows of its own, and Qt asks for those, too.
         return 0 if parent is not None and parent.isValid() else len(self.cases)
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 (Qt's name)

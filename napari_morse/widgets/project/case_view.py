@@ -70,5 +70,6 @@ class CaseView(QTableView):
         self.fit()
 
     def _on_resized(self, column: int, _before: int, _now: int) -> None:
+        # Qt tells of widths that are set here in the same way as of those that a person draws.
         if not self._fitting:
             self._by_hand.add(column)

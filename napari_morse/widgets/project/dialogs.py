@@ -202,10 +202,12 @@ class NewProject(CasesDialog):
 
     def slow(self, sources: list[CaseFiles]) -> Work:
         """Make the project."""
+        # Read here: the thread must not ask a field of the window.
         folder, share = Path(self.folder.text().strip() or "."), self.share.value() / 100
         name, reader = self.name.text(), self.reader.text()
 
         def work(tell: Tell, cancelled: Callable[[], bool]) -> tuple[str, ...]:
+            # Before any scan is read: that may take minutes, for a folder in which nothing can be made.
             check_new(folder, share)
             _read([source.scan for source in sources], tell, cancelled)
             with Project.create(folder, sources, name=name, reader=reader, holdout_share=share) as project:
@@ -233,6 +235,7 @@ class AddCases(CasesDialog):
         folder, reader = self._project.places.folder, self._project.reader
 
         def work(tell: Tell, cancelled: Callable[[], bool]) -> list[CaseFiles]:
+            # A connection of its own: one of SQLite's belongs to the thread that opened it.
             with Project.open(folder, reader=reader, read_only=True) as project:
                 scans = project.unread
             _read([*scans, *(source.scan for source in sources)], tell, cancelled)

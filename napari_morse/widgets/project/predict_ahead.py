@@ -162,6 +162,7 @@ class BackgroundPredictor(QObject):
     def _on_predicted(self, found: Predicted) -> None:
         self.case = ""
         project = self._host.project
+        # Another project may be open by now, and have a case of the same id.
         if project is not None and project.about.id == found.project:
             self._host.try_to(lambda project: project.record_prediction(found.case, found.record))
         self.changed.emit()
@@ -176,11 +177,13 @@ class BackgroundPredictor(QObject):
         self.changed.emit()
 
     def _give_up(self, case: str) -> None:
+        # By model: another one may manage the case, and none is tried in a circle.
         self._failed.add((case, self._session.model))
         self.later()
 
 
 def _predicting(place: Place, session: SegmentSession) -> Callable[[Tell, Callable[[], bool]], Predicted]:
+    # Taken here: the person may choose another model while this one runs.
     engine, model, device = session.engine, session.model, session.device
 
     def work(_tell: Tell, cancelled: Callable[[], bool]) -> Predicted:
@@ -199,4 +202,5 @@ def _give_way() -> None:
     """Let the window go first; only Linux can say so of one thread."""
     if sys.platform == "linux":
         with suppress(OSError):
+            # Never set back, which needs rights: the thread lasts for one case.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)

@@ -88,6 +88,7 @@ class Worklist(EndingWidget):
         """Read the list anew; what was selected stays so."""
         kept = {case.id for case in self.selected()}
         cases = self._cases()
+        # The project tells of a change at each stroke: the table is filled only where something in it reads otherwise.
         if [*map(_shown, cases)] != [*map(_shown, self.model.cases)]:
             self.model.fill(cases)
             self._select(kept)
@@ -114,6 +115,7 @@ class Worklist(EndingWidget):
         descending = order is not None and header.sortIndicatorOrder() == Qt.SortOrder.DescendingOrder
         chosen: Status | str = self.status.currentData()
         shown = Arrangement(order or "number", descending, tuple(s for s in STATUSES if s == chosen), self.text.text())
+        # Next, previous and the cases predicted ahead go by what is seen here.
         self._host.arrangement = shown
         return project.cases(shown.order, shown.descending, shown.statuses, shown.text)
 

@@ -207,6 +207,7 @@ class Measuring(QObject):
         self._live, self._replaced = [], ""
         axis, index = plane.storage
         stored = self._axes.index_to_storage(line.ends)
+        # The slice's own index: both ends lie in it exactly, whatever was rounded on the way.
         stored[:, axis] = index
         first, last = (tuple(float(x) for x in point) for point in stored)
         self._keep(lambda: ruler(self._scan, axis, first, last, self._reader), line.measure)  # type: ignore[arg-type]

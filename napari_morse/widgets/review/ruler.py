@@ -111,7 +111,9 @@ class _Use:
         selected = self._viewer.layers.selection.active
         if _painted_on(selected):
             self._modes[selected] = str(selected.mode)
+            # Else the layer's tool would draw with the same press.
             selected.mode = "pan_zoom"
+        # Else a drag would lay a line and move the view below it.
         self._viewer.scene.camera.mouse_pan = False
         self._viewer.mouse_drag_callbacks.append(self._on_press)
         self._viewer.mouse_move_callbacks.append(self._on_move)
@@ -148,6 +150,8 @@ class _Use:
         far = yield from self._follow(line, event)
         if self._line is not line:
             return  # given up meanwhile
+        # An end that was drawn before is done once it moved; a new line that was only clicked waits for its second
+        # click.
         if line.moved if line.measure else far > RULER_CLICK_REACH:
             self._finish(line)
         elif line.measure:
@@ -215,6 +219,7 @@ class _Ground:
     def pixel(self, event: Any) -> tuple[float, float]:
         """Where the mouse is in the slice, brought into it."""
         pixel = self.plane.pixel(self.layer.world_to_data(event.position[-3:]))
+        # Voxels reach half a step beyond their centres: a line may end at the outer face of the scan.
         row, column = (min(max(x, -0.5), n - 0.5) for x, n in zip(pixel, self.plane.size, strict=True))
         return row, column
 

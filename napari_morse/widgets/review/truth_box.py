@@ -130,6 +130,7 @@ class TruthBox(QWidget):
         if not masks or not label:
             self.figures.say("" if masks else "There is no mask to compare with it yet.")
             return
+        # Later, not dropped: the figures that are being made are of a mask before the last act.
         if self.runner.busy:
             self._soon.start(COMPARE_DELAY)
             return
@@ -149,12 +150,14 @@ class TruthBox(QWidget):
     def _masks(self) -> dict[str, Array]:
         corrected, prediction = self._active_case.corrected, self._active_case.prediction
         if corrected is not None:
+            # A copy: strokes go on in place while it is compared beside the window.
             return {"corrected": np.array(corrected.corrections.mask)}
         if prediction is not None:
             return {"coarse": prediction.coarse.data, "rendered": prediction.rendered.data}
         return {}
 
     def _on_measured(self, figures: _Figures) -> None:
+        # Figures that were asked for before the last act, or on another scan, are out of date.
         if figures.asked == self._asked:
             self.figures.say("\n".join((self._active_case.name_of(self._label()), *figures.lines)))
 

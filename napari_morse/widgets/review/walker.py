@@ -74,6 +74,7 @@ class _Deciding:
 
     def _begin(self) -> Timeline:
         corrections, case = self.corrected.corrections, self.corrected.case
+        # What earlier lists protected is not of these patches, though it may have their ranks.
         case.protection.let_go_all()
         self.walk.look(corrections.mask)
         # No method of this object: the case holds its steps, also out of view, and would hold the layer with them.
@@ -117,6 +118,7 @@ def _on_decided(walk: Walk, protection: Protection, decided: Callable[[Walk, int
 
 
 def _protect(walk: Walk, protection: Protection, rank: int) -> None:
+    # Patches that only were edited stay open to strokes: nobody has said that they are right.
     if walk.decisions.get(rank) in ("accepted", "coarse"):
         protection.keep(rank, walk.patches.of(rank))
     else:
@@ -254,6 +256,7 @@ class Walker(QObject):
             self.said.emit(self._active_case.blocked)
         else:
             self.said.emit("Correcting begins.")
+            # The rank goes along: the walk is set out anew as correcting begins.
             self._active_case.begin(partial(self._again, act, self.rank))
 
     def _again(self, act: Callable[[_Deciding, int], None], rank: int) -> None:
@@ -286,6 +289,7 @@ class Walker(QObject):
         before = corrected.corrections.state
         text = self._active_case.apply(*change, "coarse side")
         if corrected.corrections.state != before:
+            # With the state before: one Ctrl+Z takes the mask and the decision back together.
             deciding.decide(rank, "coarse", before)
             text = f"Patch {rank + 1}: the coarse side was taken. {text}"
         self._go_on(text.strip())
@@ -349,6 +353,7 @@ class Walker(QObject):
         corrected = self._active_case.corrected
         if corrected is not None:  # decisions of an earlier run say nothing any more
             corrected.case.protection.let_go_all()
+            # Undo goes over the acts alone: a timeline would step through decisions on a list that is gone.
             corrected.case.steps = corrected.corrections
         self.framed.emit(None)
         self.changed.emit()
@@ -371,6 +376,7 @@ class Walker(QObject):
             return
         deciding.corrected.compare()
         self.said.emit("The boundary is being listed.")
+        # A copy: it is also what the new walk is listed of, whatever is drawn meanwhile.
         mask = np.array(deciding.corrected.corrections.mask)
         self.runner.start(_listing(deciding.way.prediction, mask, deciding.way.scan))
 

@@ -130,6 +130,7 @@ class PatchView:
         layer = Points(voxel, **patch_attributes(scan))
         self._viewer.add_layer(layer)
         layer.editable = False
+        # napari selects what is added: the brush would lose its mask.
         self._viewer.layers.selection = selected
         return layer
 

@@ -30,6 +30,7 @@ class AddedResult:
     @classmethod
     def of(cls, layers: ResultLayers) -> AddedResult:
         """Of layers that have just been added."""
+        # Copies: the brush changes a layer's pixels in place.
         return cls(layers, layers.coarse.data.copy(), layers.rendered.data.copy())
 
     @property
@@ -91,6 +92,7 @@ class Presenter(QObject):
         self._take_away(scan_layer)
 
         def keep(layers: ResultLayers) -> None:
+            # Before `done`: what is called there may ask whether layers are still to come.
             self._adding = None
             self.added[scan_layer] = AddedResult.of(layers)
             done(layers)
@@ -133,6 +135,7 @@ class Presenter(QObject):
         before = self.added.pop(scan_layer)
         edited = before.edited
         for layer in before.layers.made:
+            # What a person painted is never thrown away: it stays under another name, out of the comparison.
             if layer in edited:
                 layer.visible = False
                 layer.name = f"{layer.name} (edited)"

@@ -61,6 +61,7 @@ class Region:
 
     def take_in(self, rectangle: Array, meant: Roi) -> None:
         """Take the two axes in view from a ``rectangle`` that bounds the voxels of ``meant``, in storage order."""
+        # The axis along which it is flat: it was drawn in one slice, in whichever view.
         across = int(np.argmin(np.ptp(rectangle, axis=0)))
         box, bounds = self._box, self._axes.roi_to_view(meant)
         start, stop = list(bounds.start), list(bounds.stop)
@@ -202,6 +203,7 @@ class DrawnRegion(NoOutline):
         if not unread:
             return
         rectangle = np.asarray(self.layer.data[int(unread[-1])])
+        # Alone in the layer: outlines of the box before would be read as rectangles too.
         self._draw([rectangle])
         region.take_in(rectangle, roi_from_shapes(self.layer, self._scan))
         self.layer.mode = "select"
@@ -212,6 +214,7 @@ class DrawnRegion(NoOutline):
         self._draw(roi_shape_data(region.box, self._scan)[0] if boxed else [])
 
     def _draw(self, shapes: list[Any]) -> None:
+        # Our own listener alone: napari's canvas must hear of it.
         with self.layer.events.data.blocker(self._on_data):
             self.layer.selected_data = set()
             self.layer.data = shapes
@@ -223,6 +226,7 @@ class DrawnRegion(NoOutline):
 
     def remove(self) -> None:
         """Listen no more, and take the layer away."""
+        # First: the removal would be heard as the person's, and the region forgotten.
         self.let_go()
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)

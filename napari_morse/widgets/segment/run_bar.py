@@ -69,6 +69,7 @@ class RunBar(QWidget):
     def advance(self, stage: str, done: int, total: int, fraction: float) -> None:
         """``done`` of ``total`` steps of a stage; ``fraction`` of the whole run."""
         moment = time.monotonic()
+        # From the first step on: how long the model takes to load says nothing of the tiles.
         if not self._begun:
             self._begun = moment - 1e-3
         self.bar.setRange(0, 1000)

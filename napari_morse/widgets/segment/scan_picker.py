@@ -95,6 +95,7 @@ class ScanPicker(QObject):
 
     def _list(self, chosen: Image | None) -> None:
         listable = [layer for layer in self._viewer.layers if _can_be_scan(layer)]
+        # Silent, and chosen once at the end: each entry that is added or goes would read a scan.
         with QSignalBlocker(self.combo):
             self.combo.clear()
             for layer in listable:
@@ -114,6 +115,7 @@ class ScanPicker(QObject):
 
     def _read(self, layer: Image) -> Scan | None:
         try:
+            # One `Scan` for a layer, the same each time: results, regions and masks are found by this very object.
             if layer not in self._scans:
                 self._scans[layer] = scan_of(layer, self._viewer)
         except MorseError as error:
@@ -159,6 +161,7 @@ class ScanPicker(QObject):
             self.listed.emit()
 
     def _on_changed(self, event: Any) -> None:
+        # A changed layer is another scan: what was found on the one before is not of its pixels.
         self._scans.pop(event.source, None)
         if event.source is self.layer:
             QTimer.singleShot(0, self._choose)
@@ -252,6 +255,7 @@ class ChannelBox(QWidget):
         """Whether a layer is called and stored like a channel of the scan: “A_FLAIR” beside “A_T1”."""
         before, named, after = layer.name.casefold().partition(channel.casefold())
         whole = scan.name.casefold()
+        # As far as they were read: a guess loads no layer.
         read = [self._picker.known(x) for x in (layer, scan)]
         folders = {x.source.parent for x in read if x is not None and x.source is not None}
         return bool(named) and whole.startswith(before) and whole.endswith(after) and len(folders) < 2

@@ -132,6 +132,7 @@ class ShownResult:
 
     def come(self, layer: Image | None) -> None:
         """A scan came into view: bring back what was found on it."""
+        # A layer whose pixels or place were changed since holds another scan: the result is not of that one.
         if layer not in self._results or self._results[layer].scan is not self._session.scan:
             return
         ready, shown = self._results[layer], self._comparison.shown

@@ -199,6 +199,7 @@ class SegmentTab(EndingWidget):
         """Ask, beside the window, which devices the machine has; this also warms the engine up for the first run."""
         engine = self._session.engine
         if not self._asker.busy:
+            # Beside the window: the first answer imports torch, which the window's thread never does.
             self._asker.start(lambda _progress, _cancelled: tuple(engine.devices()))
 
     def _on_devices(self, names: tuple[str, ...]) -> None:
@@ -215,6 +216,7 @@ class SegmentTab(EndingWidget):
 
     def _on_scan(self) -> None:
         layer, scan = self.scans.layer, self.scans.scan
+        # Before the stage: what is put away makes layers of the scan before visible again, which the stage then hides.
         self._shown.leave(layer)
         self.stage.show(layer)
         self._session.scan = scan
@@ -255,6 +257,7 @@ class SegmentTab(EndingWidget):
         dims = 2 if 1 in scan.grid.shape else 3
         fitting = [n for n, info in self._models.items() if info.card.recipe.backbone.spatial_dims == dims]
         if fitting and fitting[0] != self.model.currentText():
+            # Silent: it would count as chosen by hand, and the next scan would keep a model that does not fit.
             with QSignalBlocker(self.model):
                 self.model.setCurrentText(fitting[0])
             self._on_model(fitting[0])
@@ -325,12 +328,14 @@ class SegmentTab(EndingWidget):
             self._warn()
         elif isinstance(progress, str):
             self.run_bar.busy(progress)
+        # Once Cancel was pressed the bar says so: tiles that still arrive do not write over it.
         elif self.run_bar.cancel.isEnabled():
             self.run_bar.advance(progress.stage, progress.done, progress.total, progress.fraction)
 
     def _on_success(self, result: tuple[_Run, Presentation]) -> None:
         run, ready = result
         layer = run.layer
+        # The scan may have been deleted after the last tile.
         if layer not in self._viewer.layers:
             self._on_failure(CancelledError())
             return

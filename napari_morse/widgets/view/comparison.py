@@ -114,6 +114,8 @@ class Comparison(QObject):
         """Show a result in the place of the one shown before, whoever showed that."""
         for other in list(_all):
             if other.viewer is self.viewer:
+                # Two docks over one viewer share its grid: what the one laid out must not be laid out again by the
+                # other.
                 other.close()
         self._looks.swapped = False
         self.differences.names = result.names

@@ -79,6 +79,7 @@ class DifferenceLayer:
         selected = set(viewer.layers.selection)
         viewer.add_layer(self.layer)
         self.layer.editable = False
+        # napari selects what is added: the brush would lose its mask.
         viewer.layers.selection = selected
         self._unseen = [mask for mask in masks if mask.visible]
         for mask in self._unseen:
@@ -92,6 +93,7 @@ class DifferenceLayer:
     def update(self, box: Roi) -> None:
         """``after`` changed inside a box (storage order)."""
         changed = display_axes(self._scan).roi_to_view(box).slices
+        # In place: the layer draws this very array.
         self._codes[changed] = difference(self._before[changed], self._after[changed])
         self.layer.refresh()
 

@@ -220,9 +220,11 @@ class LaidOut(QObject):
             event.disconnect(self._on_layers)
         for event in (grid.events.enabled, grid.events.stride, grid.events.shape):
             event.disconnect(self._on_grid)
+        # Before the masks of others become visible again, which would be heard as the person's wish.
         self._watch([])
         with self._quiet():
             grid.enabled = False
+            # With the grid off: each twin that goes would move masks into the other one's cell.
             self._mirrors.drop_all()
             self._differences.hide()
             self._draw_as_found()
@@ -320,6 +322,7 @@ class LaidOut(QObject):
 
     def _settle(self) -> None:
         with self._quiet():
+            # First: a difference is a layer of its own, with a place in the order.
             self._differ()
         order = self._order()
         rest = [layer for layer in self._viewer.layers if layer not in order]
@@ -329,6 +332,8 @@ class LaidOut(QObject):
             self._watch([*order, *rest])
             grid = self._viewer.canvas.grid
             if self._looks.mode == "side":
+                # The shape is fixed: a layer too many in one group would wrap onto the other mask, so both are equally
+                # long.
                 grid.stride, grid.shape, grid.spacing = len(order) // 2, (1, 2), CELL_GAP
                 grid.enabled = True
                 self._zoom.halve(self.result.scan)
@@ -430,6 +435,7 @@ class LaidOut(QObject):
             elsewhere = role_of(layer) not in {"", "mask", "corrected", "roi"}
             if isinstance(layer, Image) or elsewhere:
                 layer.visible = False
+                # Only what was visible is noted: what a person had hidden stays hidden at the end.
                 self._parked.append(layer)
 
 

@@ -60,6 +60,7 @@ class PictureFrame:
     def index(self, down: float, across: float) -> tuple[int, int]:
         """Pixel → index of the voxel there; outside of the slice too."""
         row, column = self.exact(down, across)
+        # Not `round`: it takes halves to the even number, and every other face would fall to the voxel before it.
         return int(np.floor(row + 0.5)), int(np.floor(column + 0.5))
 
     def exact(self, down: float, across: float) -> tuple[float, float]:
@@ -145,6 +146,7 @@ def levels(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
         Shown as 0 and as 255; increasing.
     """
     low, high = limits
+    # A copy in floats: limits may lie beyond the range of the scan's own dtype.
     values: NDArray[Any] = pixels.astype(np.float64 if pixels.dtype.itemsize > 4 else np.float32)
     np.fmax(values, low, out=values)  # fmax, unlike maximum, lets go of NaN
     np.fmin(values, high, out=values)
@@ -163,8 +165,10 @@ def grey_image(grey: NDArray[np.uint8], table: Sequence[int]) -> QImage:
     """
     solid = np.ascontiguousarray(grey)
     rows, columns = solid.shape
+    # The bytes of a line are given: Qt expects lines that are padded to four bytes, and would shear other widths.
     image = QImage(solid.data, columns, rows, columns, QImage.Format.Format_Indexed8)  # type: ignore[call-overload]
     image.setColorTable(list(table))
+    # A conversion copies: QImage keeps no reference to NumPy's memory, which goes with this call.
     own: QImage = image.convertToFormat(QImage.Format.Format_RGB32)
     return own
 
@@ -240,6 +244,7 @@ def outlined(outlines: Sequence[Outline], frame: PictureFrame, ratio: float = 1.
         origin = (frame.origin[0] - rows.start + 1, frame.origin[1] - columns.start + 1)
         stroke = tuple(max(1, round(x * ratio)) if x else 0 for x in STROKES[outline.style])
         _faces(drawn, around, origin, frame.scale, stroke, outline.colour)
+        # Transposed views: what is written into them is in the same picture.
         _faces(drawn.T, around.T, origin[::-1], frame.scale[::-1], stroke, outline.colour)
     return drawn
 
@@ -315,6 +320,7 @@ def painted(
         painter.drawImage(where, small, QRectF(small.rect()))
     painter.drawImage(QPointF(0, 0), _clear(outlined(outlines, fine, ratio)))
     painter.end()
+    # After all is painted: a painter counts in the screen's coarser pixels on an image that knows its ratio.
     image.setDevicePixelRatio(ratio)
     return image
 
@@ -334,6 +340,7 @@ def _clear(pixels: Pixels) -> QImage:
     """An image of its own memory, with alpha."""
     rows, columns = pixels.shape
     image = QImage(pixels.data, columns, rows, 4 * columns, QImage.Format.Format_ARGB32)  # type: ignore[call-overload]
+    # QImage keeps no reference to NumPy's memory, which goes with this call.
     own: QImage = image.copy()
     return own
 

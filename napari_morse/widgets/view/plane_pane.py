@@ -158,6 +158,7 @@ class ShownSlice:
         """See to it that the crosshair is seen."""
         self._fit_a_new_shape()
         pane = self._pane
+        # Not while the mouse drags the crosshair: the slice would move under it.
         if pane.follow and not pane.pointing and not self.frame.holds(*self.content.voxel):
             pane.centre = self.content.voxel
 

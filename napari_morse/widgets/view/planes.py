@@ -236,6 +236,7 @@ class Planes(EndingWidget):
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Hold nothing that nobody sees."""
         super().hideEvent(event)
+        # A spontaneous one comes from the window system, as when the window is minimised: the planes are still wanted.
         if event is not None and not event.spontaneous():
             self._let_go()
 

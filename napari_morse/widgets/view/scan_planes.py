@@ -182,6 +182,7 @@ class ScanPlanes:
         i, j, k = (int(v) for v in self.axes.index_to_storage(np.array([voxel]))[0])
         where = f"voxel {i}, {j}, {k}"
         if scan.size_known:
+            # By the scan's exact grid: the viewer's world shows an oblique scan straightened.
             x, y, z = scan.grid.affine[:3, :3] @ (i, j, k) + scan.grid.affine[:3, 3]
             where += f"; {x:.1f}, {y:.1f}, {z:.1f} mm" + (" RAS" if scan.orientation_known else "")
         return f"{where}; value {scan.data[i, j, k]:.5g}"
@@ -211,6 +212,7 @@ class ScanPlanes:
     def _of_model(self, role: Role, mask: Mask, style: Style) -> DrawnMask:
         layers = [x for x in self._active_case.viewer.layers if isinstance(x, Labels) and self._shows(x, role)][:1]
         colour = _layer_colour(layers[0]) if layers else _table_colour(self._active_case.labels)
+        # The mask is the source: the view of its array is a new object at each look.
         return DrawnMask(role, mask, self.axes.to_view(mask.data), colour, tuple(layers), style)
 
     def _shows(self, layer: Labels, role: Role) -> bool:

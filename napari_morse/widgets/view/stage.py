@@ -93,6 +93,7 @@ class _OnStage:
 
     def claim(self, layer: Layer) -> None:
         """A layer lies on this scan from now on."""
+        # A weak value: a scan is its own owner, and a strong one would keep it in memory for ever.
         _owners[layer] = ref(self.layer)
 
     def owner(self, layer: Layer) -> Image | None:
@@ -264,6 +265,7 @@ class Stage(QObject):
             staged.claim(layer)
             self.claimed.emit()
         elif owner is not None and open_still:
+            # Marked, not shown: it comes into view with its whole scan, as `_place` finds the mark.
             owner.metadata[OFF] = True
             self.asked.emit(owner)
         if not self.holds(layer):  # unless its own scan took the stage just now
@@ -280,6 +282,7 @@ class Stage(QObject):
     def _look_at(self, layer: Image) -> None:
         """Where it was looked at before; the first time, its middle, whole."""
         dims, camera = self._viewer.dims, self._viewer.scene.camera
+        # A place that was kept while a layer of more axes was open is none in the axes that there are now.
         if layer in self._views and len(self._views[layer].point) == dims.ndim:
             view = self._views[layer]
             dims.set_point(range(dims.ndim), view.point)

@@ -88,6 +88,7 @@ class _InView:
         for surface in self.layers:
             if surface in layers:
                 layers.remove(surface)
+        # 2-D before the layers come back: a volume takes seconds to draw in 3-D.
         dims.ndisplay = self._ndisplay
         if len(self._order) == dims.ndim:
             dims.order = self._order

@@ -68,6 +68,7 @@ class Mirrors(QObject):
     def add(self, layer: Layer) -> Layer:
         """Make the twin of ``layer`` and put it into the viewer."""
         data, state, kind = layer.as_layer_data_tuple()
+        # A dict of its own: in a shared one the layer itself would be marked as a twin.
         state = state | {"name": f"{layer.name} (twin)", "metadata": {**layer.metadata, TWIN: True}}
         twin = Layer.create(data, state, kind)
         self._pairs[layer] = twin
@@ -75,6 +76,7 @@ class Mirrors(QObject):
         twin.editable = False
         for name in _shared(layer):  # not all of it is in the state
             setattr(twin, name, getattr(layer, name))
+        # After both look alike: a link passes on changes alone.
         link_layers([layer, twin], _shared(layer))
         for event in self._drawn(layer):
             event.connect(self._drawn_on)
