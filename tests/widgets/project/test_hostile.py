@@ -311,7 +311,8 @@ def test_a_prediction_of_another_project_is_not_recorded(viewer, qtbot, tmp_path
     assert dock.host.project is second and not second.case("P01_t1").model
 
 
-def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewer, qtbot, tmp_path):
+def read_twice(viewer, qtbot, tmp_path):
+    """A case that CD has read blind and submitted, open before a third reader."""
     dock = opened(viewer, qtbot, study(tmp_path, 2))
     dock.host.project.ask_second_reader("P00_t1", "CD")
     as_reader(qtbot, dock, tmp_path, "CD")
@@ -319,6 +320,11 @@ def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewe
     dock.host.submit()
     qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
     as_reader(qtbot, dock, tmp_path, "EF")
+    return dock
+
+
+def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewer, qtbot, tmp_path):
+    dock = read_twice(viewer, qtbot, tmp_path)
     acts = dock.case_bar.acts
     dock.case_bar.adjudicate()
     acts.adjudicating.reader.join()
@@ -328,13 +334,7 @@ def test_readers_masks_that_come_after_the_dialog_was_closed_are_not_shown(viewe
 
 
 def test_a_case_whose_final_mask_was_chosen_is_not_kept_in_memory(viewer, qtbot, tmp_path):
-    dock = opened(viewer, qtbot, study(tmp_path, 2))
-    dock.host.project.ask_second_reader("P00_t1", "CD")
-    as_reader(qtbot, dock, tmp_path, "CD")
-    paint(dock, np.s_[2:6, 3:9, 4:6], 2)
-    dock.host.submit()
-    qtbot.waitUntil(lambda: not dock.host.blind, timeout=10000)
-    as_reader(qtbot, dock, tmp_path, "EF")
+    dock = read_twice(viewer, qtbot, tmp_path)
     dock.case_bar.menu.acts["Whose mask is final…"].trigger()
     qtbot.waitUntil(lambda: bool(dock.case_bar.acts.adjudicating.layers), timeout=10000)
     scan, corrections = weakref.ref(dock.host.work.scan), weakref.ref(dock.host.work.corrections)
